@@ -1,0 +1,1 @@
+//! CPU kernels and the Burn backend extension of Maliang.
