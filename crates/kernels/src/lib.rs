@@ -1,1 +1,127 @@
 //! CPU kernels and the Burn backend extension of Maliang.
+//!
+//! Each operation exists three times: a default body composed of Burn operations ([`KernelOps`]; what other backends
+//! run, and the oracle of the tests), a fast kernel for Burn's CPU backend, and a hand-written backward pass.
+//! Activations are NHWC (`[batch, height, width, channel]`), convolution weights `[kh, kw, c_in, c_out]`.
+//! Shapes that do not fit panic: callers check them where they enter the program.
+//!
+//! This is the only crate of the project with `unsafe`; every block says why it is sound.
+
+mod activation;
+mod augment;
+mod autodiff;
+mod conv;
+mod flex;
+mod matmul;
+mod norm;
+mod ops;
+mod optim;
+mod plain;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+pub use activation::Activation;
+pub use augment::AUGMENT_PARAMETERS;
+pub use ops::{Conv2dOptions, KernelOps};
+pub use optim::AdamStep;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+/// Convolution: `y[b, oh, ow, o] = Σ_(i, j, c) x[b, oh·s + i − p, ow·s + j − p, c] · w[i, j, c, o]`.
+///
+/// # Shapes
+/// `x [batch, height, width, c_in]`, `w [kh, kw, c_in, c_out]` →
+/// `[batch, ⌊(height + 2p − kh)/s⌋ + 1, ⌊(width + 2p − kw)/s⌋ + 1, c_out]`.
+pub fn conv2d(x: Tensor<4>, w: Tensor<4>, options: Conv2dOptions) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelOps>::conv2d_nhwc(x.into_dispatch(), w.into_dispatch(), options))
+}
+
+/// Transposed convolution: the adjoint of the [`conv2d`] that maps pictures of `size` and `w.dims()[2]` channels to the
+/// size and channels of `x`. `size` must be one that this convolution really maps there, so odd sizes need no separate
+/// output padding.
+///
+/// # Shapes
+/// `x [batch, h, w, c_out]`, `w [kh, kw, c_in, c_out]`, `size [height, width]` → `[batch, height, width, c_in]`.
+pub fn conv_transpose2d(x: Tensor<4>, w: Tensor<4>, size: [usize; 2], options: Conv2dOptions) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelOps>::conv2d_input_grad(
+        x.into_dispatch(),
+        w.into_dispatch(),
+        size,
+        options,
+    ))
+}
+
+/// Batch normalisation with the statistics of this batch (Ioffe & Szegedy 2015), then an activation:
+/// `y = f(γ (x − mean) / √(variance + ε) + β)` per channel. Returns y, the mean and the biased variance.
+///
+/// # Shapes
+/// `x [.., channels]`, `gamma`, `beta`, mean, variance `[channels]`.
+pub fn batch_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f32,
+    activation: Activation,
+) -> (Tensor<D>, Tensor<1>, Tensor<1>) {
+    let shape = x.dims();
+    let (y, mean, variance) = <Dispatch as KernelOps>::batch_norm_rows(
+        rows(x).into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        epsilon,
+        activation,
+    );
+    (Tensor::<2>::from_dispatch(y).reshape(shape), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+}
+
+/// Per-channel affine map and activation: `y = f(x · scale + shift)`. With `scale` 1 it adds a bias.
+///
+/// # Shapes
+/// `x [.., channels]`, `scale`, `shift` `[channels]`.
+pub fn affine<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>, activation: Activation) -> Tensor<D> {
+    let shape = x.dims();
+    let y = <Dispatch as KernelOps>::affine_rows(
+        rows(x).into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        activation,
+    );
+    Tensor::<2>::from_dispatch(y).reshape(shape)
+}
+
+/// DiffAugment (Zhao 2020): per picture brightness, saturation, contrast, translation and cutout as `plans` says
+/// ([`AUGMENT_PARAMETERS`] numbers a picture: brightness, saturation, contrast, dy, dx, cutout top, left, bottom, right;
+/// the last six whole pixels). Differentiable in the pictures.
+///
+/// # Shapes
+/// `x [batch, height, width, channels]`, `plans` of `batch · AUGMENT_PARAMETERS` numbers → as `x`.
+pub fn augment(x: Tensor<4>, plans: Vec<f32>) -> Tensor<4> {
+    assert_eq!(plans.len(), x.dims()[0] * AUGMENT_PARAMETERS, "one augmentation plan a picture");
+    Tensor::from_dispatch(<Dispatch as KernelOps>::augment_pictures(x.into_dispatch(), plans))
+}
+
+/// One step of Adam on flat tensors: returns the new (parameter, first moment, second moment).
+pub fn adam(
+    p: Tensor<1>,
+    g: Tensor<1>,
+    m: Tensor<1>,
+    v: Tensor<1>,
+    step: AdamStep,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let (p, m, v) = <Dispatch as KernelOps>::adam_update(
+        p.into_dispatch(),
+        g.into_dispatch(),
+        m.into_dispatch(),
+        v.into_dispatch(),
+        step,
+    );
+    (Tensor::from_dispatch(p), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
+}
+
+fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
+    let channels = x.dims()[D - 1];
+    let count = x.shape().num_elements() / channels.max(1);
+    x.reshape([count, channels])
+}

@@ -1,0 +1,173 @@
+//! The hand-written backward passes, made of extension operations themselves. A parent that is not tracked (a frozen
+//! discriminator, a batch of real pictures) costs nothing.
+
+use crate::activation::Activation;
+use crate::ops::{Conv2dOptions, KernelOps};
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, TensorMetadata};
+
+/// Prepares the operation `$backward` on `$parents`, keeping `$state` only when one of them is tracked.
+macro_rules! record {
+    ($backward:expr, [$($parent:ident),+], $out:expr, $state:expr) => {{
+        let out = $out;
+        match $backward.prepare::<C>([$($parent),+]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish($state, out),
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }};
+}
+
+#[derive(Debug)]
+struct Conv2d;
+
+impl<B: Backend + KernelOps> Backward<B, 2> for Conv2d {
+    type State = (FloatTensor<B>, FloatTensor<B>, Conv2dOptions);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent_x, parent_w] = ops.parents;
+        let gy = grads.consume::<B>(&ops.node);
+        let (x, w, options) = ops.state;
+        let (input, kernel) = (x.shape(), w.shape());
+        if let Some(node) = parent_w {
+            grads.register::<B>(node.id, B::conv2d_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
+        }
+        if let Some(node) = parent_x {
+            grads.register::<B>(node.id, B::conv2d_input_grad(gy, w, [input[1], input[2]], options));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Conv2dInputGrad;
+
+impl<B: Backend + KernelOps> Backward<B, 2> for Conv2dInputGrad {
+    type State = (FloatTensor<B>, FloatTensor<B>, Conv2dOptions);
+
+    /// The operation is linear in both arguments: its adjoint in `gy` is the convolution, in `w` the weight gradient.
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent_gy, parent_w] = ops.parents;
+        let g = grads.consume::<B>(&ops.node);
+        let (gy, w, options) = ops.state;
+        let kernel = w.shape();
+        if let Some(node) = parent_w {
+            grads.register::<B>(node.id, B::conv2d_weight_grad(g.clone(), gy, [kernel[0], kernel[1]], options));
+        }
+        if let Some(node) = parent_gy {
+            grads.register::<B>(node.id, B::conv2d_nhwc(g, w, options));
+        }
+    }
+}
+
+/// Hands each tracked parent its gradient.
+fn register<B: Backend>(grads: &mut Gradients, parents: [Option<NodeId>; 3], values: [FloatTensor<B>; 3]) {
+    for (parent, value) in parents.into_iter().zip(values) {
+        if let Some(id) = parent {
+            grads.register::<B>(id, value);
+        }
+    }
+}
+
+/// x, y, γ, mean, variance, ε, activation.
+type BatchNormState<B> =
+    (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32, Activation);
+
+#[derive(Debug)]
+struct BatchNorm;
+
+impl<B: Backend + KernelOps> Backward<B, 3> for BatchNorm {
+    type State = BatchNormState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        let (x, y, gamma, mean, variance, epsilon, activation) = ops.state;
+        let (gx, g_gamma, g_beta) = B::batch_norm_backward(x, y, gy, gamma, mean, variance, epsilon, activation);
+        register::<B>(grads, ops.parents.map(|p| p.map(|node| node.id)), [gx, g_gamma, g_beta]);
+    }
+}
+
+#[derive(Debug)]
+struct Affine;
+
+impl<B: Backend + KernelOps> Backward<B, 3> for Affine {
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        let (x, y, scale, activation) = ops.state;
+        let (gx, g_scale, g_shift) = B::affine_backward(x, y, gy, scale, activation);
+        register::<B>(grads, ops.parents.map(|p| p.map(|node| node.id)), [gx, g_scale, g_shift]);
+    }
+}
+
+#[derive(Debug)]
+struct Augment;
+
+impl<B: Backend + KernelOps> Backward<B, 1> for Augment {
+    type State = Vec<f32>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::augment_backward(gy, ops.state));
+        }
+    }
+}
+
+impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
+    fn conv2d_nhwc(x: FloatTensor<Self>, w: FloatTensor<Self>, options: Conv2dOptions) -> FloatTensor<Self> {
+        let (node_x, node_w) = (x.node(), w.node());
+        let (x, w) = (x.into_primitive(), w.into_primitive());
+        let y = B::conv2d_nhwc(x.clone(), w.clone(), options);
+        record!(Conv2d, [node_x, node_w], y, (x, w, options))
+    }
+
+    fn conv2d_input_grad(
+        gy: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        size: [usize; 2],
+        options: Conv2dOptions,
+    ) -> FloatTensor<Self> {
+        let (node_gy, node_w) = (gy.node(), w.node());
+        let (gy, w) = (gy.into_primitive(), w.into_primitive());
+        let gx = B::conv2d_input_grad(gy.clone(), w.clone(), size, options);
+        record!(Conv2dInputGrad, [node_gy, node_w], gx, (gy, w, options))
+    }
+
+    fn batch_norm_rows(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (node_x, node_gamma, node_beta) = (x.node(), gamma.node(), beta.node());
+        let (x, gamma, beta) = (x.into_primitive(), gamma.into_primitive(), beta.into_primitive());
+        let (y, mean, variance) = B::batch_norm_rows(x.clone(), gamma.clone(), beta, epsilon, activation);
+        let state = (x, y.clone(), gamma, mean.clone(), variance.clone(), epsilon, activation);
+        let y = record!(BatchNorm, [node_x, node_gamma, node_beta], y, state);
+        // The statistics are reported, not differentiated.
+        (y, Self::FloatTensorPrimitive::new(mean), Self::FloatTensorPrimitive::new(variance))
+    }
+
+    fn affine_rows(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let (node_x, node_scale, node_shift) = (x.node(), scale.node(), shift.node());
+        let (x, scale, shift) = (x.into_primitive(), scale.into_primitive(), shift.into_primitive());
+        let y = B::affine_rows(x.clone(), scale.clone(), shift, activation);
+        record!(Affine, [node_x, node_scale, node_shift], y.clone(), (x, y, scale, activation))
+    }
+
+    fn augment_pictures(x: FloatTensor<Self>, plans: Vec<f32>) -> FloatTensor<Self> {
+        let node = x.node();
+        let y = B::augment_pictures(x.into_primitive(), plans.clone());
+        record!(Augment, [node], y, plans)
+    }
+}

@@ -1,0 +1,151 @@
+//! The CPU kernels behind the extension: from Burn's flex tensors to slices and back.
+
+use crate::activation::Activation;
+use crate::augment::{self, PictureShape};
+use crate::conv::{self, ConvShape};
+use crate::norm;
+use crate::ops::{Conv2dOptions, KernelOps};
+use crate::optim::{self, AdamStep};
+use burn::backend::Flex;
+use burn::tensor::TensorData;
+use burn_flex::FlexTensor;
+
+/// Runs `body` on the numbers of a tensor, without a copy when it lies contiguous in memory.
+macro_rules! slices {
+    ([$($name:ident),+] $body:expr) => {{
+        $(let $name = $name.to_contiguous();)+
+        $(let $name = $name.as_slice::<f32>().expect("a contiguous f32 tensor");)+
+        $body
+    }};
+}
+
+fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(data, shape))
+}
+
+fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    tensor.layout().shape().dims()
+}
+
+fn conv_shape(input: [usize; 4], kernel: [usize; 2], output: [usize; 4], options: Conv2dOptions) -> ConvShape {
+    let shape = ConvShape {
+        batch: input[0],
+        height: input[1],
+        width: input[2],
+        c_in: input[3],
+        out_height: output[1],
+        out_width: output[2],
+        c_out: output[3],
+        kernel,
+        stride: options.stride,
+        padding: options.padding,
+    };
+    assert_eq!(shape.out_height, options.output_size(shape.height, kernel[0]), "convolution heights do not fit");
+    assert_eq!(shape.out_width, options.output_size(shape.width, kernel[1]), "convolution widths do not fit");
+    assert_eq!(input[0], output[0], "convolution batches differ");
+    shape
+}
+
+impl KernelOps for Flex {
+    fn conv2d_nhwc(x: FlexTensor, w: FlexTensor, options: Conv2dOptions) -> FlexTensor {
+        let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
+        assert_eq!(input[3], c_in, "convolution channels differ");
+        let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
+        let output = [input[0], height, width, c_out];
+        let shape = conv_shape(input, [kh, kw], output, options);
+        slices!([x, w] tensor(conv::forward(x, w, &shape), output))
+    }
+
+    fn conv2d_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: Conv2dOptions) -> FlexTensor {
+        let (output, [kh, kw, c_in, c_out]) = (dims::<4>(&gy), dims(&w));
+        assert_eq!(output[3], c_out, "convolution channels differ");
+        let input = [output[0], size[0], size[1], c_in];
+        let shape = conv_shape(input, [kh, kw], output, options);
+        slices!([gy, w] tensor(conv::input_grad(gy, w, &shape), input))
+    }
+
+    fn conv2d_weight_grad(x: FlexTensor, gy: FlexTensor, kernel: [usize; 2], options: Conv2dOptions) -> FlexTensor {
+        let (input, output) = (dims::<4>(&x), dims::<4>(&gy));
+        let shape = conv_shape(input, kernel, output, options);
+        slices!([x, gy] tensor(conv::weight_grad(x, gy, &shape), [kernel[0], kernel[1], input[3], output[3]]))
+    }
+
+    fn batch_norm_rows(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let shape = dims::<2>(&x);
+        slices!([x, gamma, beta] {
+            let (mean, variance) = norm::mean_variance(x, shape[1]);
+            let inverse = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt());
+            let scale: Vec<f32> = gamma.iter().zip(inverse).map(|(g, i)| g * i).collect();
+            let shift: Vec<f32> = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+            let y = norm::affine(x, &scale, &shift, activation);
+            (tensor(y, shape), tensor(mean, [shape[1]]), tensor(variance, [shape[1]]))
+        })
+    }
+
+    fn batch_norm_backward(
+        x: FlexTensor,
+        y: FlexTensor,
+        gy: FlexTensor,
+        gamma: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let shape = dims::<2>(&x);
+        slices!([x, y, gy, gamma, mean, variance] {
+            let (gx, g_gamma, g_beta) =
+                norm::batch_norm_backward(x, y, gy, gamma, mean, variance, epsilon, activation);
+            (tensor(gx, shape), tensor(g_gamma, [shape[1]]), tensor(g_beta, [shape[1]]))
+        })
+    }
+
+    fn affine_rows(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
+        let shape = dims::<2>(&x);
+        slices!([x, scale, shift] tensor(norm::affine(x, scale, shift, activation), shape))
+    }
+
+    fn affine_backward(
+        x: FlexTensor,
+        y: FlexTensor,
+        gy: FlexTensor,
+        scale: FlexTensor,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let shape = dims::<2>(&x);
+        slices!([x, y, gy, scale] {
+            let (gx, g_scale, g_shift) = norm::affine_backward(x, y, gy, scale, activation);
+            (tensor(gx, shape), tensor(g_scale, [shape[1]]), tensor(g_shift, [shape[1]]))
+        })
+    }
+
+    fn augment_pictures(x: FlexTensor, plans: Vec<f32>) -> FlexTensor {
+        let shape = dims::<4>(&x);
+        let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
+        slices!([x] tensor(augment::augment(x, &plans, picture), shape))
+    }
+
+    fn augment_backward(gy: FlexTensor, plans: Vec<f32>) -> FlexTensor {
+        let shape = dims::<4>(&gy);
+        let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
+        slices!([gy] tensor(augment::augment_backward(gy, &plans, picture), shape))
+    }
+
+    fn adam_update(
+        p: FlexTensor,
+        g: FlexTensor,
+        m: FlexTensor,
+        v: FlexTensor,
+        step: AdamStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let (mut p, mut m, mut v) = (p.to_contiguous(), m.to_contiguous(), v.to_contiguous());
+        slices!([g] optim::adam(p.storage_mut(), g, m.storage_mut(), v.storage_mut(), &step));
+        (p, m, v)
+    }
+}

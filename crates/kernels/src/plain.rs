@@ -1,0 +1,230 @@
+//! Every operation of the extension composed of plain Burn operations: what backends without a kernel of ours run, and
+//! the oracle that the tests compare the kernels with.
+
+use crate::activation::Activation;
+use crate::augment::AUGMENT_PARAMETERS;
+use crate::ops::Conv2dOptions;
+use crate::optim::AdamStep;
+use burn::backend::ops::ConvTransposeOptions;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::{FloatDType, Shape, Slice};
+
+pub(crate) fn conv2d_nhwc<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>, options: Conv2dOptions) -> FloatTensor<B> {
+    let y = B::conv2d(to_nchw::<B>(x), weight_to_burn::<B>(w), None, options.burn());
+    to_nhwc::<B>(y)
+}
+pub(crate) fn conv2d_input_grad<B: Backend>(
+    gy: FloatTensor<B>,
+    w: FloatTensor<B>,
+    size: [usize; 2],
+    options: Conv2dOptions,
+) -> FloatTensor<B> {
+    let (out, kernel) = (gy.shape(), w.shape());
+    let reach = |axis: usize| (out[axis + 1] - 1) * options.stride + kernel[axis];
+    let padding_out = [0, 1].map(|axis| size[axis] + 2 * options.padding - reach(axis));
+    // Rows and columns that no kernel position covered, beyond what Burn accepts as output padding, get zeros by slicing.
+    let transposed = ConvTransposeOptions::new([options.stride; 2], [options.padding; 2], padding_out, [1, 1], 1);
+    let gx = B::conv_transpose2d(to_nchw::<B>(gy), weight_to_burn::<B>(w), None, transposed);
+    to_nhwc::<B>(gx)
+}
+pub(crate) fn conv2d_weight_grad<B: Backend>(
+    x: FloatTensor<B>,
+    gy: FloatTensor<B>,
+    kernel: [usize; 2],
+    options: Conv2dOptions,
+) -> FloatTensor<B> {
+    let shape = Shape::new([gy.shape()[3], x.shape()[3], kernel[0], kernel[1]]);
+    let w = B::float_zeros(shape, &x.device(), FloatDType::F32);
+    let gw = B::conv2d_weight_backward(to_nchw::<B>(x), w, to_nchw::<B>(gy), options.burn());
+    B::float_permute(gw, &[2, 3, 1, 0])
+}
+pub(crate) fn batch_norm_rows<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f32,
+    activation: Activation,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let mean = B::float_mean_dim(x.clone(), 0);
+    let centred = B::float_sub(x, mean.clone());
+    let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 0);
+    let sigma = B::float_sqrt(B::float_add_scalar(variance.clone(), epsilon.into()));
+    let normal = B::float_div(centred, sigma);
+    let linear = B::float_add(B::float_mul(normal, row::<B>(gamma)), row::<B>(beta));
+    (activate::<B>(linear, activation), flat::<B>(mean), flat::<B>(variance))
+}
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn batch_norm_backward<B: Backend>(
+    x: FloatTensor<B>,
+    y: FloatTensor<B>,
+    gy: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    variance: FloatTensor<B>,
+    epsilon: f32,
+    activation: Activation,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let n = x.shape()[0] as f32;
+    let g = B::float_mul(gy, derivative::<B>(y, activation));
+    let inverse = B::float_recip(B::float_sqrt(B::float_add_scalar(row::<B>(variance), epsilon.into())));
+    let normal = B::float_mul(B::float_sub(x, row::<B>(mean)), inverse.clone());
+    let g_beta = B::float_sum_dim(g.clone(), 0);
+    let g_gamma = B::float_sum_dim(B::float_mul(g.clone(), normal.clone()), 0);
+    let spread = B::float_div_scalar(B::float_mul(normal, g_gamma.clone()), n.into());
+    let centred = B::float_sub(g, B::float_div_scalar(g_beta.clone(), n.into()));
+    let gx = B::float_mul(B::float_sub(centred, spread), B::float_mul(row::<B>(gamma), inverse));
+    (gx, flat::<B>(g_gamma), flat::<B>(g_beta))
+}
+pub(crate) fn affine_rows<B: Backend>(
+    x: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    activation: Activation,
+) -> FloatTensor<B> {
+    let linear = B::float_add(B::float_mul(x, row::<B>(scale)), row::<B>(shift));
+    activate::<B>(linear, activation)
+}
+pub(crate) fn affine_backward<B: Backend>(
+    x: FloatTensor<B>,
+    y: FloatTensor<B>,
+    gy: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    activation: Activation,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let g = B::float_mul(gy, derivative::<B>(y, activation));
+    let g_scale = B::float_sum_dim(B::float_mul(g.clone(), x), 0);
+    let g_shift = B::float_sum_dim(g.clone(), 0);
+    (B::float_mul(g, row::<B>(scale)), flat::<B>(g_scale), flat::<B>(g_shift))
+}
+pub(crate) fn augment_pictures<B: Backend>(x: FloatTensor<B>, plans: Vec<f32>) -> FloatTensor<B> {
+    let pictures = plans.chunks(AUGMENT_PARAMETERS).enumerate().map(|(b, plan)| {
+        let one = B::float_add_scalar(picture::<B>(x.clone(), b), plan[0].into());
+        move_and_cut::<B>(recolour::<B>(one, plan), plan, false)
+    });
+    B::float_cat(pictures.collect(), 0)
+}
+pub(crate) fn augment_backward<B: Backend>(gy: FloatTensor<B>, plans: Vec<f32>) -> FloatTensor<B> {
+    let pictures = plans
+        .chunks(AUGMENT_PARAMETERS)
+        .enumerate()
+        .map(|(b, plan)| recolour::<B>(move_and_cut::<B>(picture::<B>(gy.clone(), b), plan, true), plan));
+    B::float_cat(pictures.collect(), 0)
+}
+pub(crate) fn adam_update<B: Backend>(
+    p: FloatTensor<B>,
+    g: FloatTensor<B>,
+    m: FloatTensor<B>,
+    v: FloatTensor<B>,
+    step: AdamStep,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let (c1, c2) = step.corrections();
+    let blend = |old, beta: f32, new| {
+        B::float_add(B::float_mul_scalar(old, beta.into()), B::float_mul_scalar(new, (1.0 - beta).into()))
+    };
+    let m = blend(m, step.beta_1, g.clone());
+    let v = blend(v, step.beta_2, B::float_mul(g.clone(), g));
+    let root = B::float_sqrt(B::float_div_scalar(v.clone(), c2.into()));
+    let direction =
+        B::float_div(B::float_div_scalar(m.clone(), c1.into()), B::float_add_scalar(root, step.epsilon.into()));
+    let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.weight_decay).into());
+    (B::float_sub(decayed, B::float_mul_scalar(direction, step.lr.into())), m, v)
+}
+fn to_nchw<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_permute(x, &[0, 3, 1, 2])
+}
+
+fn to_nhwc<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_permute(x, &[0, 2, 3, 1])
+}
+
+/// `[kh, kw, c_in, c_out]` → Burn's `[c_out, c_in, kh, kw]`.
+fn weight_to_burn<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_permute(w, &[3, 2, 0, 1])
+}
+
+fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = v.shape().num_elements();
+    B::float_reshape(v, Shape::new([1, channels]))
+}
+
+fn flat<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = v.shape().num_elements();
+    B::float_reshape(v, Shape::new([channels]))
+}
+
+fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => B::float_clamp_min(x, 0.0f32.into()),
+        Activation::LeakyRelu(slope) => B::float_add(
+            B::float_clamp_min(x.clone(), 0.0f32.into()),
+            B::float_mul_scalar(B::float_clamp_max(x, 0.0f32.into()), slope.into()),
+        ),
+        Activation::Tanh => B::float_tanh(x),
+        Activation::Sigmoid => B::float_recip(B::float_add_scalar(B::float_exp(B::float_neg(x)), 1.0f32.into())),
+    }
+}
+
+/// f′ from the output of f.
+fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+    let positive = |y| B::float_sign(B::float_clamp_min(y, 0.0f32.into()));
+    let one_minus = |y| B::float_add_scalar(B::float_neg(y), 1.0f32.into());
+    match activation {
+        Activation::Identity => B::float_add_scalar(B::float_mul_scalar(y, 0.0f32.into()), 1.0f32.into()),
+        Activation::Relu => positive(y),
+        Activation::LeakyRelu(slope) => {
+            B::float_add_scalar(B::float_mul_scalar(positive(y), (1.0 - slope).into()), slope.into())
+        }
+        Activation::Tanh => one_minus(B::float_mul(y.clone(), y)),
+        Activation::Sigmoid => B::float_mul(y.clone(), one_minus(y)),
+    }
+}
+
+fn cut<B: Backend>(x: FloatTensor<B>, ranges: [std::ops::Range<usize>; 4]) -> FloatTensor<B> {
+    B::float_slice(x, &ranges.map(Slice::from))
+}
+
+/// Picture `b` of a batch, as a batch of one.
+fn picture<B: Backend>(x: FloatTensor<B>, b: usize) -> FloatTensor<B> {
+    let shape = x.shape();
+    cut::<B>(x, [b..b + 1, 0..shape[1], 0..shape[2], 0..shape[3]])
+}
+
+/// Saturation and contrast of one picture.
+fn recolour<B: Backend>(x: FloatTensor<B>, plan: &[f32]) -> FloatTensor<B> {
+    let towards = |x: FloatTensor<B>, mean: FloatTensor<B>, factor: f32| {
+        B::float_add(B::float_mul_scalar(B::float_sub(x, mean.clone()), factor.into()), mean)
+    };
+    let x = towards(x.clone(), B::float_mean_dim(x, 3), plan[1]);
+    let mean = (1..4).fold(x.clone(), |mean, axis| B::float_mean_dim(mean, axis));
+    towards(x, mean, plan[2])
+}
+
+/// Translation and cutout of one picture, or their adjoint.
+fn move_and_cut<B: Backend>(x: FloatTensor<B>, plan: &[f32], adjoint: bool) -> FloatTensor<B> {
+    let shape = x.shape();
+    let size = [shape[1] as isize, shape[2] as isize];
+    let zeros = || B::float_zeros(shape.clone(), &x.device(), FloatDType::F32);
+    let erase = |x: FloatTensor<B>| {
+        let rows = plan[5].max(0.0) as usize..(plan[7] as usize).min(shape[1]);
+        let columns = plan[6].max(0.0) as usize..(plan[8] as usize).min(shape[2]);
+        if rows.is_empty() || columns.is_empty() {
+            return x;
+        }
+        let ranges = [0..1, rows, columns, 0..shape[3]];
+        let hole = cut::<B>(zeros(), ranges.clone());
+        B::float_slice_assign(x, &ranges.map(Slice::from), hole)
+    };
+    let shift = |x: FloatTensor<B>, d: [isize; 2]| {
+        if d[0].abs() >= size[0] || d[1].abs() >= size[1] {
+            return zeros();
+        }
+        let side = |axis: usize, d: isize| d.max(0) as usize..(size[axis] + d.min(0)) as usize;
+        let from = [0..1, side(0, -d[0]), side(1, -d[1]), 0..shape[3]];
+        let to = [0..1, side(0, d[0]), side(1, d[1]), 0..shape[3]];
+        B::float_slice_assign(zeros(), &to.map(Slice::from), cut::<B>(x, from))
+    };
+    let d = [plan[3] as isize, plan[4] as isize];
+    if adjoint { shift(erase(x.clone()), d.map(|d| -d)) } else { erase(shift(x.clone(), d)) }
+}

@@ -1,0 +1,291 @@
+//! Kernels against their plain composition over random shapes, gradients against finite differences, and the same bytes
+//! for any number of threads.
+
+use crate::ops::{Conv2dOptions, KernelOps};
+use crate::{AUGMENT_PARAMETERS, Activation, AdamStep, plain};
+use burn::backend::Flex;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_flex::FlexTensor;
+use proptest::prelude::*;
+
+/// Numbers in about [-1, 1] from a small generator of our own (xorshift), so that a failure names only its seed.
+fn numbers(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn flex<const D: usize>(seed: u64, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(numbers(seed, shape.iter().product()), shape))
+}
+
+fn values(tensor: FlexTensor) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("f32 values")
+}
+
+fn assert_close(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f32) {
+    assert_eq!(kernel.layout().shape(), plain.layout().shape(), "{name}: shapes");
+    for (i, (a, b)) in values(kernel).into_iter().zip(values(plain)).enumerate() {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{name}[{i}]: kernel {a}, plain {b}");
+    }
+}
+
+fn activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![
+        Just(Activation::Identity),
+        Just(Activation::Relu),
+        Just(Activation::LeakyRelu(0.2)),
+        Just(Activation::Tanh),
+        Just(Activation::Sigmoid),
+    ]
+}
+
+prop_compose! {
+    /// (batch, height, width, c_in, c_out, kernel, options) whose kernel fits into the padded picture.
+    fn convolutions()(
+        batch in 1usize..4, height in 1usize..20, width in 1usize..20,
+        c_in in 1usize..9, c_out in prop_oneof![1usize..9, Just(33usize)],
+        kernel in prop_oneof![Just(1usize), Just(3), Just(4), Just(5)],
+        stride in 1usize..4, padding in 0usize..3,
+    ) -> ([usize; 4], usize, usize, Conv2dOptions) {
+        let padding = padding.min(kernel - 1);
+        let fit = |size: usize| size.max(kernel.saturating_sub(2 * padding));
+        ([batch, fit(height), fit(width), c_in], c_out, kernel, Conv2dOptions { stride, padding })
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolution_and_its_gradients_match_the_plain_composition(
+        (input, c_out, kernel, options) in convolutions(), seed in 1u64..1_000_000,
+    ) {
+        let output = [
+            input[0], options.output_size(input[1], kernel), options.output_size(input[2], kernel), c_out,
+        ];
+        let (x, w, gy) = (flex(seed, input), flex(seed + 1, [kernel, kernel, input[3], c_out]), flex(seed + 2, output));
+        assert_close(
+            "conv2d",
+            Flex::conv2d_nhwc(x.clone(), w.clone(), options),
+            plain::conv2d_nhwc::<Flex>(x.clone(), w.clone(), options),
+            1e-4,
+        );
+        assert_close(
+            "weight gradient",
+            Flex::conv2d_weight_grad(x.clone(), gy.clone(), [kernel; 2], options),
+            plain::conv2d_weight_grad::<Flex>(x, gy.clone(), [kernel; 2], options),
+            1e-4,
+        );
+        let size = [input[1], input[2]];
+        assert_close(
+            "input gradient",
+            Flex::conv2d_input_grad(gy.clone(), w.clone(), size, options),
+            plain::conv2d_input_grad::<Flex>(gy, w, size, options),
+            1e-4,
+        );
+    }
+
+    #[test]
+    fn batch_norm_and_affine_match_the_plain_composition(
+        rows in 2usize..400, channels in 1usize..40, activation in activations(), seed in 1u64..1_000_000,
+    ) {
+        let (x, gy) = (flex(seed, [rows, channels]), flex(seed + 1, [rows, channels]));
+        let (gamma, beta) = (flex(seed + 2, [channels]), flex(seed + 3, [channels]));
+        let kernel = Flex::batch_norm_rows(x.clone(), gamma.clone(), beta.clone(), 1e-5, activation);
+        let oracle = plain::batch_norm_rows::<Flex>(x.clone(), gamma.clone(), beta.clone(), 1e-5, activation);
+        let (y, mean, variance) = kernel.clone();
+        assert_close("batch norm", kernel.0, oracle.0, 2e-3);
+        assert_close("mean", kernel.1, oracle.1, 1e-4);
+        assert_close("variance", kernel.2, oracle.2, 1e-4);
+        let backward = |f: fn(_, _, _, _, _, _, f32, Activation) -> (FlexTensor, FlexTensor, FlexTensor)| {
+            f(x.clone(), y.clone(), gy.clone(), gamma.clone(), mean.clone(), variance.clone(), 1e-5, activation)
+        };
+        let (kernel, oracle) = (backward(Flex::batch_norm_backward), backward(plain::batch_norm_backward::<Flex>));
+        assert_close("gx", kernel.0, oracle.0, 2e-2);
+        assert_close("g gamma", kernel.1, oracle.1, 2e-3);
+        assert_close("g beta", kernel.2, oracle.2, 1e-3);
+
+        let y = Flex::affine_rows(x.clone(), gamma.clone(), beta.clone(), activation);
+        let oracle = plain::affine_rows::<Flex>(x.clone(), gamma.clone(), beta, activation);
+        assert_close("affine", y.clone(), oracle, 1e-5);
+        let kernel = Flex::affine_backward(x.clone(), y.clone(), gy.clone(), gamma.clone(), activation);
+        let oracle = plain::affine_backward::<Flex>(x, y, gy, gamma, activation);
+        assert_close("affine gx", kernel.0, oracle.0, 1e-4);
+        assert_close("g scale", kernel.1, oracle.1, 1e-3);
+        assert_close("g shift", kernel.2, oracle.2, 1e-3);
+    }
+
+    #[test]
+    fn augment_and_its_adjoint_match_the_plain_composition(
+        batch in 1usize..4, height in 1usize..12, width in 1usize..12, grey in any::<bool>(), seed in 1u64..1_000_000,
+    ) {
+        let shape = [batch, height, width, if grey { 1 } else { 3 }];
+        let plans = plans(seed, batch, height, width);
+        let x = flex(seed, shape);
+        assert_close(
+            "augment",
+            Flex::augment_pictures(x.clone(), plans.clone()),
+            plain::augment_pictures::<Flex>(x.clone(), plans.clone()),
+            1e-5,
+        );
+        assert_close(
+            "adjoint",
+            Flex::augment_backward(x.clone(), plans.clone()),
+            plain::augment_backward::<Flex>(x, plans),
+            1e-5,
+        );
+    }
+
+    #[test]
+    fn adam_matches_the_plain_composition(count in 1usize..5000, number in 1u64..500, seed in 1u64..1_000_000) {
+        let step = AdamStep { lr: 0.01, beta_1: 0.5, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.01, step: number };
+        let moment = FlexTensor::from_data(TensorData::new(
+            numbers(seed + 3, count).iter().map(|v| v * v).collect::<Vec<f32>>(), [count],
+        ));
+        let (p, g, m) = (flex(seed, [count]), flex(seed + 1, [count]), flex(seed + 2, [count]));
+        let kernel = Flex::adam_update(p.clone(), g.clone(), m.clone(), moment.clone(), step);
+        let oracle = plain::adam_update::<Flex>(p, g, m, moment, step);
+        assert_close("p", kernel.0, oracle.0, 1e-4);
+        assert_close("m", kernel.1, oracle.1, 1e-5);
+        assert_close("v", kernel.2, oracle.2, 1e-5);
+    }
+}
+
+/// Random plans with shifts and cutouts that may reach past the border.
+fn plans(seed: u64, batch: usize, height: usize, width: usize) -> Vec<f32> {
+    let random = numbers(seed + 9, batch * AUGMENT_PARAMETERS);
+    let whole = |v: f32, size: usize| (v * size as f32).trunc();
+    random
+        .chunks(AUGMENT_PARAMETERS)
+        .flat_map(|r| {
+            let (top, left) = (whole(r[5], height), whole(r[6], width));
+            let (bottom, right) = (top + whole(r[7].abs(), height), left + whole(r[8].abs(), width));
+            [r[0], 1.0 + r[1], 1.0 + r[2], whole(r[3], height), whole(r[4], width), top, left, bottom, right]
+        })
+        .collect()
+}
+
+/// Compares ∂/∂input of `Σ f(inputs) · c` (c fixed) with central differences, at every element of every input.
+fn check_gradients(name: &str, shapes: &[Vec<usize>], f: impl Fn(&[Tensor<1>]) -> Tensor<1>) {
+    let device = Device::flex();
+    let host: Vec<Vec<f32>> =
+        shapes.iter().enumerate().map(|(i, s)| numbers(40 + i as u64, s.iter().product())).collect();
+    let on = |values: &[Vec<f32>], device: &Device| -> Vec<Tensor<1>> {
+        values.iter().map(|v| Tensor::from_data(TensorData::new(v.clone(), [v.len()]), device)).collect()
+    };
+    let loss = |inputs: &[Tensor<1>]| {
+        let y = f(inputs);
+        let weights = numbers(77, y.dims()[0]);
+        let c = Tensor::<1>::from_data(TensorData::new(weights, y.dims()), &device);
+        (y * c).sum()
+    };
+    let tracked: Vec<_> = on(&host, &device.clone().autodiff()).into_iter().map(Tensor::require_grad).collect();
+    let gradients = loss(&tracked).backward();
+    for (i, input) in tracked.iter().enumerate() {
+        let analytic: Vec<f32> = input.grad(&gradients).expect("a gradient").into_data().try_into_vec().unwrap();
+        for (j, &found) in analytic.iter().enumerate() {
+            let at = |delta: f32| {
+                let mut moved = host.clone();
+                moved[i][j] += delta;
+                f64::from(loss(&on(&moved, &device)).into_scalar::<f32>())
+            };
+            let numeric = ((at(1e-2) - at(-1e-2)) / 2e-2) as f32;
+            assert!(
+                (found - numeric).abs() < 2e-2 * (1.0 + numeric.abs()),
+                "{name}: input {i}[{j}] gradient {found}, by differences {numeric}"
+            );
+        }
+    }
+}
+
+fn all(tensor: Tensor<4>) -> Tensor<1> {
+    tensor.flatten(0, 3)
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for (stride, kernel, padding) in [(1, 3, 1), (2, 4, 1), (1, 1, 0), (2, 5, 2)] {
+        let options = Conv2dOptions { stride, padding };
+        let (x, w) = ([2, 7, 6, 3], [kernel, kernel, 3, 2]);
+        check_gradients("conv2d", &[x.to_vec(), w.to_vec()], |v| {
+            all(crate::conv2d(v[0].clone().reshape(x), v[1].clone().reshape(w), options))
+        });
+        let small = [2, options.output_size(7, kernel), options.output_size(6, kernel), 2];
+        check_gradients("conv_transpose2d", &[small.to_vec(), w.to_vec()], |v| {
+            all(crate::conv_transpose2d(v[0].clone().reshape(small), v[1].clone().reshape(w), [7, 6], options))
+        });
+    }
+    let shape = [2, 3, 4, 2];
+    let channels = || vec![2];
+    // Piecewise-linear activations have no derivative at the kink; the smooth ones are compared everywhere.
+    for activation in [Activation::Identity, Activation::Tanh, Activation::Sigmoid] {
+        check_gradients("batch_norm", &[shape.to_vec(), channels(), channels()], |v| {
+            all(crate::batch_norm(v[0].clone().reshape(shape), v[1].clone(), v[2].clone(), 1e-5, activation).0)
+        });
+    }
+    for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
+        check_gradients("affine", &[vec![1, 2, 2, 2], channels(), channels()], |v| {
+            all(crate::affine(v[0].clone().reshape([1, 2, 2, 2]), v[1].clone(), v[2].clone(), activation))
+        });
+    }
+    check_gradients("augment", &[vec![2, 4, 5, 3]], |v| {
+        all(crate::augment(v[0].clone().reshape([2, 4, 5, 3]), plans(3, 2, 4, 5)))
+    });
+}
+
+#[test]
+fn untracked_parents_get_no_gradient_and_cost_nothing() {
+    let device = Device::flex().autodiff();
+    let options = Conv2dOptions { stride: 2, padding: 1 };
+    let x = Tensor::<4>::ones([1, 8, 8, 3], &device).require_grad();
+    let w = Tensor::<4>::ones([4, 4, 3, 2], &device);
+    let gradients = crate::conv2d(x.clone(), w.clone(), options).sum().backward();
+    assert!(x.grad(&gradients).is_some());
+    assert!(w.grad(&gradients).is_none());
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let options = Conv2dOptions { stride: 2, padding: 1 };
+            let (x, w) = (flex(1, [5, 33, 30, 16]), flex(2, [4, 4, 16, 24]));
+            let y = Flex::conv2d_nhwc(x.clone(), w.clone(), options);
+            let rows = flex(3, [5000, 24]);
+            let (n, mean, variance) =
+                Flex::batch_norm_rows(rows.clone(), flex(4, [24]), flex(5, [24]), 1e-5, Activation::LeakyRelu(0.2));
+            let (gx, g_gamma, g_beta) = Flex::batch_norm_backward(
+                rows,
+                n.clone(),
+                flex(6, [5000, 24]),
+                flex(4, [24]),
+                mean,
+                variance,
+                1e-5,
+                Activation::LeakyRelu(0.2),
+            );
+            [
+                Flex::conv2d_input_grad(y.clone(), w, [33, 30], options),
+                Flex::conv2d_weight_grad(x, y.clone(), [4, 4], options),
+                y,
+                n,
+                gx,
+                g_gamma,
+                g_beta,
+            ]
+            .map(values)
+        })
+    };
+    let one = run(1);
+    for threads in [2, 5] {
+        assert!(one == run(threads), "{threads} threads gave other bytes than one");
+    }
+}
