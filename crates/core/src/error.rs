@@ -31,7 +31,7 @@ pub struct Error {
     pub hint: Option<String>,
 }
 
-/// Result with the library's [`enum@Error`].
+/// Result with the library's [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
@@ -55,12 +55,24 @@ impl Error {
         let path = path.as_ref().display();
         let error = Self::new(ErrorKind::Io, format!("cannot {action} {path}: {source}"));
         match source.kind() {
-            std::io::ErrorKind::StorageFull => error.hint("the disk is full: free some space and run the same command again"),
+            std::io::ErrorKind::StorageFull => {
+                error.hint("the disk is full: free some space and run the same command again")
+            }
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 error.hint("choose a place you may write to, or change its permissions")
             }
             _ => error,
         }
+    }
+
+    /// The user's file `path` with this `text` is not the TOML that is wanted.
+    pub fn toml(path: impl AsRef<Path>, text: &str, source: &toml::de::Error) -> Self {
+        let place = source.span().map_or(String::new(), |span| {
+            let line = text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1;
+            format!(", line {line}")
+        });
+        let message = source.message().replace('\n', ", ");
+        Self::input(format!("{} cannot be used{place}: {message}", path.as_ref().display()))
     }
 
     /// Adds the sentence that says what to try.

@@ -3,7 +3,19 @@
 //! The library never prints, parses flags or opens sockets: it reports through typed events and errors.
 #![deny(missing_docs)]
 
+pub mod data;
 pub mod error;
+pub mod files;
+pub mod generate;
+pub mod judge;
+pub mod models;
+pub mod nn;
+pub mod provenance;
+pub mod report;
 pub mod rng;
+pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// Version of Maliang.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -18,3 +18,12 @@ pub fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
 pub fn normal(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
     StandardNormal.sample_iter(rng).take(count).collect()
 }
+
+/// `count` class numbers below `classes`, evenly likely; empty when there are no classes.
+pub fn labels(rng: &mut ChaCha8Rng, count: usize, classes: usize) -> Vec<usize> {
+    use rand::RngExt;
+    if classes == 0 {
+        return Vec::new();
+    }
+    (0..count).map(|_| rng.random_range(0..classes)).collect()
+}

@@ -1,0 +1,197 @@
+//! From a plain list of files to pictures with labels and captions: the same rules for folders and archives.
+//!
+//! Labels, in this order: the `label` column of a `metadata.csv` or `metadata.jsonl` (Hugging Face imagefolder); else the
+//! first level of sub-folders, if no picture lies above that level and at least two of its folders hold pictures. Folders
+//! that wrap everything (`archive/…`) do not count as a level, nor does a level made of `train`, `test` and the like.
+//! Captions: the `text` column of the metadata, else the first line of a `.txt` beside the picture with the same stem.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::metadata::{self, Row};
+use super::source::{Backing, Item, Origin, Reject, Scan, Source, display_name};
+use crate::Result;
+
+/// A file of the source, of any kind.
+pub(super) struct Found {
+    pub name: String,
+    pub bytes: u64,
+    pub stamp: u64,
+    pub origin: Origin,
+}
+
+/// What a file is, by its name alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Picture,
+    /// A picture in a format that is not decoded here, with its name.
+    Foreign(&'static str),
+    Metadata,
+    Text,
+    Other,
+}
+
+impl Kind {
+    pub(super) fn is_picture(self) -> bool {
+        matches!(self, Kind::Picture | Kind::Foreign(_))
+    }
+}
+
+/// A level of folders with only these names is a split, not a set of classes.
+const SPLIT_NAMES: [&str; 8] = ["train", "training", "test", "testing", "val", "valid", "validation", "dev"];
+/// Longest first line of a caption file that is looked at, in bytes.
+const MAX_CAPTION: u64 = 64 << 10;
+
+pub(super) fn kind(name: &str) -> Kind {
+    let last = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    if last == "metadata.csv" || last == "metadata.jsonl" {
+        return Kind::Metadata;
+    }
+    match last.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "png" | "apng" | "jpg" | "jpeg" | "jpe" | "jfif" | "gif" | "webp" | "bmp" | "dib" | "tif" | "tiff" | "pnm"
+        | "pbm" | "pgm" | "ppm" | "pam" | "qoi" | "tga" => Kind::Picture,
+        "heic" | "heif" => Kind::Foreign("HEIC"),
+        "avif" => Kind::Foreign("AVIF"),
+        "jxl" => Kind::Foreign("JPEG XL"),
+        "jp2" | "j2k" => Kind::Foreign("JPEG 2000"),
+        "svg" => Kind::Foreign("SVG"),
+        "psd" => Kind::Foreign("Photoshop"),
+        "cr2" | "cr3" | "nef" | "arw" | "dng" | "orf" | "rw2" | "raf" => Kind::Foreign("camera raw"),
+        "txt" => Kind::Text,
+        _ => Kind::Other,
+    }
+}
+
+/// Sorts, labels and captions the files of a source. `read` gives the bytes of one file up to a limit.
+pub(super) fn sort_out(
+    mut found: Vec<Found>,
+    mut rejects: Vec<Reject>,
+    mut notes: Vec<String>,
+    backing: Backing,
+    read: impl Fn(&Origin, u64) -> Result<Vec<u8>, String>,
+) -> Result<Scan> {
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut items: Vec<Item> = Vec::new();
+    let mut texts: HashMap<String, Found> = HashMap::new(); // by name without `.txt`
+    let mut metadata_files = Vec::new();
+    let mut ignored = 0;
+    for file in found {
+        match kind(&file.name) {
+            Kind::Picture => items.push(Item {
+                name: file.name,
+                label: None,
+                caption: None,
+                bytes: file.bytes,
+                stamp: file.stamp,
+                origin: file.origin,
+            }),
+            Kind::Foreign(format) => {
+                rejects.push(Reject::new(file.name, format!("{format} is not supported: convert it to PNG or JPEG")));
+            }
+            Kind::Metadata => metadata_files.push(file),
+            Kind::Text => {
+                texts.insert(stem(&file.name).to_string(), file);
+            }
+            Kind::Other => ignored += 1,
+        }
+    }
+
+    for item in &mut items {
+        let Some(text) = texts.remove(stem(&item.name)) else { continue };
+        match read(&text.origin, MAX_CAPTION) {
+            Ok(bytes) => item.caption = first_line(&bytes),
+            Err(reason) => notes.push(format!("the caption {} was skipped: {reason}", display_name(&text.name))),
+        }
+    }
+    ignored += texts.len();
+
+    let mut rows = Vec::new();
+    for file in &metadata_files {
+        let parsed =
+            read(&file.origin, metadata::MAX_BYTES).and_then(|bytes| metadata::parse(&file.name, &bytes, &mut rejects));
+        match parsed {
+            Ok(more) => rows.extend(more),
+            Err(reason) => notes.push(format!("{} was skipped: {reason}", display_name(&file.name))),
+        }
+    }
+    if rows.iter().any(|row| row.label.is_some()) {
+        // The metadata decides about labels for the whole source.
+    } else {
+        label_by_folder(&mut items);
+    }
+    apply(&mut items, rows, &mut rejects);
+
+    let unlabelled = items.iter().filter(|item| item.label.is_none()).count();
+    if unlabelled > 0 && unlabelled < items.len() {
+        notes.push(format!("{unlabelled} of {} pictures have no label, so labels are not used", items.len()));
+    }
+    rejects.sort_by(|a, b| (&a.name, &a.reason).cmp(&(&b.name, &b.reason)));
+    Ok(Scan { source: Source::Emoji(String::new()), items, rejects, ignored, notes, backing })
+}
+
+/// Writes the metadata rows into the items; a row that names nothing is a reject.
+fn apply(items: &mut [Item], rows: Vec<Row>, rejects: &mut Vec<Reject>) {
+    if rows.is_empty() {
+        return;
+    }
+    let by_name: HashMap<String, usize> = items.iter().enumerate().map(|(i, item)| (item.name.clone(), i)).collect();
+    let known_bad: HashSet<String> = rejects.iter().map(|reject| reject.name.clone()).collect();
+    for row in rows {
+        match by_name.get(&row.file_name) {
+            Some(&index) => {
+                let item = &mut items[index];
+                item.label = row.label.or(item.label.take());
+                item.caption = row.caption.or(item.caption.take());
+            }
+            None if known_bad.contains(&row.file_name) => {}
+            None => rejects.push(Reject::new(row.file_name, format!("named in {} but not there", row.place))),
+        }
+    }
+}
+
+/// Labels from the first level of sub-folders, by the rule at the head of this file.
+fn label_by_folder(items: &mut [Item]) {
+    let folders: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            let mut parts: Vec<String> = item.name.split('/').map(String::from).collect();
+            parts.pop();
+            parts
+        })
+        .collect();
+    let mut level = 0;
+    let labels: Vec<&str> = loop {
+        let Some(labels) = folders.iter().map(|parts| parts.get(level).map(String::as_str)).collect::<Option<Vec<_>>>()
+        else {
+            return; // a picture lies above this level
+        };
+        let distinct: BTreeSet<&str> = labels.iter().copied().collect();
+        let wraps = distinct.len() < 2;
+        let splits = distinct.iter().all(|name| SPLIT_NAMES.contains(&name.to_lowercase().as_str()));
+        if !wraps && !splits {
+            break labels;
+        }
+        if distinct.is_empty() {
+            return;
+        }
+        level += 1;
+    };
+    let labels: Vec<String> = labels.into_iter().map(String::from).collect();
+    for (item, label) in items.iter_mut().zip(labels) {
+        item.label = Some(label);
+    }
+}
+
+/// A name without its extension, folders kept.
+fn stem(name: &str) -> &str {
+    let start = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name[start..].rfind('.') {
+        Some(dot) => &name[..start + dot],
+        None => name,
+    }
+}
+
+fn first_line(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.trim_start_matches('\u{feff}').lines().next()?.trim();
+    (!line.is_empty()).then(|| line.to_string())
+}

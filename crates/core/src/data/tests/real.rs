@@ -1,0 +1,46 @@
+//! The real data sets, where they are there: `MALIANG_TEST_DATA`, or `../shared/data` beside the workspace.
+
+use std::path::PathBuf;
+
+use super::*;
+
+/// A real data set, or a clear word that its test was skipped.
+fn real(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let path = std::env::var_os("MALIANG_TEST_DATA").map_or_else(beside, PathBuf::from).join(name);
+    if !path.exists() {
+        eprintln!("SKIPPED: there is no {name} here; set MALIANG_TEST_DATA to the folder that holds it");
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn tuxpaint_cutouts() {
+    let Some(path) = real("tuxpaint-animals") else { return };
+    let report = check_path(&path);
+    assert_eq!((report.usable, report.captions, report.rejects.len(), report.ignored), (144, 144, 0, 0));
+    assert_eq!(report.suggested_fit, Fit::Pad);
+    assert!(report.transparent > 130 && report.labels.is_empty(), "{}", report.transparent);
+}
+
+#[test]
+fn fashion_mnist() {
+    let Some(path) = real("fashion-mnist/t10k-images-idx3-ubyte.gz") else { return };
+    let scan = scan_path(&path);
+    let cache = tempfile::tempdir().unwrap();
+    let grey =
+        DataConfig { width: 32, height: 32, channels: 1, fit: Fit::Pad, background: [0; 3], ..DataConfig::default() };
+    let dataset = Dataset::open(&grey, &scan, cache.path(), &|_, _| ()).unwrap();
+    assert_eq!(dataset.labels().len(), 10);
+    assert_eq!(dataset.manifest().pictures.len() + dataset.manifest().counts.duplicates, 10_000);
+    assert!((900..1100).contains(&dataset.heldout_len()), "{}", dataset.heldout_len());
+}
+
+#[test]
+fn animals_have_twelve_labels() {
+    let Some(path) = real("animals64") else { return };
+    let report = check_path(&path);
+    assert_eq!((report.usable, report.labels.len(), report.suggested_size), (6000, 12, 64));
+    assert!(report.labels.iter().all(|(_, count)| *count == 500));
+}

@@ -1,0 +1,181 @@
+//! Writing files so that a crash, a full disk or a power cut leaves either the old file or the new one, never a part.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// How the name of a file that is still being written ends; it begins with a dot.
+const PARTIAL: &str = ".partial";
+
+/// Writes `path` through `write` so that readers see the old file or the whole new one.
+///
+/// The bytes go to a temporary name in the same directory, are flushed and synced to the disk, and take the name
+/// `path` in one rename; then the directory is synced, so that the rename itself survives a power cut.
+///
+/// # Errors
+/// Whatever the operating system or `write` refuses, naming `path`. The earlier file is untouched and the partial
+/// one removed.
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
+    let directory = parent(path);
+    let attempt = || -> io::Result<()> {
+        let name = path.file_name().ok_or(io::Error::from(io::ErrorKind::InvalidInput))?.to_string_lossy();
+        let (file, temporary) = partial_in(directory, &name)?.into_parts(); // removed on drop unless persisted
+        let mut writer = BufWriter::new(file);
+        write(&mut writer)?;
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        drop(file);
+        temporary.persist(path)?;
+        sync_directory(directory)
+    };
+    attempt().map_err(|source| Error::io("write", path, &source))
+}
+
+/// Writes all of `bytes` to `path`, atomically.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic(path, |writer| writer.write_all(bytes))
+}
+
+/// BLAKE3 of the file's bytes, as 64 hexadecimal digits.
+pub fn blake3_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(|_| ()))
+        .map_err(|source| Error::io("read", path, &source))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Removes what killed writers left in `directory`: files that [`write_atomic`] had begun. Returns how many.
+///
+/// Only for a directory that no other process writes to at the moment (a run directory whose lock is held).
+pub fn remove_partials(directory: &Path) -> Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(directory).map_err(|source| Error::io("list", directory, &source))? {
+        let entry = entry.map_err(|source| Error::io("list", directory, &source))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(PARTIAL) {
+            std::fs::remove_file(entry.path()).map_err(|source| Error::io("remove", entry.path(), &source))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// The directory of `path`; `.` for a bare file name, whose parent is the empty path.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    }
+}
+
+/// A new file `.name.XXXXXX.partial`, with the permissions an ordinary file gets (tempfile's own default is 0600).
+fn partial_in(directory: &Path, name: &str) -> io::Result<tempfile::NamedTempFile> {
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(PARTIAL);
+    #[cfg(unix)]
+    let permissions = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666); // less the umask
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    builder.tempfile_in(directory)
+}
+
+#[cfg(unix)]
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Elsewhere a directory cannot be opened as a file; NTFS journals the rename itself.
+#[cfg(not(unix))]
+pub(crate) fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn writes_and_replaces() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.bin");
+        write_bytes(&path, b"old").unwrap();
+        write_bytes(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(directory.path()), ["a.bin"]);
+    }
+
+    /// The disk fills after half the bytes are out, past the writer's buffer.
+    #[test]
+    fn a_full_disk_keeps_the_old_file_and_leaves_no_partial() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.safetensors");
+        write_bytes(&path, b"precious").unwrap();
+        let error = write_atomic(&path, |writer| {
+            writer.write_all(&[0; 100_000])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        })
+        .unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Io);
+        assert!(error.message.contains("model.safetensors"), "{error}");
+        assert!(error.hint.unwrap().contains("disk is full"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        assert_eq!(names(directory.path()), ["model.safetensors"]);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = write_bytes(&directory.path().join("nowhere").join("a.bin"), b"x").unwrap_err();
+        assert!(error.message.contains("nowhere"), "{error}");
+        assert!(write_bytes(Path::new("/"), b"x").is_err());
+        assert!(write_bytes(directory.path(), b"x").is_err(), "a directory is not replaced by a file");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_get_ordinary_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let (ours, plain) = (directory.path().join("ours"), directory.path().join("plain"));
+        write_bytes(&ours, b"x").unwrap();
+        std::fs::write(&plain, b"x").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn partials_of_a_killed_writer_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        write_bytes(&directory.path().join("kept"), b"x").unwrap();
+        let (_, left) = partial_in(directory.path(), "model").unwrap().keep().unwrap();
+        assert!(left.exists());
+        assert_eq!(remove_partials(directory.path()).unwrap(), 1);
+        assert_eq!(names(directory.path()), ["kept"]);
+    }
+
+    #[test]
+    fn hash_of_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("empty");
+        write_bytes(&path, b"").unwrap();
+        // The BLAKE3 test vector of the empty input.
+        let expected = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(blake3_file(&path).unwrap(), expected);
+        assert!(blake3_file(&directory.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! What comes out of a model: pictures, animations and grids, all of them labelled.
+
+pub mod font;
+pub mod grid;
+pub mod latent;
+pub mod palette;
+pub mod picture;
+pub mod sampler;

@@ -1,0 +1,62 @@
+//! A feature extractor that needs no download: a convolutional network with fixed random weights (Naeem 2020, §3.3, found
+//! such an embedding to be a sound fallback where an ImageNet network does not fit or is not at hand).
+
+use crate::nn::host;
+use crate::rng;
+use burn::tensor::{Device, Tensor, TensorData};
+use maliang_kernels::{Activation, Conv2dOptions};
+
+/// Output channels of the four layers.
+const CHANNELS: [usize; 4] = [32, 64, 128, 128];
+/// The one seed of the embedding: part of the protocol, never of a run.
+const SEED: u64 = 2020;
+
+/// Four 3×3 stride-2 convolutions with ReLU; the features are the means and standard deviations over each layer's pixels.
+pub struct RandomFeatures {
+    layers: Vec<Tensor<4>>,
+}
+
+impl RandomFeatures {
+    /// Length of a feature vector.
+    pub const LENGTH: usize = 2 * (CHANNELS[0] + CHANNELS[1] + CHANNELS[2] + CHANNELS[3]);
+
+    /// The extractor for pictures with `channels` channels. Weights are He-normal: √(2 / (9 · c_in)).
+    pub fn new(channels: usize) -> Self {
+        let mut c_in = channels;
+        let layers = CHANNELS.iter().enumerate().map(|(i, &c_out)| {
+            let deviation = (2.0 / (9 * c_in) as f32).sqrt();
+            let values = rng::normal(&mut rng::stream(SEED, "random-features", i as u64), 9 * c_in * c_out);
+            let values = values.into_iter().map(|v| v * deviation).collect::<Vec<f32>>();
+            let layer = Tensor::from_data(TensorData::new(values, [3, 3, c_in, c_out]), &Device::flex());
+            c_in = c_out;
+            layer
+        });
+        Self { layers: layers.collect() }
+    }
+
+    /// Pictures `[batch, height, width, channels]` in [-1, 1] → one feature vector a picture.
+    pub fn extract(&self, pictures: Tensor<4>) -> Vec<Vec<f32>> {
+        let batch = pictures.dims()[0];
+        let mut x = pictures;
+        let mut features = Vec::new();
+        for layer in &self.layers {
+            let channels = layer.dims()[3];
+            let device = layer.device();
+            x = maliang_kernels::conv2d(x, layer.clone(), Conv2dOptions { stride: 2, padding: 1 });
+            x = maliang_kernels::affine(
+                x,
+                Tensor::ones([channels], &device),
+                Tensor::zeros([channels], &device),
+                Activation::Relu,
+            );
+            let [_, h, w, _] = x.dims();
+            let flat = x.clone().reshape([batch, h * w, channels]);
+            let mean = flat.clone().mean_dim(1);
+            let deviation = (flat - mean.clone()).powi_scalar(2).mean_dim(1).sqrt();
+            features.push(mean.reshape([batch, channels]));
+            features.push(deviation.reshape([batch, channels]));
+        }
+        let all = host(Tensor::cat(features, 1));
+        all.chunks_exact(Self::LENGTH).map(<[f32]>::to_vec).collect()
+    }
+}

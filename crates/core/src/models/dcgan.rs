@@ -1,0 +1,101 @@
+//! DCGAN (Radford, Metz, Chintala 2015), for any size from 16 to 256 pixels a side and any aspect; conditional on a label by
+//! concatenation in the generator (Mirza 2014) and projection in the discriminator (Miyato & Koyama 2018).
+
+use super::stack::{Downsampler, StackConfig, Upsampler, WEIGHT_INIT};
+use crate::nn::{BatchNorm, Bias, Init, Linear, Mode, Module, Param, join};
+use burn::tensor::Tensor;
+use maliang_kernels::Activation;
+use serde::{Deserialize, Serialize};
+
+/// The networks' sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DcganConfig {
+    /// Length of the latent vector z ~ N(0, 1).
+    pub z_dim: usize,
+    /// Names of the classes; empty for an unconditional model.
+    pub classes: Vec<String>,
+    /// The convolutional stacks.
+    pub stack: StackConfig,
+}
+
+/// z → picture.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    up: Upsampler,
+}
+
+impl Generator {
+    /// A generator without values.
+    pub fn new(config: &DcganConfig) -> Self {
+        Self { up: Upsampler::new(&config.stack, config.z_dim + config.classes.len()) }
+    }
+
+    /// z `[batch, z_dim]`, labels one-hot `[batch, classes]` → `[batch, height, width, channels]` in [-1, 1].
+    pub fn forward(&self, z: Tensor<2>, labels: Option<Tensor<2>>, mode: Mode) -> Tensor<4> {
+        self.up.forward(with_labels(z, labels), mode)
+    }
+
+    /// Its batch norms in forward order.
+    pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        self.up.norms()
+    }
+}
+
+impl Module for Generator {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.up.collect(path, into);
+    }
+}
+
+/// Picture → logit of "real".
+#[derive(Debug, Clone)]
+pub struct Discriminator {
+    down: Downsampler,
+    logit: Linear,
+    bias: Bias,
+    class: Option<Linear>,
+}
+
+impl Discriminator {
+    /// A discriminator without values.
+    pub fn new(config: &DcganConfig) -> Self {
+        let features = config.stack.features();
+        let classes = config.classes.len();
+        Self {
+            down: Downsampler::new(&config.stack),
+            logit: Linear::new(features, 1, WEIGHT_INIT),
+            bias: Bias::new(1),
+            class: (classes > 0).then(|| Linear::new(classes, features, Init::Normal(0.0, 0.02))),
+        }
+    }
+
+    /// Pictures `[batch, height, width, channels]`, labels one-hot `[batch, classes]` → logits `[batch]`.
+    pub fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Tensor<1> {
+        let features = self.down.forward(x, Mode::Train);
+        let mut logits = self.bias.forward(self.logit.forward(features.clone()), Activation::Identity);
+        if let (Some(class), Some(labels)) = (&self.class, labels) {
+            logits = logits + (class.forward(labels) * features).sum_dim(1);
+        }
+        logits.flatten(0, 1)
+    }
+}
+
+impl Module for Discriminator {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.down.collect(path, into);
+        self.logit.collect(&join(path, "logit"), into);
+        self.bias.collect(&join(path, "logit"), into);
+        if let Some(class) = &mut self.class {
+            class.collect(&join(path, "class"), into);
+        }
+    }
+}
+
+/// Appends one-hot labels to latent vectors or features.
+pub(crate) fn with_labels(x: Tensor<2>, labels: Option<Tensor<2>>) -> Tensor<2> {
+    match labels {
+        Some(labels) => Tensor::cat(vec![x, labels], 1),
+        None => x,
+    }
+}

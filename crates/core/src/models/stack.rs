@@ -1,0 +1,177 @@
+//! The two convolutional stacks that DCGAN and VAE share: numbers up to a picture, a picture down to features.
+
+use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Init, Linear, Mode, Module, Param, join};
+use burn::tensor::Tensor;
+use maliang_kernels::{Activation, Conv2dOptions};
+use serde::{Deserialize, Serialize};
+
+/// Weights of convolutions start as N(0, 0.02), γ of batch norm as N(1, 0.02) (Radford 2015, §3).
+pub(crate) const WEIGHT_INIT: Init = Init::Normal(0.0, 0.02);
+const GAMMA_INIT: Init = Init::Normal(1.0, 0.02);
+
+/// Kernel 4, stride 2, padding 1: halves a height or width, rounding down.
+const KERNEL: usize = 4;
+const HALVE: Conv2dOptions = Conv2dOptions { stride: 2, padding: 1 };
+
+/// Size and widths of a convolutional stack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackConfig {
+    /// Picture height in pixels.
+    pub height: usize,
+    /// Picture width in pixels.
+    pub width: usize,
+    /// 1 grey, 3 colour.
+    pub channels: usize,
+    /// Channels at half the picture's size; they double with every further halving, up to eight times this.
+    pub base: usize,
+}
+
+impl StackConfig {
+    /// Picture sizes (height, width) from the whole picture down by halves, until the longer side is below 8 or the
+    /// shorter one would fall below 2. 64×64 gives 64, 32, 16, 8, 4.
+    pub fn sizes(&self) -> Vec<[usize; 2]> {
+        let mut sizes = vec![[self.height, self.width]];
+        let mut size = [self.height, self.width];
+        while size[0].max(size[1]) >= 8 && size[0].min(size[1]) >= 4 {
+            size = size.map(|s| s / 2);
+            sizes.push(size);
+        }
+        sizes
+    }
+
+    /// Channels at each of [`sizes`](Self::sizes).
+    fn channels_at(&self, level: usize) -> usize {
+        if level == 0 { self.channels } else { self.base * (1 << (level - 1).min(3)) }
+    }
+
+    /// Numbers in the features at the bottom of the stack.
+    pub fn features(&self) -> usize {
+        let sizes = self.sizes();
+        let [h, w] = sizes[sizes.len() - 1];
+        h * w * self.channels_at(sizes.len() - 1)
+    }
+
+    /// Multiply–adds of one picture through either stack, and parameters of either, for estimates.
+    pub fn cost(&self) -> (f64, f64) {
+        let sizes = self.sizes();
+        (1..sizes.len()).fold((0.0, 0.0), |(work, parameters), level| {
+            let weights = (KERNEL * KERNEL * self.channels_at(level - 1) * self.channels_at(level)) as f64;
+            (work + weights * (sizes[level][0] * sizes[level][1]) as f64, parameters + weights)
+        })
+    }
+}
+
+/// `n_in` numbers → picture in [-1, 1]: linear, then transposed convolutions that double the size, batch norm and ReLU
+/// between them, tanh at the end (Radford 2015).
+#[derive(Debug, Clone)]
+pub struct Upsampler {
+    project: Linear,
+    norm: BatchNorm,
+    stages: Vec<(ConvTranspose2d, BatchNorm)>,
+    last: ConvTranspose2d,
+    bias: Bias,
+    base: [usize; 3],
+}
+
+impl Upsampler {
+    /// A stack for pictures of `config`'s size.
+    pub fn new(config: &StackConfig, n_in: usize) -> Self {
+        let sizes = config.sizes();
+        let bottom = sizes.len() - 1;
+        let up = |level: usize| {
+            let (c_in, c_out) = (config.channels_at(level + 1), config.channels_at(level));
+            ConvTranspose2d::new(c_in, c_out, KERNEL, sizes[level], HALVE, WEIGHT_INIT)
+        };
+        let norm = |level: usize| BatchNorm::new(config.channels_at(level), GAMMA_INIT, Activation::Relu);
+        Self {
+            project: Linear::new(n_in, config.features(), WEIGHT_INIT),
+            norm: norm(bottom),
+            stages: (1..bottom).rev().map(|level| (up(level), norm(level))).collect(),
+            last: up(0),
+            bias: Bias::new(config.channels),
+            base: [sizes[bottom][0], sizes[bottom][1], config.channels_at(bottom)],
+        }
+    }
+
+    /// `[batch, n_in]` → `[batch, height, width, channels]`.
+    pub fn forward(&self, z: Tensor<2>, mode: Mode) -> Tensor<4> {
+        let [batch, _] = z.dims();
+        let [h, w, c] = self.base;
+        let mut x = self.norm.forward(self.project.forward(z).reshape([batch, h, w, c]), mode);
+        for (conv, norm) in &self.stages {
+            x = norm.forward(conv.forward(x), mode);
+        }
+        self.bias.forward(self.last.forward(x), Activation::Tanh)
+    }
+
+    /// Its batch norms in the order in which `forward` passes them.
+    pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        std::iter::once(&mut self.norm).chain(self.stages.iter_mut().map(|(_, norm)| norm)).collect()
+    }
+}
+
+impl Module for Upsampler {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.project.collect(&join(path, "project"), into);
+        self.norm.collect(&join(path, "norm"), into);
+        for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
+            conv.collect(&join(path, &format!("stages.{i}.conv")), into);
+            norm.collect(&join(path, &format!("stages.{i}.norm")), into);
+        }
+        self.last.collect(&join(path, "last"), into);
+        self.bias.collect(&join(path, "last"), into);
+    }
+}
+
+/// Picture → features: convolutions that halve the size, LeakyReLU 0.2, batch norm on all but the first (Radford 2015).
+#[derive(Debug, Clone)]
+pub struct Downsampler {
+    first: Conv2d,
+    bias: Bias,
+    stages: Vec<(Conv2d, BatchNorm)>,
+}
+
+/// Slope of LeakyReLU in discriminators (Radford 2015).
+const LEAK: Activation = Activation::LeakyRelu(0.2);
+
+impl Downsampler {
+    /// A stack for pictures of `config`'s size.
+    pub fn new(config: &StackConfig) -> Self {
+        let down = |level: usize| {
+            let (c_in, c_out) = (config.channels_at(level - 1), config.channels_at(level));
+            Conv2d::new(c_in, c_out, KERNEL, HALVE, WEIGHT_INIT)
+        };
+        let norm = |level: usize| BatchNorm::new(config.channels_at(level), GAMMA_INIT, LEAK);
+        Self {
+            first: down(1),
+            bias: Bias::new(config.channels_at(1)),
+            stages: (2..config.sizes().len()).map(|level| (down(level), norm(level))).collect(),
+        }
+    }
+
+    /// `[batch, height, width, channels]` → `[batch, features]`.
+    pub fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<2> {
+        let mut x = self.bias.forward(self.first.forward(x), LEAK);
+        for (conv, norm) in &self.stages {
+            x = norm.forward(conv.forward(x), mode);
+        }
+        x.flatten(1, 3)
+    }
+
+    /// Its batch norms in the order in which `forward` passes them.
+    pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        self.stages.iter_mut().map(|(_, norm)| norm).collect()
+    }
+}
+
+impl Module for Downsampler {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.first.collect(&join(path, "first"), into);
+        self.bias.collect(&join(path, "first"), into);
+        for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
+            conv.collect(&join(path, &format!("stages.{i}.conv")), into);
+            norm.collect(&join(path, &format!("stages.{i}.norm")), into);
+        }
+    }
+}

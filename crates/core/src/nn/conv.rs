@@ -1,0 +1,83 @@
+//! Convolutions in NHWC.
+
+use super::{Init, Module, Param, join};
+use burn::tensor::Tensor;
+use maliang_kernels::{Activation, Conv2dOptions};
+
+/// Convolution without bias; weights `[kh, kw, c_in, c_out]`.
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    weight: Param,
+    options: Conv2dOptions,
+}
+
+impl Conv2d {
+    /// A square kernel.
+    pub fn new(c_in: usize, c_out: usize, kernel: usize, options: Conv2dOptions, init: Init) -> Self {
+        Self { weight: Param::new(&[kernel, kernel, c_in, c_out], init), options }
+    }
+
+    /// `[batch, height, width, c_in]` → `[batch, out_height, out_width, c_out]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        maliang_kernels::conv2d(x, self.weight.get(), self.options)
+    }
+}
+
+impl Module for Conv2d {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        into.push((join(path, "weight"), &mut self.weight));
+    }
+}
+
+/// Transposed convolution without bias: the adjoint of the [`Conv2d`] that maps `size` back to the input's size. Its
+/// weight has that convolution's shape `[kh, kw, c_out, c_in]`.
+#[derive(Debug, Clone)]
+pub struct ConvTranspose2d {
+    weight: Param,
+    size: [usize; 2],
+    options: Conv2dOptions,
+}
+
+impl ConvTranspose2d {
+    /// A square kernel, producing pictures of `size` (height, width).
+    pub fn new(c_in: usize, c_out: usize, kernel: usize, size: [usize; 2], options: Conv2dOptions, init: Init) -> Self {
+        Self { weight: Param::new(&[kernel, kernel, c_out, c_in], init), size, options }
+    }
+
+    /// `[batch, height, width, c_in]` → `[batch, size[0], size[1], c_out]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        maliang_kernels::conv_transpose2d(x, self.weight.get(), self.size, self.options)
+    }
+}
+
+impl Module for ConvTranspose2d {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        into.push((join(path, "weight"), &mut self.weight));
+    }
+}
+
+/// A bias per channel and an activation, in one pass.
+#[derive(Debug, Clone)]
+pub struct Bias {
+    bias: Param,
+}
+
+impl Bias {
+    /// Starts at zero.
+    pub fn new(channels: usize) -> Self {
+        Self { bias: Param::new(&[channels], Init::Constant(0.0)) }
+    }
+
+    /// `f(x + bias)`, any shape `[.., channels]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>, activation: Activation) -> Tensor<D> {
+        let bias = self.bias.get::<1>();
+        let ones = Tensor::ones(bias.dims(), &bias.device());
+        maliang_kernels::affine(x, ones, bias, activation)
+    }
+}
+
+impl Module for Bias {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        into.push((join(path, "bias"), &mut self.bias));
+    }
+}

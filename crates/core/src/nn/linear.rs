@@ -1,0 +1,28 @@
+//! The fully connected layer.
+
+use super::{Init, Module, Param, join};
+use burn::tensor::Tensor;
+
+/// `y = x · W` without bias; `W [n_in, n_out]`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Param,
+}
+
+impl Linear {
+    /// A layer from `n_in` to `n_out` numbers.
+    pub fn new(n_in: usize, n_out: usize, init: Init) -> Self {
+        Self { weight: Param::new(&[n_in, n_out], init) }
+    }
+
+    /// `[batch, n_in]` → `[batch, n_out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weight.get())
+    }
+}
+
+impl Module for Linear {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        into.push((join(path, "weight"), &mut self.weight));
+    }
+}

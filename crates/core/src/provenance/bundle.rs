@@ -1,0 +1,87 @@
+//! The single-file model: weights, config and provenance in one `.safetensors`, usable without the run and the data.
+
+use super::weights::{self, Metadata};
+use crate::models::{ModelConfig, PictureModel};
+use crate::{Error, Result, files};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The key of the description in the file's metadata.
+const KEY: &str = "maliang";
+/// Version of the description.
+const FORMAT: u32 = 1;
+
+/// What a model file says about itself. It holds nothing of the machine it was made on: no paths and no times, so that
+/// the same training gives the same bytes and sharing a model does not tell where the data lay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelInfo {
+    /// Version of this description.
+    pub format: u32,
+    /// Name of the run.
+    pub name: String,
+    /// Family and sizes.
+    pub config: ModelConfig,
+    /// Training steps made.
+    pub step: u64,
+    /// Training pictures shown, repeats counted.
+    pub images_seen: u64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Name of the data source: the last part of its path.
+    pub data: String,
+    /// Different pictures trained on.
+    pub data_pictures: usize,
+    /// Fingerprint of the prepared data.
+    pub data_fingerprint: String,
+    /// Version of Maliang that trained it.
+    pub version: String,
+}
+
+impl ModelInfo {
+    /// The format that this version writes.
+    pub fn current_format() -> u32 {
+        FORMAT
+    }
+}
+
+/// Writes the model file, atomically. The same model and description give the same bytes.
+///
+/// # Errors
+/// The disk refused, or a weight is not a finite number.
+pub fn save(path: &Path, model: &PictureModel, info: &ModelInfo) -> Result<()> {
+    let json = serde_json::to_string(info).expect("a description is plain data");
+    weights::save(path, &model.weights(), &Metadata::from([(KEY.to_string(), json)]))
+}
+
+/// Reads a model file: the model, its description, and the BLAKE3 of the file.
+///
+/// # Errors
+/// The file is missing, damaged, not a model of ours, or its tensors are not those of its config.
+pub fn open(path: &Path) -> Result<(PictureModel, ModelInfo, String)> {
+    let hash = files::blake3_file(path)?;
+    let (tensors, metadata) = weights::load(path)?;
+    let named = |message: String| Error::corrupt(format!("{}: {message}", path.display()));
+    let Some(json) = metadata.get(KEY) else {
+        return Err(named("a safetensors file, but not a Maliang model (it has no description)".into())
+            .hint("give a run directory, a checkpoint directory, or a model.safetensors written by `maliang train`"));
+    };
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    match serde_json::from_str::<Version>(json) {
+        Ok(Version { format: FORMAT }) => {}
+        Ok(Version { format }) => {
+            return Err(named(format!("the model file has format {format}, this program reads {FORMAT}"))
+                .hint("use the version of Maliang that wrote it, or a newer one"));
+        }
+        Err(error) => return Err(named(format!("the model's description cannot be read: {error}"))),
+    }
+    let info: ModelInfo = serde_json::from_str(json)
+        .map_err(|error| named(format!("the model's description cannot be read: {error}")))?;
+    let in_file = |error: Error| Error { message: format!("{}: {}", path.display(), error.message), ..error };
+    let model = PictureModel::load(&info.config, tensors, &Device::flex()).map_err(in_file)?;
+    Ok((model, info, hash))
+}

@@ -1,0 +1,283 @@
+//! The report of a run: one HTML page that stands alone. Pictures are embedded, curves are drawn as SVG, nothing is
+//! fetched from anywhere, and it can be printed.
+
+mod chart;
+mod run;
+
+pub use run::of_run;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files::write_bytes;
+
+const STYLE: &str = include_str!("report/style.css");
+const SCRIPT: &str = include_str!("report/film.js");
+/// The page may show what it contains and nothing else.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+/// What a report shows. Empty parts are left out.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Heading.
+    pub title: String,
+    /// A line under the heading.
+    pub subtitle: String,
+    /// The numbers that matter, as name and value.
+    pub summary: Vec<(String, String)>,
+    /// Measurements over time.
+    pub curves: Vec<Curve>,
+    /// Sample grids in the order of time, as caption and file (PNG, GIF, JPEG or WebP). They are embedded as they are:
+    /// choose a few of many.
+    pub grids: Vec<(String, PathBuf)>,
+    /// An animation to show beside them.
+    pub animation: Option<PathBuf>,
+    /// What else lies in the run directory, as name and meaning.
+    pub files: Vec<(String, String)>,
+    /// Remarks and warnings, one paragraph each.
+    pub notes: Vec<String>,
+}
+
+/// One diagram.
+#[derive(Debug, Clone, Default)]
+pub struct Curve {
+    /// Heading.
+    pub name: String,
+    /// Unit of the values; may be empty.
+    pub unit: String,
+    /// What the horizontal axis counts: "step", "image", …
+    pub x: String,
+    /// Whether the vertical axis is logarithmic. Values that are not positive are then left out, and counted.
+    pub log: bool,
+    /// The lines.
+    pub series: Vec<Series>,
+    /// How to read it; may be empty.
+    pub note: String,
+}
+
+/// One line of a diagram.
+#[derive(Debug, Clone, Default)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// `(x, y)` in the order of x. A y that is not finite interrupts the line.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Writes the page to `path`, atomically.
+pub fn write(path: &Path, report: &Report) -> Result<()> {
+    write_bytes(path, html(report)?.as_bytes())
+}
+
+/// The page as HTML.
+///
+/// # Errors
+/// A picture cannot be read or is not one.
+pub fn html(report: &Report) -> Result<String> {
+    let mut body = String::new();
+    header(&mut body, report);
+    pictures(&mut body, report)?;
+    section(&mut body, "Curves", !report.curves.is_empty(), |body| {
+        body.push_str("<div class=\"charts\">\n");
+        report.curves.iter().for_each(|curve| chart::draw(body, curve));
+        body.push_str("</div>\n");
+    });
+    section(&mut body, "Notes", !report.notes.is_empty(), |body| {
+        report.notes.iter().for_each(|note| put(body, format_args!("<p>{}</p>\n", escape(note))));
+    });
+    section(&mut body, "Files", !report.files.is_empty(), |body| {
+        body.push_str("<table>\n");
+        for (name, meaning) in &report.files {
+            put(body, format_args!("<tr><td><code>{}</code><td>{}\n", escape(name), escape(meaning)));
+        }
+        body.push_str("</table>\n");
+    });
+    let title = escape(&report.title);
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
+         <body>\n<main>\n{body}</main>\n<footer>The sample pictures on this page are AI-generated. \
+         <span lang=\"zh\">本页的样例图片由人工智能生成。</span></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    ))
+}
+
+fn header(body: &mut String, report: &Report) {
+    let (title, subtitle) = (escape(&report.title), escape(&report.subtitle));
+    put(body, format_args!("<header>\n<h1>{title}</h1>\n"));
+    if !subtitle.is_empty() {
+        put(body, format_args!("<p class=\"subtitle\">{subtitle}</p>\n"));
+    }
+    body.push_str("<p class=\"label\">AI-generated · <span lang=\"zh\">AI生成</span></p>\n</header>\n");
+    if !report.summary.is_empty() {
+        body.push_str("<dl class=\"summary\">\n");
+        for (name, value) in &report.summary {
+            put(body, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
+        }
+        body.push_str("</dl>\n");
+    }
+}
+
+/// The grids, one visible at a time where scripts run and all of them on paper; then the animation.
+fn pictures(body: &mut String, report: &Report) -> Result<()> {
+    let mut figures = String::new();
+    for (caption, path) in &report.grids {
+        let (caption, uri) = (escape(caption), data_uri(path)?);
+        let figure =
+            format_args!("<figure><img src=\"{uri}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>\n");
+        put(&mut figures, figure);
+    }
+    let heading = if report.grids.len() > 1 { "Pictures over time" } else { "Pictures" };
+    section(body, heading, !report.grids.is_empty(), |body| {
+        put(body, format_args!("<div class=\"film\">\n{figures}</div>\n"));
+    });
+    let animation = report.animation.as_deref().map(data_uri).transpose()?;
+    section(body, "Animation", animation.is_some(), |body| {
+        let uri = animation.unwrap_or_default();
+        put(body, format_args!("<figure><img src=\"{uri}\" alt=\"Animation of generated pictures\"></figure>\n"));
+    });
+    Ok(())
+}
+
+fn section(body: &mut String, heading: &str, wanted: bool, content: impl FnOnce(&mut String)) {
+    if wanted {
+        put(body, format_args!("<section>\n<h2>{heading}</h2>\n"));
+        content(body);
+        body.push_str("</section>\n");
+    }
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments) {
+    out.write_fmt(text).expect("writing to a string does not fail");
+}
+
+/// `text` for HTML text and quoted attributes.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// The picture at `path` as a `data:` URI.
+fn data_uri(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|source| Error::io("read", path, &source))?;
+    let kind = match &bytes[..] {
+        [0x89, b'P', b'N', b'G', ..] => "png",
+        [b'G', b'I', b'F', b'8', ..] => "gif",
+        [0xff, 0xd8, 0xff, ..] => "jpeg",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "webp",
+        _ => return Err(Error::corrupt(format!("{} is not a picture that a page can show", path.display()))),
+    };
+    Ok(format!("data:image/{kind};base64,{}", base64(&bytes)))
+}
+
+/// Base64 with padding (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| bits << 8 | usize::from(*group.get(i).unwrap_or(&0)));
+        for i in 0..4 {
+            let digit = char::from(ALPHABET[bits >> (18 - 6 * i) & 63]);
+            text.push(if i <= group.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::grid::grid;
+    use crate::generate::picture::{Picture, read_label, write_png};
+    use crate::provenance::label::sample;
+
+    fn report(directory: &Path) -> Report {
+        let path = directory.join("00000500.png");
+        write_png(&path, &grid(&[Picture::filled(16, 16, 3, 200)], 1, None), &sample()).unwrap();
+        let points = (0..2000).map(|i| (f64::from(i), 2.0 / (1.0 + f64::from(i)))).collect();
+        Report {
+            title: "Run <em>\"1\"</em> & 马良".into(),
+            subtitle: "a'b".into(),
+            summary: vec![("KID".into(), "<0.01".into())],
+            curves: vec![Curve {
+                name: "</svg><script>".into(),
+                series: vec![Series { name: "<i>".into(), points }],
+                ..Default::default()
+            }],
+            grids: vec![("step 500".into(), path.clone()), ("step <1000>".into(), path)],
+            files: vec![("best".into(), "the best <checkpoint>".into())],
+            notes: vec!["a < b".into()],
+            animation: None,
+        }
+    }
+
+    #[test]
+    fn base64_of_the_rfc() {
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (text, encoded) in vectors {
+            assert_eq!(base64(text.as_bytes()), encoded);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+
+    #[test]
+    fn the_page_stands_alone_and_is_escaped() {
+        let directory = tempfile::tempdir().unwrap();
+        let report = report(directory.path());
+        let page = html(&report).unwrap();
+        assert_eq!(page, html(&report).unwrap());
+        for markup in ["<em>", "</svg><script>", "<i>", "<0.01", "a < b", "<checkpoint>", "<1000>"] {
+            assert!(!page.contains(markup), "{markup} is not escaped");
+        }
+        assert!(page.contains("AI生成") && page.contains("AI-generated"));
+        for address in ["http:", "https:", "url(", "@import", "src=\"/", "href="] {
+            assert!(!page.contains(address), "{address} would be fetched");
+        }
+        assert!(!page.contains(directory.path().to_str().unwrap()), "paths of this machine stay out");
+    }
+
+    #[test]
+    fn embedded_pictures_keep_their_label() {
+        let directory = tempfile::tempdir().unwrap();
+        let report = report(directory.path());
+        let path = &report.grids[0].1;
+        assert!(read_label(path).unwrap().unwrap().matches(&sample()));
+        assert!(html(&report).unwrap().contains(&base64(&std::fs::read(path).unwrap())));
+    }
+
+    #[test]
+    fn missing_and_wrong_pictures_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut report = report(directory.path());
+        report.grids[0].1 = directory.path().join("none.png");
+        assert!(html(&report).unwrap_err().message.contains("none.png"));
+        std::fs::write(&report.grids[0].1, "text").unwrap();
+        assert!(html(&report).unwrap_err().message.contains("none.png"));
+    }
+
+    #[test]
+    fn an_empty_report_is_a_page() {
+        let page = html(&Report::default()).unwrap();
+        assert!(page.ends_with("</html>\n") && !page.contains("<section>"));
+    }
+}

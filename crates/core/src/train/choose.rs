@@ -1,0 +1,298 @@
+//! Chooses what the user left open, from the data and the budget, and says why in one line each.
+
+use super::config::{GanConfig, RunConfig, TrainConfig, VaeTraining};
+use crate::data::{CheckReport, DataConfig, Fit, Source};
+use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
+use crate::{Error, Result};
+use toml::{Table, Value};
+
+/// What the user asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The data source as typed.
+    pub source: String,
+    /// Family by name; `auto` or nothing lets the data decide.
+    pub family: Option<String>,
+    /// Width and height.
+    pub size: Option<(usize, usize)>,
+    /// Settings as in `run.toml`, any part of it: from a recipe and from `--set`.
+    pub settings: Table,
+}
+
+/// A complete configuration, and why it is so.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The configuration.
+    pub config: RunConfig,
+    /// One line a decision: (what, value, reason).
+    pub reasons: Vec<(String, String, String)>,
+}
+
+/// With fewer pictures a discriminator soon knows every one of them by heart.
+const FEW_FOR_A_GAN: usize = 64;
+/// Where the user names no budget.
+const DEFAULT_MINUTES: f64 = 10.0;
+/// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
+const MINUTES_FOR_128: f64 = 120.0;
+/// From here on a budget affords the batch of 64 of the papers.
+const LONG_MINUTES: f64 = 60.0;
+/// Below this a discriminator has no time to learn the pictures by heart, and DiffAugment only slows it: see LAB.md.
+const FEW_EPOCHS: f64 = 30.0;
+/// A class needs this many pictures before it is worth telling apart.
+const ENOUGH_PER_CLASS: usize = 20;
+
+/// Fills in everything that `request` leaves open.
+///
+/// # Errors
+/// An unknown setting or family, or a value out of range.
+pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
+    let mut reasons = Vec::new();
+    let mut say = |what: &str, value: String, why: &str| reasons.push((what.to_string(), value, why.to_string()));
+    let given = |path: &str| lookup(&request.settings, path);
+    let number = |path: &str| given(path).and_then(|v| v.as_float().or_else(|| v.as_integer().map(|i| i as f64)));
+
+    let minutes = number("train.minutes");
+    let steps = number("train.steps").map(|s| s.max(0.0) as u64);
+    let minutes = match (minutes, steps) {
+        (None, None | Some(0)) => {
+            say("budget", format!("{DEFAULT_MINUTES:.0} minutes"), "neither --minutes nor --steps was given");
+            DEFAULT_MINUTES
+        }
+        (minutes, _) => minutes.unwrap_or(0.0),
+    };
+
+    let idx = matches!(Source::parse(&request.source), Ok(Source::Idx { .. }));
+    let (width, height) = match (request.size, number("data.width"), number("data.height")) {
+        (Some(size), _, _) => size,
+        (None, Some(width), Some(height)) => (width as usize, height as usize),
+        _ => {
+            let (side, why) = size_for(report, minutes);
+            say("size", format!("{side}x{side}"), &why);
+            (side, side)
+        }
+    };
+    crate::models::check_size(width, height)?;
+
+    let channels = match number("data.channels") {
+        Some(channels) => channels as usize,
+        None if report.grey == report.usable => {
+            say("channels", "1".into(), "every picture is grey");
+            1
+        }
+        None => 3,
+    };
+    let fit = if report.transparent * 2 > report.usable || idx {
+        say(
+            "fit",
+            "pad".into(),
+            if idx { "small drawings: nothing is cut off" } else { "cut-outs: nothing is cut off" },
+        );
+        Fit::Pad
+    } else {
+        say("fit", "crop".into(), "photographs: fills the square, edges are lost");
+        Fit::Crop
+    };
+    // IDX sets (MNIST and its kin) are white on black; transparent pictures read best on white.
+    let background = if idx { [0; 3] } else { [255; 3] };
+    let holdout = if report.distinct < 8 { 0.0 } else { 0.1 };
+    let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
+
+    let named = request.family.clone().or_else(|| given("model.family").and_then(|v| v.as_str().map(String::from)));
+    let family = match named.as_deref() {
+        Some(family) if family != "auto" => family.to_string(),
+        _ if report.distinct < FEW_FOR_A_GAN => {
+            say(
+                "model",
+                "vae".into(),
+                &format!("{} pictures are too few for a GAN, which would learn them by heart", report.distinct),
+            );
+            "vae".into()
+        }
+        _ => {
+            say("model", "dcgan".into(), "sharper pictures than a VAE, and there are enough to learn from");
+            "dcgan".into()
+        }
+    };
+
+    let smallest = report.labels.iter().map(|(_, count)| *count).min().unwrap_or(0);
+    let classes: Vec<String> = if (2..=100).contains(&report.labels.len()) && smallest >= ENOUGH_PER_CLASS {
+        say(
+            "classes",
+            report.labels.len().to_string(),
+            &format!("every class has at least {smallest} pictures; --class picks one later"),
+        );
+        report.labels.iter().map(|(name, _)| name.clone()).collect()
+    } else {
+        Vec::new()
+    };
+
+    // Many small steps teach more than few large ones while pictures are scarce: see LAB.md.
+    let usual = if minutes > 0.0 && minutes < LONG_MINUTES { 32 } else { 64 };
+    let batch = usual.min(report.distinct.max(2).next_power_of_two() / 2).max(2);
+    if batch < usual {
+        say("batch", batch.to_string(), "a small set: a batch is at most its size");
+    }
+    let flip = !idx;
+    if !flip {
+        say("flip", "off".into(), "digits and letters must not be mirrored");
+    }
+
+    let budget = Budget { minutes, steps: steps.unwrap_or(0), batch };
+    let base = base_for(&budget, width, height, channels);
+    say("width", format!("{base} channels"), "what the budget can train well on a plain CPU");
+    let stack = StackConfig { height, width, channels, base };
+    let mut gan = GanConfig::default();
+    let epochs = budget.epochs(&stack, report.distinct);
+    if family == "dcgan" && epochs < FEW_EPOCHS {
+        say(
+            "augment",
+            "none".into(),
+            &format!("each picture is shown only about {epochs:.0} times: nothing to memorise"),
+        );
+        gan.augment.clear();
+    } else if family == "dcgan" {
+        say(
+            "augment",
+            "all".into(),
+            &format!("each picture is shown about {epochs:.0} times: DiffAugment against memorising"),
+        );
+    }
+    let (model, lr, beta_1) = match family.as_str() {
+        // Radford 2015, §3: 2e-4 and β₁ 0.5.
+        "dcgan" => (ModelConfig::Dcgan(DcganConfig { z_dim: 100, classes, stack }), 2e-4, 0.5),
+        // Kingma & Ba's defaults suit a single player.
+        "vae" => (ModelConfig::Vae(VaeConfig { z_dim: 64, classes, stack }), 1e-3, 0.9),
+        other => {
+            return Err(Error::input(format!("there is no model family \"{other}\"")).hint("use auto, dcgan or vae"));
+        }
+    };
+    let train = TrainConfig {
+        batch,
+        steps: steps.unwrap_or(0),
+        minutes,
+        lr,
+        beta_1,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        ema_half_life: 10_000.0,
+        flip,
+        look_every: 0,
+    };
+    let chosen = RunConfig { seed: 0, data, model, train, gan, vae: VaeTraining::default() };
+
+    let mut table = Table::try_from(&chosen).expect("a configuration is plain data");
+    overlay(&mut table, &request.settings);
+    // What the command line names directly wins over a recipe.
+    if let Some((width, height)) = request.size {
+        for part in ["data", "model.stack"] {
+            set(&mut table, &format!("{part}.width"), Value::Integer(width as i64));
+            set(&mut table, &format!("{part}.height"), Value::Integer(height as i64));
+        }
+    }
+    set(&mut table, "data.source", Value::String(request.source.clone()));
+    set(&mut table, "model.family", Value::String(family));
+    let config: RunConfig = table.try_into().map_err(|error: toml::de::Error| {
+        // Its text ends with the name of the setting, on a line of its own.
+        Error::input(format!("a setting cannot be used: {}", error.to_string().trim_end().replace('\n', " ")))
+            .hint("the names of all settings are in the run.toml of any run; --set takes them as group.name=value")
+    })?;
+    config.validate()?;
+    // A reason for something that the user then set would be wrong.
+    let set_by_user = |what: &str| match what {
+        "width" => given("model.stack.base").is_some(),
+        "fit" => given("data.fit").is_some(),
+        "batch" => given("train.batch").is_some(),
+        "flip" => given("train.flip").is_some(),
+        "augment" => given("gan.augment").is_some(),
+        "classes" => given("model.classes").is_some(),
+        _ => false,
+    };
+    reasons.retain(|(what, _, _)| !set_by_user(what));
+    Ok(Choice { config, reasons })
+}
+
+/// A square size that the pictures can fill and the budget can afford, and why.
+fn size_for(report: &CheckReport, minutes: f64) -> (usize, String) {
+    let shorter = report.shorter_side.as_ref().map_or(64, |s| s.median);
+    let fitting = match shorter {
+        96.. => 128,
+        48.. => 64,
+        _ => 32,
+    };
+    if fitting == 128 && minutes < MINUTES_FOR_128 {
+        return (64, format!("sharper than 128x128 within {MINUTES_FOR_128:.0} minutes on a plain CPU"));
+    }
+    (fitting, format!("half of the pictures have a shorter side of at least {shorter}"))
+}
+
+/// Channels of the first stage: the widest network of which the budget can show enough pictures.
+fn base_for(budget: &Budget, width: usize, height: usize, channels: usize) -> usize {
+    /// Fewer pictures than this show little but blobs.
+    const ENOUGH: f64 = 100_000.0;
+    let shown = |base| budget.pictures(&StackConfig { height, width, channels, base }).unwrap_or(f64::MAX);
+    [64, 48, 32, 24].into_iter().find(|&base| shown(base) >= ENOUGH).unwrap_or(24)
+}
+
+/// How long a run may be.
+struct Budget {
+    minutes: f64,
+    steps: u64,
+    batch: usize,
+}
+
+impl Budget {
+    /// Pictures that a minute budget lets a network of this size see; nothing where only steps limit the run, because
+    /// then its length is the user's own choice.
+    fn pictures(&self, stack: &StackConfig) -> Option<f64> {
+        /// Multiply–adds a second of two cores in training, all passes counted: see LAB.md.
+        const SPEED: f64 = 100e9;
+        /// A training step passes about eleven times through either stack (three forward, eight gradients).
+        const PASSES: f64 = 11.0;
+        (self.minutes > 0.0).then(|| self.minutes * 60.0 * SPEED / (stack.cost().0 * PASSES))
+    }
+
+    /// How often it shows each of `count` pictures.
+    fn epochs(&self, stack: &StackConfig, count: usize) -> f64 {
+        let by_steps = if self.steps > 0 { self.steps as f64 * self.batch as f64 } else { f64::MAX };
+        self.pictures(stack).unwrap_or(f64::MAX).min(by_steps) / count.max(1) as f64
+    }
+}
+
+fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    match (table.get(first)?, rest) {
+        (value, None) => Some(value),
+        (Value::Table(inner), Some(rest)) => lookup(inner, rest),
+        _ => None,
+    }
+}
+
+/// Sets `path` in `table`, creating the tables on the way.
+pub fn set(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_string(), value);
+        }
+        Some((first, rest)) => {
+            let inner = table.entry(first.to_string()).or_insert_with(|| Value::Table(Table::new()));
+            if !inner.is_table() {
+                *inner = Value::Table(Table::new());
+            }
+            if let Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Lays `over` onto `table`, table by table.
+fn overlay(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => overlay(inner, over),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The resolved settings of a run: everything in `run.toml`.
+
+use crate::data::DataConfig;
+use crate::models::ModelConfig;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides what a run computes. Written to `run.toml` before the first step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seed of every random stream of the run.
+    pub seed: u64,
+    /// The pictures and how they are prepared.
+    pub data: DataConfig,
+    /// The family and its sizes.
+    pub model: ModelConfig,
+    /// What is common to all families.
+    pub train: TrainConfig,
+    /// GAN training; used by GAN families.
+    #[serde(default)]
+    pub gan: GanConfig,
+    /// VAE training; used by VAE families.
+    #[serde(default)]
+    pub vae: VaeTraining,
+}
+
+/// Settings of the training loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Pictures a step.
+    pub batch: usize,
+    /// Stop after this many steps; 0 is no limit.
+    pub steps: u64,
+    /// Stop after this many minutes of training; 0 is no limit.
+    pub minutes: f64,
+    /// Adam's learning rate.
+    pub lr: f32,
+    /// Adam's decay of the first moment.
+    pub beta_1: f32,
+    /// Adam's decay of the second moment.
+    pub beta_2: f32,
+    /// Adam's ε.
+    pub epsilon: f32,
+    /// Pictures after which an old weight counts half in the moving average of the weights (EMA); 0 turns it off.
+    pub ema_half_life: f64,
+    /// Show each picture mirrored half of the time.
+    pub flip: bool,
+    /// Steps between looks: a grid, a score and a checkpoint. 0 lets the trial steps decide.
+    pub look_every: u64,
+}
+
+/// What the two players of a GAN minimise; see [`losses`](super::losses).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GanLoss {
+    /// Goodfellow 2014, §3, the form that he recommends.
+    NonSaturating,
+    /// Goodfellow 2014, Equation 1.
+    Minimax,
+    /// Mao 2017.
+    LeastSquares,
+    /// Lim & Ye 2017.
+    Hinge,
+    /// Arjovsky 2017, with weight clipping.
+    Wasserstein,
+}
+
+/// The three parts of DiffAugment (Zhao 2020).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Augmentation {
+    /// Brightness, saturation, contrast.
+    Color,
+    /// Up to an eighth of the size in each direction.
+    Translation,
+    /// A square of half the size set to zero.
+    Cutout,
+}
+
+/// Settings of GAN training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GanConfig {
+    /// The loss of both players.
+    pub loss: GanLoss,
+    /// Parts of DiffAugment applied to real and generated pictures alike.
+    pub augment: Vec<Augmentation>,
+    /// Discriminator steps a generator step.
+    pub critic_steps: usize,
+    /// Weight clipping of the Wasserstein loss.
+    pub clip: f32,
+}
+
+impl Default for GanConfig {
+    fn default() -> Self {
+        use Augmentation::{Color, Cutout, Translation};
+        // 0.01: Arjovsky 2017, Algorithm 1.
+        Self { loss: GanLoss::NonSaturating, augment: vec![Color, Translation, Cutout], critic_steps: 1, clip: 0.01 }
+    }
+}
+
+/// The likelihood p(x|z) of a VAE; see [`losses`](super::losses).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reconstruction {
+    /// Squared error: a Gaussian with the batch's optimal variance (Rybkin 2021).
+    Mse,
+    /// Binary cross-entropy on pictures scaled to [0, 1].
+    Bce,
+    /// Discretised logistic with a learned scale per channel (Kingma 2016): a true likelihood of the 8-bit picture.
+    Logistic,
+}
+
+/// Settings of VAE training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VaeTraining {
+    /// The likelihood.
+    pub reconstruction: Reconstruction,
+    /// Weight of the KL term (Higgins 2017).
+    pub beta: f32,
+    /// Steps over which the KL term's weight rises from 0 to `beta` (Bowman 2016).
+    pub kl_warmup: u64,
+    /// Nats of KL a latent dimension gets for free (Kingma 2016).
+    pub free_bits: f32,
+}
+
+impl Default for VaeTraining {
+    fn default() -> Self {
+        Self { reconstruction: Reconstruction::Mse, beta: 1.0, kl_warmup: 500, free_bits: 0.02 }
+    }
+}
+
+impl RunConfig {
+    /// Checks every number, so that nothing is allocated or started from one that makes no sense.
+    ///
+    /// # Errors
+    /// One sentence naming the first value that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        let stack = self.model.stack();
+        if (stack.width, stack.height, stack.channels) != (self.data.width, self.data.height, self.data.channels) {
+            return Err(Error::input(format!(
+                "the model makes {}x{} pictures with {} channels, the data has {}x{} with {}",
+                stack.width, stack.height, stack.channels, self.data.width, self.data.height, self.data.channels
+            ))
+            .hint("set the size once with --size, or give data and model the same width, height and channels"));
+        }
+        let t = &self.train;
+        let checks = [
+            ("train.batch", t.batch as f64, 2.0, 4096.0),
+            ("train.minutes", t.minutes, 0.0, 1e7),
+            ("train.lr", f64::from(t.lr), 0.0, 1e6),
+            ("train.beta_1", f64::from(t.beta_1), 0.0, 0.9999),
+            ("train.beta_2", f64::from(t.beta_2), 0.0, 0.999_999),
+            ("train.epsilon", f64::from(t.epsilon), 1e-12, 1.0),
+            ("train.ema_half_life", t.ema_half_life, 0.0, 1e12),
+            ("gan.critic_steps", self.gan.critic_steps as f64, 1.0, 100.0),
+            ("gan.clip", f64::from(self.gan.clip), 1e-6, 1e3),
+            ("vae.beta", f64::from(self.vae.beta), 0.0, 1e6),
+            ("vae.free_bits", f64::from(self.vae.free_bits), 0.0, 100.0),
+            ("data.holdout", self.data.holdout, 0.0, 0.5),
+        ];
+        for (name, value, low, high) in checks {
+            if !(low..=high).contains(&value) {
+                return Err(Error::input(format!("{name} is {value}, but must be between {low} and {high}")));
+            }
+        }
+        if t.steps == 0 && t.minutes == 0.0 {
+            return Err(
+                Error::input("neither train.steps nor train.minutes limits the run").hint("for example --minutes 10")
+            );
+        }
+        Ok(())
+    }
+
+    /// As the text of `run.toml`.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a run configuration is plain data")
+    }
+}

@@ -1,0 +1,168 @@
+//! What a look at a run in training shows: the grid with its fixed seeds, and the scores against held-out pictures.
+
+use super::config::{Reconstruction, RunConfig};
+use super::health;
+use super::run_dir::RunDir;
+use crate::Result;
+use crate::data::{Dataset, preprocess};
+use crate::generate::grid;
+use crate::generate::picture::{self, Picture};
+use crate::generate::sampler::Sampler;
+use crate::judge::{RandomFeatures, kid};
+use crate::models::ModelConfig;
+use crate::nn::host;
+use crate::provenance::label::Label;
+use burn::tensor::{Device, Tensor, TensorData};
+use std::path::Path;
+
+/// Pictures a score is computed on, a side, at most: 256 keep a look under a second.
+const SCORED: usize = 256;
+/// With fewer held-out pictures than this the estimate is mostly noise, so all pictures are compared with.
+const ENOUGH_HELDOUT: usize = 64;
+/// Seed of the pictures of grids and scores: their latents never change, so that looks can be compared.
+const LOOK_SEED: u64 = 0;
+
+/// What a look found.
+pub(super) struct Looked {
+    /// Scores under their protocol names; lower is better.
+    pub scores: Vec<(String, f64)>,
+    /// Spread of the generated pictures relative to that of the real ones.
+    pub diversity: f64,
+}
+
+/// Compares generated pictures with real ones of the run's data.
+pub(super) struct Looker {
+    features: RandomFeatures,
+    real: Vec<Vec<f32>>,
+    real_spread: f64,
+    name: String,
+}
+
+impl Looker {
+    /// Reads and embeds the real side once.
+    ///
+    /// The score that decides for a GAN is KID against pictures the training never sees: a GAN's own losses measure the
+    /// balance of two players and not the pictures, and KID is unbiased for any number of pictures.
+    pub fn new(config: &RunConfig, data: &Dataset) -> Self {
+        let heldout = data.heldout_len() >= ENOUGH_HELDOUT;
+        let available = if heldout { data.heldout_len() } else { data.heldout_len() + data.train_len() };
+        let count = available.min(SCORED);
+        // Evenly spaced, because pictures lie in the order of their names and so of their classes.
+        let pictures: Vec<Vec<u8>> = (0..count)
+            .map(|i| i * available / count)
+            .map(|i| {
+                if i < data.heldout_len() {
+                    data.heldout(i).to_vec()
+                } else {
+                    data.train(i - data.heldout_len()).to_vec()
+                }
+            })
+            .collect();
+        let features = RandomFeatures::new(config.data.channels);
+        let shape = [config.data.height, config.data.width, config.data.channels];
+        let real = pictures
+            .chunks(32)
+            .flat_map(|part| {
+                let values = part.iter().flat_map(|p| preprocess::to_unit(p)).collect::<Vec<f32>>();
+                let data = TensorData::new(values, [part.len(), shape[0], shape[1], shape[2]]);
+                features.extract(Tensor::from_data(data, &Device::flex()))
+            })
+            .collect();
+        let side = if heldout { "heldout" } else { "all" };
+        Self { features, real, real_spread: health::spread(&pictures), name: format!("kid_randomconv_{side}_n{count}") }
+    }
+
+    /// Scores a model.
+    pub fn look(&self, sampler: &Sampler) -> Looked {
+        let count = self.real.len().max(64) as u64;
+        let (mut features, mut bytes) = (Vec::new(), Vec::new());
+        let indices: Vec<u64> = (0..count).collect();
+        for part in indices.chunks(32) {
+            let latents: Vec<_> = part.iter().map(|&i| sampler.latent(LOOK_SEED, i, 1.0)).collect();
+            let classes: Vec<_> = part.iter().map(|&i| sampler.class_of(i)).collect();
+            let tensor = sampler.tensor(&latents, &classes);
+            features.extend(self.features.extract(tensor.clone()));
+            let size = tensor.shape().num_elements() / part.len();
+            bytes.extend(preprocess::to_bytes(&host(tensor)).chunks_exact(size).map(<[u8]>::to_vec));
+        }
+        let score = if self.real.len() >= 2 { kid(&self.real, &features) } else { f64::INFINITY };
+        // Real pictures that are all alike have no spread to compare with.
+        let diversity = if self.real_spread > 0.0 { health::spread(&bytes) / self.real_spread } else { 1.0 };
+        Looked { scores: vec![(self.name.clone(), score)], diversity }
+    }
+}
+
+/// Rows and columns of a grid: about 512 pixels wide.
+fn grid_side(config: &RunConfig) -> usize {
+    (512 / config.data.width.max(config.data.height).max(64)).clamp(3, 8)
+}
+
+/// Number `i` of a grid with `columns` columns: a class a row, as far as they go.
+fn grid_class(i: usize, columns: usize, classes: usize) -> usize {
+    if classes == 0 { 0 } else { (i / columns) % classes }
+}
+
+/// Rows of a grid: one a class where there are classes, up to twelve.
+fn grid_rows(config: &RunConfig) -> usize {
+    let classes = config.model.classes().len();
+    if classes == 0 { grid_side(config) } else { classes.clamp(2, 12) }
+}
+
+/// Draws the grid of a checkpoint.
+pub(super) fn write_sample(path: &Path, sampler: &Sampler, config: &RunConfig) -> Result<()> {
+    let (rows, columns) = (grid_rows(config), grid_side(config));
+    let latents: Vec<_> = (0..rows * columns).map(|i| sampler.latent(LOOK_SEED, i as u64, 1.0)).collect();
+    let classes: Vec<_> = (0..rows * columns).map(|i| grid_class(i, columns, config.model.classes().len())).collect();
+    let pictures = sampler.pictures(&latents, &classes);
+    let sheet = grid::grid(&pictures, columns, Some(&format!("step {}", sampler.info.step)));
+    let words = format!("grid of seed {LOOK_SEED}, numbers 0 to {}", pictures.len() - 1);
+    let provenance = sampler.provenance(&Label::default(), LOOK_SEED, 0, None, 1.0, &words);
+    picture::write_png(path, &sheet, &provenance)
+}
+
+/// Draws `reals.png`: training pictures as the model sees them, arranged like the grids. They are real, so no label.
+pub(super) fn write_reals(dir: &RunDir, config: &RunConfig, data: &Dataset) -> Result<()> {
+    let (rows, columns) = (grid_rows(config), grid_side(config));
+    let classes = config.model.classes().len();
+    let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); classes.max(1)];
+    for i in 0..data.train_len() {
+        of_class[data.train_label(i).filter(|_| classes > 0).unwrap_or(0)].push(i);
+    }
+    let pictures: Vec<Picture> = (0..rows * columns)
+        .filter_map(|i| {
+            let pool = &of_class[grid_class(i, columns, classes)];
+            let place = if classes == 0 { i } else { i % columns };
+            let wanted = if classes == 0 { rows * columns } else { columns };
+            // Spread over the pool; a small one is shown once and not repeated.
+            let index = if pool.len() >= wanted { place * pool.len() / wanted } else { place };
+            let pixels = data.train(*pool.get(index)?).to_vec();
+            Some(Picture { width: data.width(), height: data.height(), channels: data.channels(), pixels })
+        })
+        .collect();
+    picture::write_real_png(&dir.file("reals.png"), &grid::real_sheet(&pictures, columns))
+}
+
+/// The last part of a source as typed: enough to recognise it, nothing about the machine.
+pub(super) fn source_name(source: &str) -> String {
+    if source.starts_with("emoji:") {
+        return source.to_string();
+    }
+    let absolute = std::path::absolute(source).unwrap_or_else(|_| source.into());
+    absolute.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The model's name: data, family and size.
+pub(super) fn model_name(config: &RunConfig) -> String {
+    let data = source_name(&config.data.source).replace([':', ' '], "-");
+    format!("{data}-{}-{}x{}", config.model.family(), config.data.width, config.data.height)
+}
+
+/// The name of a VAE's likelihood, part of the name of its score.
+pub(super) fn reconstruction_name(config: &RunConfig) -> &'static str {
+    match (&config.model, config.vae.reconstruction) {
+        (ModelConfig::Dcgan(_), _) => "none",
+        (_, Reconstruction::Mse) => "mse",
+        (_, Reconstruction::Bce) => "bce",
+        (_, Reconstruction::Logistic) => "logistic",
+    }
+}

@@ -1,0 +1,191 @@
+//! The directory of a run: what lies where, one trainer at a time, and the log of events.
+
+use super::checkpoint;
+use super::config::RunConfig;
+use crate::{Error, ErrorKind, Result, files};
+use serde_json::{Map, Value};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A run directory.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+impl RunDir {
+    /// The directory at `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Does `path` hold a run?
+    pub fn is_run(path: &Path) -> bool {
+        path.join("run.toml").is_file()
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file of the run.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The directory of checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// The grid of the look at `step`.
+    pub fn sample(&self, step: u64) -> PathBuf {
+        self.root.join("samples").join(format!("{step:08}.png"))
+    }
+
+    /// The run's name: the last part of its path.
+    pub fn name(&self) -> String {
+        let absolute = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// All grids by step, oldest first.
+    pub fn samples(&self) -> Vec<(u64, PathBuf)> {
+        let entries = std::fs::read_dir(self.root.join("samples")).into_iter().flatten().flatten();
+        let mut found: Vec<(u64, PathBuf)> =
+            entries.filter_map(|e| Some((e.path().file_stem()?.to_str()?.parse().ok()?, e.path()))).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Creates the directory and proves that files can be written there.
+    ///
+    /// # Errors
+    /// The place cannot be written to.
+    pub fn create(&self) -> Result<()> {
+        for directory in [self.root.clone(), self.checkpoints(), self.root.join("samples")] {
+            std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
+        }
+        let probe = self.root.join(".probe");
+        files::write_bytes(&probe, b"maliang")?;
+        std::fs::remove_file(&probe).map_err(|e| Error::io("write", &probe, &e))
+    }
+
+    /// Reads `run.toml`.
+    ///
+    /// # Errors
+    /// It is missing or not a run configuration.
+    pub fn config(&self) -> Result<RunConfig> {
+        let path = self.file("run.toml");
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+        toml::from_str(&text).map_err(|e| Error::toml(&path, &text, &e))
+    }
+
+    /// Writes `run.toml`.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn write_config(&self, config: &RunConfig) -> Result<()> {
+        files::write_bytes(&self.file("run.toml"), config.to_toml().as_bytes())
+    }
+
+    /// The directory of the checkpoint that a pointer (`best` or `last`) names, if it is there.
+    pub fn pointed(&self, pointer: &str) -> Option<PathBuf> {
+        let text = std::fs::read_to_string(self.file(pointer)).ok()?;
+        let step: u64 = text.trim().parse().ok()?;
+        Some(checkpoint::directory(&self.checkpoints(), step)).filter(|path| path.is_dir())
+    }
+
+    /// Points `best` or `last` at the checkpoint of `step`.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn point(&self, pointer: &str, step: u64) -> Result<()> {
+        files::write_bytes(&self.file(pointer), format!("{step:08}\n").as_bytes())
+    }
+
+    /// Takes the run's lock for this process. The operating system drops it when the process ends, however it ends, so a
+    /// killed trainer leaves no stale lock. What such a trainer left half-written is removed.
+    ///
+    /// # Errors
+    /// Another trainer holds it.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.file("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| Error::io("open", &path, &e))?;
+        match file.try_lock() {
+            Ok(()) => {
+                // What a killed trainer had begun to write. It costs space, not correctness: a failure is no error.
+                for directory in [self.root.clone(), self.root.join("samples")] {
+                    let _ = files::remove_partials(&directory);
+                }
+                Ok(Lock { _file: file })
+            }
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(Error::new(ErrorKind::Locked, format!("another process is training in {}", self.root.display()))
+                    .hint("wait for it to end, or choose another directory with --out"))
+            }
+            Err(std::fs::TryLockError::Error(e)) => Err(Error::io("lock", &path, &e)),
+        }
+    }
+
+    /// All events of `metrics.jsonl`, oldest first; a last line cut off by a crash is left out.
+    pub fn metrics(&self) -> Vec<Map<String, Value>> {
+        let text = std::fs::read_to_string(self.file("metrics.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Forgets what was logged and sampled after `step`: a resumed run makes it again.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn forget_after(&self, step: u64) -> Result<()> {
+        let kept: String = self
+            .metrics()
+            .iter()
+            .filter(|event| event.get("step").and_then(Value::as_u64).is_none_or(|s| s <= step))
+            .map(|event| format!("{}\n", Value::Object(event.clone())))
+            .collect();
+        files::write_bytes(&self.file("metrics.jsonl"), kept.as_bytes())?;
+        for (_, path) in self.samples().into_iter().filter(|(s, _)| *s > step) {
+            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Opens `metrics.jsonl` for appending.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn open_log(&self) -> Result<Log> {
+        let path = self.file("metrics.jsonl");
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        Ok(Log { file: file.map_err(|e| Error::io("open", &path, &e))?, path })
+    }
+}
+
+/// Held while a run is being trained.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// The log of a run: one JSON object a line.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn write(&mut self, event: Value) -> Result<()> {
+        let line = format!("{event}\n");
+        self.file.write_all(line.as_bytes()).map_err(|e| Error::io("write", &self.path, &e))
+    }
+}

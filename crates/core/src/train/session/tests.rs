@@ -1,0 +1,223 @@
+//! A session in trouble: weights that are no numbers, at every moment where they can turn up.
+
+use super::*;
+use crate::data::{Source, check, scan};
+use crate::train::{Request, choose, set};
+use std::path::Path;
+use toml::Table;
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Ear {
+    notes: Vec<String>,
+    stop: bool,
+}
+
+impl Observer for Ear {
+    fn event(&mut self, event: &Event) {
+        if let Event::Note(text) = event {
+            self.notes.push(text.clone());
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop
+    }
+
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+}
+
+const STEPS: u64 = 12;
+
+fn config_and_data(family: &str, directory: &Path) -> (RunConfig, Arc<Dataset>) {
+    let source = Source::parse("emoji:food").unwrap();
+    let found = scan(&source).unwrap();
+    let mut settings = Table::new();
+    for (path, value) in [("train.steps", STEPS), ("train.look_every", 5), ("train.batch", 8), ("model.stack.base", 4)]
+    {
+        set(&mut settings, path, toml::Value::Integer(value as i64));
+    }
+    let request = Request { source: "emoji:food".into(), family: Some(family.into()), size: Some((16, 16)), settings };
+    let config = choose(&request, &check(&found, &|_, _| ()).unwrap()).unwrap().config;
+    let data = Dataset::open(&config.data, &found, &directory.join("cache"), &|_, _| ()).unwrap();
+    (config, Arc::new(data))
+}
+
+/// A run that has just begun, in `directory`.
+fn session(family: &str, directory: &Path, ear: &mut Ear) -> Session {
+    let (config, data) = config_and_data(family, directory);
+    let run = Run::create(RunDir::new(directory.join("run")), config, data).unwrap();
+    Session::open(run, ear).unwrap()
+}
+
+/// Makes weights of the model in training no numbers: those whose name contains `name`.
+fn poison(session: &mut Session, name: &str) {
+    let mut state = session.trainer.state();
+    let mut hit = 0;
+    for (tensor, values) in state.iter_mut().filter(|(tensor, _)| tensor.contains(name) && !tensor.starts_with("adam"))
+    {
+        assert!(!tensor.is_empty());
+        values.data[0] = f32::NAN;
+        hit += 1;
+    }
+    assert!(hit > 0, "no tensor {name}");
+    session.trainer.restore(state, session.counters.step).unwrap();
+}
+
+fn finite(state: &Weights) -> bool {
+    state.values().flat_map(|tensor| &tensor.data).all(|v| v.is_finite())
+}
+
+/// The newest checkpoint is whole and all of its numbers are numbers.
+#[track_caller]
+fn newest_is_good(directory: &Path) -> u64 {
+    let (found, warnings) = checkpoint::newest_whole(&directory.join("run/checkpoints"));
+    let (_, counters, state) = found.expect("a checkpoint");
+    assert!(warnings.is_empty() && finite(&state));
+    counters.step
+}
+
+#[test]
+fn poisoned_weights_are_noticed_within_a_step() {
+    for family in ["dcgan", "vae"] {
+        // Everything at once, the player's or coder's first and last layers, and what only reaches the average.
+        let parts: &[&str] = match family {
+            "dcgan" => &["generator", "discriminator", "generator.project", "generator.last", "discriminator.logit"],
+            _ => &["vae", "vae.encoder.first", "vae.mu", "vae.logvar", "vae.decoder.last"],
+        };
+        for part in parts {
+            let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+            let mut session = session(family, directory.path(), &mut ear);
+            for _ in 0..3 {
+                session.step();
+            }
+            poison(&mut session, part);
+            let Outcome { step, finished, .. } = session.train(&mut ear).unwrap();
+            assert!(finished && step == STEPS, "{family} {part}");
+            assert_eq!(ear.notes.len(), 1, "{family} {part}: {:?}", ear.notes);
+            assert!(ear.notes[0].contains("at step 4: back to step 0"), "{family} {part}: {}", ear.notes[0]);
+            assert_eq!(newest_is_good(directory.path()), STEPS, "{family} {part}");
+            let attempt = checkpoint::newest_whole(&directory.path().join("run/checkpoints")).0.unwrap().1.attempt;
+            assert_eq!(attempt, 1, "the retry draws other pictures");
+        }
+    }
+}
+
+#[test]
+fn poisoned_weights_are_never_saved() {
+    for family in ["dcgan", "vae"] {
+        let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+        let mut session = session(family, directory.path(), &mut ear);
+        session.step();
+        poison(&mut session, "average");
+        let trouble = session.look(&mut ear).unwrap();
+        assert!(trouble.expect("trouble").contains("stopped being a number at step 1"));
+        assert_eq!(newest_is_good(directory.path()), 0);
+        session.roll_back("a test", &mut ear).unwrap();
+        assert!(session.train(&mut ear).unwrap().finished);
+        assert_eq!(newest_is_good(directory.path()), STEPS);
+    }
+}
+
+#[test]
+fn stopping_on_poisoned_weights_keeps_the_last_good_checkpoint() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let mut session = session("dcgan", directory.path(), &mut ear);
+    for _ in 0..3 {
+        session.step();
+    }
+    poison(&mut session, "generator");
+    ear.stop = true;
+    let outcome = session.train(&mut ear).unwrap();
+    assert!(!outcome.finished && outcome.step == 0);
+    assert_eq!(newest_is_good(directory.path()), 0);
+}
+
+#[test]
+fn retries_are_bounded() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let mut session = session("dcgan", directory.path(), &mut ear);
+    for _ in 0..3 {
+        session.roll_back("a test", &mut ear).unwrap();
+    }
+    assert_eq!((session.counters.attempt, session.counters.lr_scale), (3, 0.125));
+    let error = session.roll_back("a test", &mut ear).unwrap_err();
+    assert_eq!(error.kind, crate::ErrorKind::Diverged);
+}
+
+/// A state goes out and comes back as it was, and training goes on from it as if nothing had happened.
+#[test]
+fn state_round_trip() {
+    for family in ["dcgan", "vae"] {
+        let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+        let mut session = session(family, directory.path(), &mut ear);
+        for _ in 0..3 {
+            session.step();
+        }
+        let state = session.trainer.state();
+        let losses = session.step();
+        let after = session.trainer.state();
+        session.trainer.restore(state.clone(), 3).unwrap();
+        assert_eq!(session.trainer.state(), state, "{family}");
+        session.counters.step = 3;
+        assert_eq!(session.step(), losses, "{family}");
+        assert_eq!(session.trainer.state(), after, "{family}");
+        // A state with a tensor missing is refused.
+        for name in state.keys().filter(|name| !name.contains("log_scale")) {
+            let mut state = state.clone();
+            state.remove(name);
+            assert!(session.trainer.restore(state, 3).is_err(), "{family} {name}");
+        }
+    }
+}
+
+/// Early in a run there is something to see soon; later looks are regular.
+#[test]
+fn the_schedule_of_looks() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let mut session = session("dcgan", directory.path(), &mut ear);
+    session.config.train.steps = 1000;
+    session.config.train.look_every = 80;
+    let mut looks = Vec::new();
+    for step in 1..=1000 {
+        session.counters.step = step;
+        if session.look_is_due() {
+            looks.push(step);
+        }
+    }
+    assert_eq!(looks, [10, 20, 40, 80, 160, 240, 320, 400, 480, 560, 640, 720, 800, 880, 960, 1000]);
+}
+
+#[test]
+fn round_numbers() {
+    let cases = [
+        (0.0, 1),
+        (0.3, 1),
+        (1.0, 1),
+        (1.9, 1),
+        (2.0, 2),
+        (4.99, 2),
+        (7.0, 5),
+        (10.0, 10),
+        (999.0, 500),
+        (1e6, 1_000_000),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(nice(value), expected, "{value}");
+    }
+}
+
+#[test]
+fn whichever_budget_ends_first() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let train = session("dcgan", directory.path(), &mut ear).config.train;
+    let config = |steps, minutes| TrainConfig { steps, minutes, ..train.clone() };
+    let counters = Counters { step: 40, seconds: 30.0, ..Counters::start() };
+    assert_eq!(remaining_steps(&config(100, 0.0), &counters, 1.0), 60);
+    assert_eq!(remaining_steps(&config(0, 1.0), &counters, 0.5), 60);
+    assert_eq!(remaining_steps(&config(100, 1.0), &counters, 1.0), 30);
+    assert_eq!(remaining_steps(&config(10, 0.0), &counters, 1.0), 0);
+    assert_eq!(remaining_steps(&config(0, 0.1), &counters, 1.0), 0);
+}

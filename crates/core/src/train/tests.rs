@@ -1,0 +1,4 @@
+//! Losses against golden values, the choices, and the small rules.
+
+mod choices;
+mod losses;

@@ -1,0 +1,183 @@
+//! What is chosen where the user said nothing, and the small rules of the loop.
+
+use crate::data::{CheckReport, Fit, Source, check, scan};
+use crate::nn::{self, BatchNorm, Init, Module, host};
+use crate::rng;
+use crate::train::augment::plans;
+use crate::train::look;
+use crate::train::optim::update_average;
+use crate::train::{Augmentation, Choice, Request, TrainConfig, choose, set};
+use burn::tensor::Device;
+use maliang_kernels::{AUGMENT_PARAMETERS, Activation};
+use std::sync::LazyLock;
+use toml::{Table, Value};
+
+/// What `data check` says about the built-in food.
+static FOOD: LazyLock<CheckReport> =
+    LazyLock::new(|| check(&scan(&Source::parse("emoji:food").unwrap()).unwrap(), &|_, _| ()).unwrap());
+
+fn chosen(report: &CheckReport, settings: &[(&str, Value)]) -> Choice {
+    let mut table = Table::new();
+    for (path, value) in settings {
+        set(&mut table, path, value.clone());
+    }
+    choose(&Request { source: "emoji:food".into(), settings: table, ..Request::default() }, report).unwrap()
+}
+
+fn said<'a>(choice: &'a Choice, what: &str) -> Option<&'a str> {
+    choice.reasons.iter().find(|(name, _, _)| name == what).map(|(_, value, _)| value.as_str())
+}
+
+#[test]
+fn colour_and_grey() {
+    let grey = CheckReport { grey: FOOD.usable, ..FOOD.clone() };
+    assert_eq!(chosen(&grey, &[]).config.data.channels, 1);
+    assert_eq!(chosen(&grey, &[]).config.model.stack().channels, 1);
+    let nearly = CheckReport { grey: FOOD.usable - 1, ..FOOD.clone() };
+    assert_eq!(chosen(&nearly, &[]).config.data.channels, 3);
+}
+
+#[test]
+fn few_pictures_get_a_vae_and_a_small_batch() {
+    let of = |distinct| {
+        let choice = chosen(&CheckReport { distinct, ..FOOD.clone() }, &[]);
+        (choice.config.model.family(), choice.config.train.batch)
+    };
+    assert_eq!(of(1000).0, "dcgan");
+    assert_eq!(of(10).0, "vae");
+    for distinct in 2..200 {
+        let (_, batch) = of(distinct);
+        assert!((2..=64).contains(&batch) && batch <= distinct, "{distinct} pictures, batch {batch}");
+    }
+    let asked = chosen(&CheckReport { distinct: 10, ..FOOD.clone() }, &[("model.family", "dcgan".into())]);
+    assert_eq!(asked.config.model.family(), "dcgan", "what is asked for is done");
+}
+
+#[test]
+fn classes_need_enough_pictures_each() {
+    let with = |counts: &[usize]| {
+        let labels = counts.iter().enumerate().map(|(i, &count)| (format!("class {i}"), count)).collect();
+        chosen(&CheckReport { labels, ..FOOD.clone() }, &[]).config.model.classes().len()
+    };
+    assert_eq!(with(&[]), 0);
+    assert_eq!(with(&[500]), 0, "one class is none");
+    assert_eq!(with(&[50, 50, 40]), 3);
+    assert_eq!(with(&[500, 2]), 0);
+    assert_eq!(with(&[50; 101]), 0);
+}
+
+#[test]
+fn transparent_pictures_are_padded() {
+    let fit = |transparent| chosen(&CheckReport { transparent, ..FOOD.clone() }, &[]).config.data.fit;
+    assert_eq!((fit(FOOD.usable), fit(FOOD.usable / 4)), (Fit::Pad, Fit::Crop));
+}
+
+#[test]
+fn idx_sets_are_not_mirrored_and_lie_on_black() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("train-images-idx3-ubyte");
+    let mut bytes = vec![0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 28, 0, 0, 0, 28];
+    bytes.extend((0..3 * 28 * 28).map(|i| (i % 251) as u8));
+    std::fs::write(&path, bytes).unwrap();
+    let source = path.to_str().unwrap().to_string();
+    let report = check(&scan(&Source::parse(&source).unwrap()).unwrap(), &|_, _| ()).unwrap();
+    let config = choose(&Request { source, ..Request::default() }, &report).unwrap().config;
+    assert!(!config.train.flip);
+    assert_eq!((config.data.fit, config.data.background, config.data.channels), (Fit::Pad, [0; 3], 1));
+}
+
+#[test]
+fn the_user_decides_and_no_reason_contradicts() {
+    let free = chosen(&FOOD, &[]);
+    assert!(said(&free, "budget").is_some() && said(&free, "size").is_some());
+    let settings: &[(&str, Value)] = &[
+        ("train.steps", 7.into()),
+        ("data.width", 32.into()),
+        ("data.height", 48.into()),
+        ("model.stack.base", 8.into()),
+        ("train.batch", 4.into()),
+        ("data.fit", "stretch".into()),
+        ("seed", 5.into()),
+    ];
+    let settings: Vec<_> = settings.to_vec();
+    let report = CheckReport { distinct: 12, ..FOOD.clone() };
+    let choice = chosen(
+        &report,
+        &[&settings[..], &[("model.stack.width", 32.into()), ("model.stack.height", 48.into())]].concat(),
+    );
+    let config = &choice.config;
+    assert_eq!((config.train.steps, config.train.minutes, config.train.batch, config.seed), (7, 0.0, 4, 5));
+    assert_eq!((config.data.width, config.data.height, config.model.stack().base), (32, 48, 8));
+    for what in ["budget", "size", "width", "batch", "fit"] {
+        assert_eq!(said(&choice, what), None, "{what}");
+    }
+}
+
+#[test]
+fn plans_of_augmentation_stay_in_their_ranges() {
+    use Augmentation::{Color, Cutout, Translation};
+    for (height, width) in [(16, 16), (17, 31), (64, 96), (256, 16)] {
+        let rng = || rng::stream(1, "test", 0);
+        let all = plans(&[Color, Translation, Cutout], 500, height, width, &mut rng());
+        assert_eq!(all.len(), 500 * AUGMENT_PARAMETERS);
+        let mut extremes = [(f32::MAX, f32::MIN); AUGMENT_PARAMETERS];
+        for plan in all.chunks_exact(AUGMENT_PARAMETERS) {
+            for (extreme, &value) in extremes.iter_mut().zip(plan) {
+                *extreme = (extreme.0.min(value), extreme.1.max(value));
+            }
+            let &[brightness, saturation, contrast, dy, dx, top, left, bottom, right] = plan else { unreachable!() };
+            assert!((-0.5..=0.5).contains(&brightness));
+            assert!((0.0..=2.0).contains(&saturation) && (0.5..=1.5).contains(&contrast));
+            for (shift, side) in [(dy, height), (dx, width)] {
+                assert!(shift.fract() == 0.0 && shift.abs() <= (side as f32 / 8.0 + 0.5), "{shift} of {side}");
+            }
+            for (start, end, side) in [(top, bottom, height), (left, right, width)] {
+                assert!(0.0 <= start && start <= end && end <= side as f32 && end - start <= side as f32 / 2.0);
+            }
+        }
+        let cut = extremes[7];
+        assert!(extremes[0].0 < -0.4 && extremes[0].1 > 0.4 && cut.1 == height as f32, "the ranges are used");
+        // Nothing asked for changes nothing.
+        for plan in plans(&[], 3, height, width, &mut rng()).chunks_exact(AUGMENT_PARAMETERS) {
+            assert_eq!(plan, [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        }
+    }
+}
+
+/// The moving average follows at once in the beginning and slowly later, and never touches measured statistics.
+#[test]
+fn the_average_ramps_up() {
+    let norm = |gamma: f32| {
+        let mut norm = BatchNorm::new(1, Init::Constant(gamma), Activation::Identity);
+        nn::initialise(&mut norm, 0, &Device::flex());
+        norm
+    };
+    let config = TrainConfig { batch: 10, ema_half_life: 1000.0, ..chosen(&FOOD, &[]).config.train };
+    let after = |config: &TrainConfig, seen| {
+        let mut average = norm(0.0);
+        update_average(&mut average, &norm(1.0), config, seen);
+        host(average.parameters()[0].1.flat())[0]
+    };
+    // β = ½^(10 / min(1000, seen / 20))
+    for (seen, expected) in
+        [(10, 1.0 - 0.5f32.powf(20.0)), (2000, 1.0 - 0.5f32.powf(0.1)), (1_000_000, 1.0 - 0.5f32.powf(0.01))]
+    {
+        assert!((after(&config, seen) - expected).abs() < 1e-6, "{seen}: {}", after(&config, seen));
+    }
+    assert_eq!(
+        after(&TrainConfig { ema_half_life: 0.0, ..config.clone() }, 1_000_000),
+        1.0,
+        "off: the weights themselves"
+    );
+    let mut average = norm(0.0);
+    average.parameters()[2].1.set(nn::vector(vec![7.0], &Device::flex()));
+    update_average(&mut average, &norm(1.0), &config, 10);
+    assert_eq!(host(average.parameters()[2].1.flat()), [7.0]);
+}
+
+#[test]
+fn names_tell_nothing_of_the_machine() {
+    assert_eq!(look::source_name("emoji:food"), "emoji:food");
+    assert_eq!(look::source_name("/home/someone/Pictures/our cats/"), "our cats");
+    assert_eq!(look::source_name("photos.zip"), "photos.zip");
+}
