@@ -1,2 +1,64 @@
-//! The command line.
-fn main() {}
+//! The command line of Maliang: arguments as typed are resolved once, then one file a verb does the work.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the machine or a file failed, 2 the input cannot
+//! be used, 3 training diverged, 70 a bug.
+
+mod args;
+mod data;
+mod demo;
+mod doctor;
+mod generate;
+mod runs;
+mod terminal;
+mod train;
+
+use args::{Args, DataVerb, Verb};
+use clap::Parser;
+use maliang::{Error, ErrorKind, Result};
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    // A panic is our bug: it becomes one sentence, not a stack trace. The text is kept until the unwinding ends, because
+    // panics that the library expects and catches (a decoder on a broken picture) must not be shown.
+    static PANIC: Mutex<String> = Mutex::new(String::new());
+    std::panic::set_hook(Box::new(|info| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string().replace('\n', " ");
+    }));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(args))).unwrap_or_else(|_| {
+        let panic = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(Error::new(ErrorKind::Internal, format!("this is a bug in Maliang: {panic}"))
+            .hint("please report it with the command that you ran; what was saved before is intact"))
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", terminal::error_text(&error));
+            ExitCode::from(match error.kind {
+                ErrorKind::Input | ErrorKind::Locked => 2,
+                ErrorKind::Io | ErrorKind::Corrupt => 1,
+                ErrorKind::Diverged => 3,
+                ErrorKind::Internal => 70,
+            })
+        }
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode> {
+    match args.verb {
+        Verb::Demo(demo) => demo::run(&demo)?,
+        Verb::Data { verb: DataVerb::Check { source, json } } => {
+            if !data::check(&source, json)? {
+                return Ok(ExitCode::from(2));
+            }
+        }
+        Verb::Train(train) => train::run(&train)?,
+        Verb::Generate(generate) => generate::run(&generate)?,
+        Verb::Runs { directory } => runs::list(&directory)?,
+        Verb::Show { run, json } => runs::show(&run, json)?,
+        Verb::Doctor => doctor::run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

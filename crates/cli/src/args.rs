@@ -1,0 +1,152 @@
+//! Arguments as typed.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// 神笔马良 — trains a generator on your own pictures, on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "maliang", version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// The tour: train on built-in pictures for about two minutes and look at the result
+    Demo(DemoArgs),
+    /// Look at a data source before training
+    Data {
+        #[command(subcommand)]
+        verb: DataVerb,
+    },
+    /// Train a generator on pictures, or go on with a run
+    Train(TrainArgs),
+    /// Make pictures with a trained model
+    Generate(GenerateArgs),
+    /// List the runs of a directory
+    Runs {
+        /// Where to look
+        #[arg(default_value = "runs")]
+        directory: PathBuf,
+    },
+    /// Show what a run is and how it went
+    Show {
+        /// Run directory, checkpoint directory or model file
+        run: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check this machine: processor, memory, directories, a short self-test
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataVerb {
+    /// Count, measure and decode everything: sizes, modes, labels, broken files, duplicates
+    Check {
+        /// A folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP
+        source: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct DemoArgs {
+    /// Minutes of training
+    #[arg(long, default_value_t = 2.0)]
+    pub minutes: f64,
+    /// Run directory [default: the next free runs/demo-N]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct TrainArgs {
+    /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. A run directory goes on with it
+    pub source: Option<String>,
+    /// auto, dcgan or vae
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Picture size in pixels: one side, or WIDTHxHEIGHT
+    #[arg(long, value_name = "SIDE|WxH")]
+    pub size: Option<String>,
+    /// How pictures of another shape are fitted
+    #[arg(long, value_enum)]
+    pub fit: Option<FitArg>,
+    /// Stop after this many minutes
+    #[arg(long)]
+    pub minutes: Option<f64>,
+    /// Stop after this many steps
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Seed of all random numbers
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Run directory [default: the next free runs/NAME-N]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// A recipe or the run.toml of another run
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting of run.toml, for example train.lr=1e-4; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FitArg {
+    /// Fill the size, cut the edges off
+    Crop,
+    /// Keep everything, fill the border with the background
+    Pad,
+    /// Keep everything, distort
+    Stretch,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct GenerateArgs {
+    /// Run directory, checkpoint directory or model file
+    pub model: PathBuf,
+    /// How many pictures, or how many stations of an interpolation [default: 64, or 8 with --interpolate]
+    #[arg(short, long)]
+    pub number: Option<usize>,
+    /// Seed: the same seed gives the same pictures
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Class by name, for a model trained on labelled pictures [default: each in turn]
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Below 1: more typical and less varied; above 1 the opposite
+    #[arg(long, default_value_t = 1.0)]
+    pub truncation: f32,
+    /// Walk from picture to picture and back to the first, this many frames between two
+    #[arg(long, value_name = "FRAMES")]
+    pub interpolate: Option<usize>,
+    /// png: one file a picture (and a grid); gif: one animation [default: png, or gif with --interpolate]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Where to write [default: generated/ inside the run, else here]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Write "AI生成 AI-generated" below every picture (grids always have it)
+    #[arg(long)]
+    pub visible_label: bool,
+    /// Your 27-character registration as a content producer, for the metadata label
+    #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
+    pub producer: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One file a picture
+    Png,
+    /// One animation
+    Gif,
+}

@@ -1,0 +1,341 @@
+//! `maliang data check SOURCE`: what is in a source, what is broken, doubled, too small.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use maliang::data::{self, CheckReport, Fit, SizeSummary, Source, display_name};
+use maliang::{Error, Result};
+
+/// Widest line that is printed.
+const COLUMNS: usize = 80;
+/// Where the values of the table start.
+const INDENT: usize = 15;
+/// Longest lists before "and N more".
+const REJECTS: usize = 20;
+const GROUPS: usize = 10;
+const LABELS: usize = 60;
+
+/// Checks every picture of a source and prints a table, or all of it as JSON. Says whether anything can be trained on.
+pub fn check(source: &str, json: bool) -> Result<bool> {
+    let scan = data::scan(&Source::parse(source)?)?;
+    // Drawn on stderr, and only if that is a terminal.
+    let bar = ProgressBar::new(scan.items.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("checking {wide_bar} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    let report = data::check(&scan, &|_, _| bar.inc(1));
+    bar.finish_and_clear();
+    let report = report?;
+    let text = if json {
+        let text = serde_json::to_string_pretty(&report);
+        text.map_err(|e| Error::new(maliang::ErrorKind::Internal, format!("the report cannot be written: {e}")))? + "\n"
+    } else {
+        render(&report)
+    };
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),
+        _ => Ok(report.usable > 0), // a reader such as `head` may have had enough
+    }
+}
+
+/// The report as text of at most 80 columns.
+fn render(report: &CheckReport) -> String {
+    let mut out = String::new();
+    let title = fit(&report.source, COLUMNS - 30);
+    let pictures = counted(report.usable, "usable picture");
+    let _ = writeln!(out, "{title}: {pictures}, {}\n", bytes(report.total_bytes));
+    overview(&mut out, report);
+    rejects(&mut out, report);
+    copies(&mut out, report);
+    advice(&mut out, report);
+    out
+}
+
+fn overview(out: &mut String, report: &CheckReport) {
+    let n = report.usable;
+    if let (Some(width), Some(height), Some(side)) = (report.width, report.height, report.shorter_side) {
+        if width.min == width.max && height.min == height.max {
+            row(out, "size", &[format!("{} × {} pixels, all of them", width.min, height.min)]);
+        } else {
+            let range = |name: &str, s: SizeSummary| format!("{name} {}–{} (median {})", s.min, s.max, s.median);
+            row(out, "size", &[range("width", width), range("height", height)]);
+            row(out, "shorter side", &[range("", side).trim().to_string()]);
+        }
+    }
+    let tally = |counts: &mut dyn Iterator<Item = (&String, &usize)>| -> Vec<String> {
+        let mut counts: Vec<_> = counts.collect();
+        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(*count));
+        counts.into_iter().map(|(name, count)| format!("{name} {}", number(*count))).collect()
+    };
+    if n > 0 {
+        row(out, "format", &tally(&mut report.formats.iter()));
+        row(out, "stored as", &tally(&mut report.modes.iter()));
+    }
+    let shares = [
+        ("grey", report.grey, "have no colour"),
+        ("transparent", report.transparent, "go onto the background colour"),
+        ("animated", report.animated, "only the first frame is used"),
+        ("rotated", report.rotated, "turned upright by their EXIF orientation"),
+    ];
+    for (name, count, meaning) in shares {
+        if count > 0 {
+            row(out, name, &[format!("{} ({}), {meaning}", number(count), percent(count, n))]);
+        }
+    }
+    if !report.labels.is_empty() {
+        let each = report.labels[0].1;
+        let equal = report.labels.iter().all(|(_, count)| *count == each);
+        let shown = report.labels.iter().take(LABELS);
+        let mut parts: Vec<String> = shown
+            .map(|(label, count)| match equal {
+                true => fit(label, 30),
+                false => format!("{}: {}", fit(label, 30), number(*count)),
+            })
+            .collect();
+        if report.labels.len() > LABELS {
+            parts.push(format!("and {} more", report.labels.len() - LABELS));
+        }
+        let of_each = if equal { format!(" of {}", number(each)) } else { String::new() };
+        parts[0] = format!("{} classes{of_each}: {}", report.labels.len(), parts[0]);
+        row(out, "labels", &parts);
+    }
+    if report.captions > 0 {
+        row(out, "captions", &[format!("{} ({})", number(report.captions), percent(report.captions, n))]);
+    }
+    if n > 0 && report.labels.is_empty() && report.captions == 0 {
+        row(out, "labels", &["none, and no captions".into()]);
+    }
+    if report.ignored > 0 {
+        row(out, "other files", &[format!("{}, ignored", number(report.ignored))]);
+    }
+    for note in &report.notes {
+        row(out, "note", &note.split(' ').map(String::from).collect::<Vec<_>>());
+    }
+}
+
+fn rejects(out: &mut String, report: &CheckReport) {
+    if report.rejects.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nCannot be used: {}", counted(report.rejects.len(), "file"));
+    let shown = &report.rejects[..report.rejects.len().min(REJECTS)];
+    let widest = shown.iter().map(|reject| columns(&display_name(&reject.name))).max().unwrap_or(0).min(30);
+    for reject in shown {
+        let name = fit(&reject.name, widest);
+        let padding = " ".repeat(widest - columns(&name));
+        let reason = fit(&reject.reason, COLUMNS - widest - 4);
+        let _ = writeln!(out, "  {name}{padding}  {reason}");
+    }
+    more(out, report.rejects.len(), REJECTS, "");
+}
+
+fn copies(out: &mut String, report: &CheckReport) {
+    if !report.duplicates.is_empty() {
+        let extra = report.usable - report.distinct;
+        let _ = writeln!(out, "\nExact copies: {}; training sees each picture once", counted(extra, "file"));
+        for group in report.duplicates.iter().take(GROUPS) {
+            let others = match group.dropped.as_slice() {
+                [only] => fit(only, 36),
+                [first, rest @ ..] => format!("{} and {} more", fit(first, 24), rest.len()),
+                [] => String::new(),
+            };
+            let _ = writeln!(out, "  {} = {others}", fit(&group.kept, 36));
+        }
+        more(out, report.duplicates.len(), GROUPS, " groups");
+    }
+    if !report.near_duplicates.is_empty() {
+        let at_least = if report.near_complete { "" } else { "at least " };
+        let pairs = counted(report.near_duplicates.len(), "pair");
+        let _ = writeln!(out, "\nLook alike: {at_least}{pairs}; they are kept, but look at them");
+        for pair in report.near_duplicates.iter().take(GROUPS) {
+            let _ = writeln!(out, "  {} ~ {}", fit(&pair.a, 36), fit(&pair.b, 36));
+        }
+        more(out, report.near_duplicates.len(), GROUPS, " pairs");
+    }
+}
+
+fn advice(out: &mut String, report: &CheckReport) {
+    let _ = writeln!(out);
+    if report.usable == 0 {
+        let _ = writeln!(out, "Nothing here can be trained on: no file is a picture that can be read.");
+        return;
+    }
+    if report.distinct < 100 {
+        let few = counted(report.distinct, "different picture");
+        let _ = writeln!(out, "Few: {few}. Below 100, expect copies: add more if you can.");
+    }
+    let side = report.shorter_side.map_or(0, |side| side.min);
+    if side < report.suggested_size {
+        let small = report.items.iter().filter(|item| item.width.min(item.height) < report.suggested_size).count();
+        let _ = writeln!(
+            out,
+            "Small: {} would be enlarged at --size {}.",
+            counted(small, "picture"),
+            report.suggested_size
+        );
+    }
+    let fit = if report.suggested_fit == Fit::Pad { " --fit pad" } else { "" };
+    let size = report.suggested_size.min(64);
+    let _ = writeln!(out, "Next: maliang train {} --size {size}{fit}", quoted(&report.source));
+    if report.suggested_fit == Fit::Pad {
+        let _ = writeln!(out, "      Most are cut-outs of many shapes: padding keeps them whole.");
+    }
+    if report.suggested_size > 64 {
+        let _ = writeln!(
+            out,
+            "      The pictures are good for up to --size {}, which takes longer.",
+            report.suggested_size
+        );
+    }
+}
+
+/// A name, and its parts joined by ` · ` (single words: by spaces) over as many lines as needed.
+fn row(out: &mut String, name: &str, parts: &[String]) {
+    let words = name == "note";
+    let separator = if words { " " } else { " · " };
+    let mut line = format!("  {name:<width$}", width = INDENT - 2);
+    let mut used = INDENT;
+    for (i, part) in parts.iter().enumerate() {
+        let part = display_name(part);
+        let more = columns(&part) + if i > 0 { columns(separator) } else { 0 };
+        if i > 0 && used + more > COLUMNS {
+            let _ = writeln!(out, "{line}");
+            line = " ".repeat(INDENT);
+            used = INDENT;
+        } else if i > 0 {
+            line += separator;
+            used += columns(separator);
+        }
+        line += &part;
+        used += columns(&part);
+    }
+    let _ = writeln!(out, "{line}");
+}
+
+fn more(out: &mut String, count: usize, shown: usize, what: &str) {
+    if count > shown {
+        let _ = writeln!(out, "  … and {} more{what}", number(count - shown));
+    }
+}
+
+/// Text that is safe for a terminal and at most `width` columns wide: the middle is left out.
+fn fit(text: &str, width: usize) -> String {
+    let text = display_name(text);
+    if columns(&text) <= width {
+        return text;
+    }
+    let take = |chars: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        chars
+            .take_while(|&c| {
+                used += wide(c);
+                used <= room
+            })
+            .collect::<String>()
+    };
+    let room = width.saturating_sub(1);
+    let head = take(&mut text.chars(), room / 2);
+    let tail: String = take(&mut text.chars().rev(), room - room / 2).chars().rev().collect();
+    format!("{head}…{tail}")
+}
+
+/// Columns that a text takes in a terminal.
+fn columns(text: &str) -> usize {
+    text.chars().map(wide).sum()
+}
+
+/// East Asian characters and emoji take two columns.
+fn wide(c: char) -> usize {
+    match c as u32 {
+        0x300..=0x36f | 0x200b..=0x200d | 0xfe0e | 0xfe0f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+/// A shell word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:+,@".contains(c);
+    if text.chars().all(plain) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// 12345 → 12,345
+fn number(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+fn percent(part: usize, whole: usize) -> String {
+    let share = 100.0 * part as f64 / whole.max(1) as f64;
+    if part == whole {
+        "all".into()
+    } else if share < 0.1 {
+        "< 0.1 %".into()
+    } else {
+        format!("{share:.1} %")
+    }
+}
+
+fn bytes(n: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names() {
+        assert_eq!([number(0), number(999), number(1000), number(1234567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([bytes(12), bytes(2048), bytes(5 << 20)], ["12 B", "2.0 KiB", "5.0 MiB"]);
+        assert_eq!(fit("abcdefghij", 7), "abc…hij");
+        assert_eq!(columns(&fit("小猫小猫小猫小猫", 9)), 9);
+        assert_eq!(fit("a\nb", 9), "a\\nb");
+        assert_eq!(quoted("my cats"), "'my cats'");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = ["a".repeat(70), "猫".repeat(40), "plain".to_string()];
+        for folder in &folders {
+            let folder = dir.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            for i in 0..30 {
+                std::fs::write(folder.join(format!("{}{i}.png", "b".repeat(90))), b"not a picture").unwrap();
+                // PNM is the simplest picture: the same two in every folder, so there are copies.
+                let ppm = [b"P6 2 2 255\n".as_slice(), &[i % 2 * 200; 12]].concat();
+                std::fs::write(folder.join(format!("good{i}.ppm")), ppm).unwrap();
+            }
+        }
+        let scan = data::scan(&Source::parse(dir.path().to_str().unwrap()).unwrap()).unwrap();
+        let report = data::check(&scan, &|_, _| ()).unwrap();
+        let text = render(&report);
+        for line in text.lines().filter(|line| !line.starts_with("Next: ")) {
+            assert!(columns(line) <= COLUMNS, "{line}");
+        }
+        assert!(text.contains("… and 70 more") && text.contains("Exact copies: 88 files"), "{text}");
+    }
+}

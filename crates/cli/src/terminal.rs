@@ -1,0 +1,179 @@
+//! What people see while things run: the progress line, durations, sizes, errors.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use maliang::train::{Event, Observer};
+use maliang::{Error, ErrorKind, Result};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Set by the first Ctrl-C or SIGTERM.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first Ctrl-C (or SIGTERM) asks training to save and stop, the second ends the process at once.
+pub fn catch_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("\nsaving and stopping; once more stops at once without saving");
+    })
+    .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
+}
+
+/// Writes one line to stdout. A reader that has had enough (`| head`) is no error.
+pub fn print(line: impl AsRef<str>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", line.as_ref()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),
+        _ => Ok(()),
+    }
+}
+
+/// `text` in lines of at most 80 columns, all but the first indented; `first` columns of the first are taken already.
+pub fn wrap(text: &str, first: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = first;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > indent && column + 1 + width > 80 {
+            out += &format!("\n{:indent$}", "");
+            column = indent;
+        } else if !out.is_empty() {
+            out.push(' ');
+            column += 1;
+        }
+        out += word;
+        column += width;
+    }
+    out
+}
+
+/// An error as the user reads it.
+pub fn error_text(error: &Error) -> String {
+    let hint = error.hint.as_ref().map_or(String::new(), |hint| format!("\n  try: {hint}"));
+    format!("error: {error}{hint}")
+}
+
+/// `83` → `1:23`, `4000` → `1:06:40`.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
+    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
+}
+
+/// Bytes in the largest unit that leaves at least one.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.0} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} MB", n as f64 / 1e6),
+        _ => format!("{:.1} GB", n as f64 / 1e9),
+    }
+}
+
+/// Where prepared pictures are kept between runs.
+pub fn cache_dir() -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    from("MALIANG_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|d| d.join("maliang")))
+        .or_else(|| from("LOCALAPPDATA").map(|d| d.join("maliang").join("cache")))
+        .or_else(|| std::env::home_dir().map(|d| d.join(".cache").join("maliang")))
+        .unwrap_or_else(|| std::env::temp_dir().join("maliang-cache"))
+}
+
+/// The first of `parent/name-1`, `parent/name-2`, … that does not exist.
+pub fn free_directory(parent: &Path, name: &str) -> PathBuf {
+    let path = |i: u32| parent.join(format!("{name}-{i}"));
+    (1..).map(path).find(|p| !p.exists()).expect("some number is free")
+}
+
+/// Highest resident memory of this process in bytes, where the system tells.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// Shows training on stderr: a bar on a terminal, a line a look elsewhere.
+pub struct Progress {
+    start: Instant,
+    bar: Option<ProgressBar>,
+    latest: String,
+}
+
+impl Progress {
+    /// The clock starts now.
+    pub fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(1000);
+            if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan/blue} {percent:>3}% {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { start: Instant::now(), bar, latest: String::new() }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Resumed { step } => self.say(&format!("going on from step {step}")),
+            Event::Estimate { seconds_per_step, steps, seconds, memory, look_every } => {
+                let memory = memory.map_or(String::new(), |m| format!(", {} of memory", bytes(m)));
+                self.say(&format!(
+                    "about {steps} steps of {:.0} ms: {}{memory}; a look every {look_every} steps",
+                    seconds_per_step * 1e3,
+                    duration(*seconds)
+                ));
+            }
+            Event::Step { step, rate, progress, eta, losses } => {
+                let losses: Vec<_> = losses.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+                self.latest = format!("step {step} · {rate:.0} pictures/s · {}", losses.join(" "));
+                if let Some(bar) = &self.bar {
+                    bar.set_position((progress.min(1.0) * 1000.0) as u64);
+                    bar.set_message(format!("{} · {} left", self.latest, duration(*eta)));
+                }
+            }
+            Event::Look { step, sample, scores, best } => {
+                let mark = if *best { "  best so far" } else { "" };
+                let score = scores.first().map_or(String::new(), |(name, value)| format!("{name} {value:.3}"));
+                let rate = if self.bar.is_none() && *step > 0 { format!("  ({})", self.latest) } else { String::new() };
+                self.say(&format!("step {step:>6}  {score}{mark}{rate}"));
+                if *step == 0 {
+                    let directory = sample.parent().unwrap_or(sample);
+                    self.say(&format!("grids: {}", directory.display()));
+                }
+            }
+            Event::Note(text) => self.say(&format!("note: {text}")),
+        }
+    }
+
+    fn stop(&self) -> bool {
+        STOP.load(Ordering::SeqCst)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    fn memory(&self) -> Option<u64> {
+        peak_memory()
+    }
+}

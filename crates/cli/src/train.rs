@@ -1,0 +1,206 @@
+//! `maliang train`: from pictures, or from a run that is to go on.
+
+use crate::args::{FitArg, TrainArgs};
+use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print};
+use maliang::data::{self, CheckReport, Dataset, Scan, Source};
+use maliang::models::ModelConfig;
+use maliang::train::{self, Choice, Outcome, Request, Run, RunConfig, RunDir};
+use maliang::{Error, Result, report};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Trains as the arguments say and prints where the result is.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let settings = settings(args)?;
+    let named = settings.get("data").and_then(|d| d.get("source")).and_then(Value::as_str).map(String::from);
+    let Some(source) = args.source.clone().or(named) else {
+        return Err(Error::input("there is nothing to train on").hint(
+            "give a folder of pictures, for example `maliang train PHOTOS/`, or emoji:animals to try it without any",
+        ));
+    };
+    terminal::catch_interrupts()?;
+    if RunDir::is_run(Path::new(&source)) {
+        return resume(PathBuf::from(source), args);
+    }
+    if let Some(out) = args.out.as_ref().filter(|out| RunDir::is_run(out)) {
+        let before = RunDir::new(out).config()?.data.source;
+        if before == source {
+            return resume(out.clone(), args);
+        }
+        return Err(Error::input(format!("{} holds a run on {before}", out.display()))
+            .hint("choose another directory with --out"));
+    }
+    let (scan, checked) = look_at(&source)?;
+    let size = args.size.as_deref().map(parse_size).transpose()?;
+    let request = Request { source: source.clone(), family: args.model.clone(), size, settings };
+    let choice = train::choose(&request, &checked)?;
+    let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &source_name(&source)));
+    start(RunDir::new(out), &choice, &scan).map(|_| ())
+}
+
+/// Scans and checks a source, with progress, and says on stderr what was found.
+pub fn look_at(source: &str) -> Result<(Scan, CheckReport)> {
+    let scan = data::scan(&Source::parse(source)?)?;
+    let checked = data::check(&scan, &|_, _| ())?;
+    if checked.usable == 0 {
+        return Err(scan.nothing_usable(&checked.rejects));
+    }
+    train::enough_pictures(checked.distinct)?;
+    let mut found = format!("{}: {} pictures", source, checked.usable);
+    for (count, what) in [
+        (checked.labels.len(), "classes"),
+        (checked.rejects.len(), "rejected"),
+        (checked.usable - checked.distinct, "exact duplicates"),
+    ] {
+        if count > 0 {
+            found += &format!(", {count} {what}");
+        }
+    }
+    eprintln!("{found}");
+    for reject in checked.rejects.iter().take(5) {
+        eprintln!("  left out {}: {}", data::display_name(&reject.name), reject.reason);
+    }
+    if checked.rejects.len() > 5 {
+        eprintln!("  … and {} more: `maliang data check {source}`", checked.rejects.len() - 5);
+    }
+    Ok((scan, checked))
+}
+
+/// Starts a new run, trains it, writes its report, and prints where everything is.
+pub fn start(dir: RunDir, choice: &Choice, scan: &Scan) -> Result<(Outcome, RunDir)> {
+    for (what, value, why) in &choice.reasons {
+        eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
+    }
+    let stack = choice.config.model.stack();
+    let (family, root) = (choice.config.model.family(), dir.root().display());
+    eprintln!("{family} {}x{} → {root} (every setting: {root}/run.toml)", stack.width, stack.height);
+    eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+    let dataset = Dataset::open(&choice.config.data, scan, &cache_dir(), &|_, _| ())?;
+    let run = Run::create(dir, choice.config.clone(), dataset.into())?;
+    train_and_report(run)
+}
+
+fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
+    if args.config.is_some()
+        || !args.set.is_empty()
+        || args.model.is_some()
+        || args.size.is_some()
+        || args.fit.is_some()
+    {
+        return Err(Error::input(format!("{} is a run already, and its settings are fixed", path.display()))
+            .hint("only --minutes and --steps may change when going on; other settings need a new run"));
+    }
+    let run = Run::resume(RunDir::new(path), &cache_dir(), |config| {
+        if args.steps.is_some() || args.minutes.is_some() {
+            config.train.steps = args.steps.unwrap_or(0);
+            config.train.minutes = args.minutes.unwrap_or(0.0);
+        }
+    })?;
+    train_and_report(run).map(|_| ())
+}
+
+fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
+    let dir = run.dir().clone();
+    let mut progress = Progress::new();
+    let outcome = run.train(&mut progress);
+    progress.finish();
+    let outcome = outcome?;
+    let root = dir.root().display();
+    if outcome.finished {
+        report::write(&dir.file("report.html"), &report::of_run(&dir)?)?;
+        let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
+        eprintln!("{} steps in {}{best}", outcome.step, duration(outcome.seconds));
+        print(format!("{root}"))?;
+        eprintln!("next: maliang generate {root} -n 64 --seed 7");
+    } else {
+        print(format!("{root}"))?;
+        eprintln!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
+    }
+    Ok((outcome, dir))
+}
+
+/// Everything set by recipe, flags and `--set`, the later winning, as in `run.toml`.
+fn settings(args: &TrainArgs) -> Result<Table> {
+    let mut table = match &args.config {
+        None => Table::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+            text.parse().map_err(|e| Error::toml(path, &text, &e))?
+        }
+    };
+    // A budget on the command line replaces the recipe's, whichever of the two it names.
+    if args.minutes.is_some() || args.steps.is_some() {
+        let steps = args.steps.unwrap_or(0).min(i64::MAX as u64) as i64;
+        train::set(&mut table, "train.steps", Value::Integer(steps));
+        train::set(&mut table, "train.minutes", Value::Float(args.minutes.unwrap_or(0.0)));
+    }
+    if let Some(seed) = args.seed {
+        let seed = i64::try_from(seed)
+            .map_err(|_| Error::input(format!("the seed {seed} is too large: at most {}", i64::MAX)))?;
+        train::set(&mut table, "seed", Value::Integer(seed));
+    }
+    if let Some(fit) = args.fit {
+        let name = match fit {
+            FitArg::Crop => "crop",
+            FitArg::Pad => "pad",
+            FitArg::Stretch => "stretch",
+        };
+        train::set(&mut table, "data.fit", Value::String(name.into()));
+    }
+    for pair in &args.set {
+        let Some((key, text)) = pair.split_once('=') else {
+            return Err(Error::input(format!("--set {pair} has no \"=\"")).hint("write it as --set train.lr=1e-4"));
+        };
+        // What is not a TOML value is a word: --set gan.loss=hinge needs no quotes.
+        let value = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+        train::set(&mut table, key.trim(), value.unwrap_or_else(|| Value::String(text.to_string())));
+    }
+    Ok(table)
+}
+
+/// The settings that people ask about, in one line.
+fn settings_line(config: &RunConfig) -> String {
+    let t = &config.train;
+    let family = match config.model {
+        ModelConfig::Dcgan(_) => format!("loss {}, augment {}", named(&config.gan.loss), named(&config.gan.augment)),
+        ModelConfig::Vae(_) => format!("likelihood {}, beta {}", named(&config.vae.reconstruction), config.vae.beta),
+    };
+    format!(
+        "batch {}, lr {:e}, beta {}/{}, EMA half-life {} pictures, {family}, z {}, base {}, flip {}, held out {:.0} %, seed {}",
+        t.batch,
+        t.lr,
+        t.beta_1,
+        t.beta_2,
+        t.ema_half_life,
+        config.model.z_dim(),
+        config.model.stack().base,
+        t.flip,
+        config.data.holdout * 100.0,
+        config.seed
+    )
+}
+
+/// A setting as it is spelt in `run.toml`, without quotes.
+fn named(setting: &impl serde::Serialize) -> String {
+    serde_json::to_string(setting).unwrap_or_default().replace('"', "").replace(',', ", ")
+}
+
+/// `64` or `96x64` (width x height).
+pub fn parse_size(text: &str) -> Result<(usize, usize)> {
+    let (width, height) = text.split_once(['x', 'X', '×']).unwrap_or((text, text));
+    match (width.trim().parse(), height.trim().parse()) {
+        (Ok(width), Ok(height)) => Ok((width, height)),
+        _ => Err(Error::input(format!("--size {text} is not a size")).hint("write it as --size 64 or --size 96x64")),
+    }
+}
+
+/// A directory name for runs on `source`.
+pub fn source_name(source: &str) -> String {
+    let path = std::path::absolute(source).unwrap_or_else(|_| source.into());
+    let stem = match source.strip_prefix("emoji:") {
+        Some(group) => format!("emoji-{group}"),
+        None => path.file_stem().map_or_else(|| "pictures".into(), |s| s.to_string_lossy().into_owned()),
+    };
+    let clean: String = stem.chars().map(|c| if c.is_alphanumeric() || "-_".contains(c) { c } else { '-' }).collect();
+    clean.trim_matches('-').chars().take(40).collect()
+}

@@ -1,0 +1,12 @@
+//! The program as its users meet it: every test runs the real binary in a directory of its own.
+
+mod damage;
+mod families;
+mod input;
+mod labels;
+mod path;
+#[cfg(unix)]
+mod signals;
+#[cfg(target_os = "linux")]
+mod storage;
+mod support;

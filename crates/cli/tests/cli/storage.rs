@@ -1,0 +1,88 @@
+//! Faults 11 and 12: a full disk, and a place that cannot be written to. Needs the right to mount; without it the tests
+//! say that they are skipped.
+
+use crate::support::{Place, TINY};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A small file system in memory, unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(path: PathBuf, options: &str) -> Option<Self> {
+        std::fs::create_dir_all(&path).unwrap();
+        if Self::call(&path, options) {
+            return Some(Self(path));
+        }
+        eprintln!("skipped: this process may not mount a file system");
+        None
+    }
+
+    fn call(path: &Path, options: &str) -> bool {
+        let mut command = Command::new("mount");
+        let output = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Fills the file system until only about `room` bytes are left.
+fn fill(path: &Path, room: usize) {
+    let piece = vec![1u8; 4096];
+    let mut file = std::fs::File::create(path).unwrap();
+    while std::io::Write::write_all(&mut file, &piece).is_ok() {}
+    let size = file.metadata().unwrap().len();
+    file.set_len(size - room as u64).unwrap();
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_saved() {
+    let place = Place::new();
+    let Some(_mount) = Mount::new(place.path("disk"), "size=16m") else { return };
+    place.train("disk/r", 12, "");
+    place.twin("disk/r", 20, "");
+    let before = place.weights("disk/r");
+    for room in [0, 16 << 10, 200 << 10] {
+        fill(&place.path("disk/filler"), room);
+        place.refused(1, "train disk/r --steps 20", &["disk/r", "disk is full"]);
+        assert!(place.weights("disk/r") == before, "the last checkpoint is as it was");
+        std::fs::remove_file(place.path("disk/filler")).unwrap();
+        place.no_leftovers("disk/r");
+        place.ok("generate disk/r -n 1 -o out");
+    }
+    place.ok("train disk/r --steps 20");
+    assert!(place.weights("disk/r") == place.weights("twin"));
+}
+
+#[test]
+fn a_full_disk_while_generating_leaves_no_part_of_a_picture() {
+    let place = Place::new();
+    place.train("r", 1, "");
+    let Some(_mount) = Mount::new(place.path("disk"), "size=128k") else { return };
+    place.run("generate r -n 500 -o disk").refused(1, &["disk/", "disk is full"], "generate");
+    place.no_leftovers("disk");
+    for bytes in place.files("disk").values() {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        reader.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_refused_before_training() {
+    let place = Place::new();
+    std::fs::write(place.path("file"), "x").unwrap();
+    let train = format!("train emoji:food {TINY} --steps {}", u32::MAX);
+    place.refused(1, &format!("{train} --out file/r"), &["file/r"]);
+    place.refused(1, &format!("{train} --out file"), &["file"]);
+    if let Some(mount) = Mount::new(place.path("disk"), "size=1m,ro") {
+        place.refused(1, &format!("{train} --out disk/r"), &["disk/r", "may write to"]);
+        place.train("r", 1, "");
+        place.refused(1, "generate r -o disk/out", &["disk/out", "may write to"]);
+        drop(mount);
+    }
+}
