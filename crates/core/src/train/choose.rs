@@ -37,7 +37,7 @@ const MINUTES_FOR_128: f64 = 120.0;
 /// From here on a budget affords the batch of 64 of the papers.
 const LONG_MINUTES: f64 = 60.0;
 /// Below this a discriminator has no time to learn the pictures by heart, and DiffAugment only slows it: see LAB.md.
-const FEW_EPOCHS: f64 = 30.0;
+const FEW_EPOCHS: f64 = 60.0;
 /// A class needs this many pictures before it is worth telling apart.
 const ENOUGH_PER_CLASS: usize = 20;
 
