@@ -117,11 +117,7 @@ impl Job<'_> {
                 });
                 let path = self.directory.join(format!("{prefix}-{index:04}.png"));
                 let provenance = self.provenance(index as u64, class, "z ~ N(0, 1) of seed and index");
-                if self.args.visible_label {
-                    write_png(&path, &caption(&picture, VISIBLE_LABEL), &provenance)?;
-                } else {
-                    write_png(&path, &picture, &provenance)?;
-                }
+                write_png(&path, &self.finished(&picture), &provenance)?;
                 if shown.len() < GRID {
                     shown.push(picture);
                 }

@@ -39,7 +39,8 @@ impl Session {
         let Run { dir, mut config, dataset, _lock } = run;
         let (found, warnings) = checkpoint::newest_whole(&dir.checkpoints());
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
-        let loader = loader(&config, &dataset, counters.attempt);
+        // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
+        let loader = loader(&config, &dataset, 0);
         let mut trainer: Box<dyn Trainer> = match &config.model {
             ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(&config, model)),
             ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(&config, model, loader.clone())),
