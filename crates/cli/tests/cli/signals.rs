@@ -88,7 +88,7 @@ fn a_signal_saves_and_says_how_to_go_on() {
 fn the_second_signal_is_immediate() {
     let place = Place::new();
     // One step of this takes long, so the first signal has not been answered when the second comes.
-    let slow = "--size 256 --set model.stack.base=64 --set train.batch=24 --steps 1000";
+    let slow = "--size 256 --set model.stack.base=64 --set train.batch=24 --steps 60";
     let mut running = place.start(&format!("train emoji:food {slow} --model dcgan --out r"));
     running.wait_for("256x256 → r");
     running.signal("INT");

@@ -193,7 +193,10 @@ impl Running {
     #[track_caller]
     pub fn wait_for(&mut self, word: &str) {
         let mut line = String::new();
+        let start = std::time::Instant::now();
         while !line.contains(word) {
+            // Not a speed test: a bound, so that a reworded message fails instead of waiting for ever.
+            assert!(start.elapsed().as_secs() < 120, "it never said \"{word}\":\n{}", self.heard);
             line.clear();
             let read = self.err.read_line(&mut line).expect("stderr is UTF-8");
             assert!(read > 0, "it ended without saying \"{word}\":\n{}", self.heard);
