@@ -72,7 +72,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// A new file `.name.XXXXXX.partial`, with the permissions an ordinary file gets (tempfile's own default is 0600).
+/// A new file `.name.RANDOM.partial`, with the permissions an ordinary file gets (tempfile's own default is 0600).
 fn partial_in(directory: &Path, name: &str) -> io::Result<tempfile::NamedTempFile> {
     let prefix = format!(".{name}.");
     let mut builder = tempfile::Builder::new();
