@@ -65,7 +65,7 @@ impl Sampler {
         &self.model
     }
 
-    /// The number of a class given by name or by number.
+    /// The number of the class called `name`.
     ///
     /// # Errors
     /// The model knows no such class, or none at all.

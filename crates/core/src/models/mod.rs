@@ -11,7 +11,7 @@ pub use stack::StackConfig;
 pub use vae::{Vae, VaeConfig};
 
 use crate::nn::{self, BatchNorm, Mode, Statistics};
-use crate::provenance::weights::Weights;
+use crate::provenance::weights::{self, Weights};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -132,12 +132,8 @@ impl PictureModel {
                 Self::Vae(vae)
             }
         };
-        match weights.into_keys().next() {
-            None => Ok(model),
-            Some(name) => {
-                Err(Error::corrupt(format!("the model file holds a tensor \"{name}\" that its model does not have")))
-            }
-        }
+        weights::expect_empty(&weights)?;
+        Ok(model)
     }
 
     /// The values by name.

@@ -85,7 +85,7 @@ pub fn directory(checkpoints: &Path, step: u64) -> PathBuf {
     checkpoints.join(format!("{step:08}"))
 }
 
-/// Writes a checkpoint. If it already exists it is left as it is: the same step of the same run is the same state.
+/// Writes a checkpoint, in place of one of the same step that a rolled-back attempt or an interruption left.
 ///
 /// # Errors
 /// The disk refused; the partial checkpoint is removed and earlier ones are untouched.

@@ -2,16 +2,13 @@
 
 use super::config::{GanLoss, RunConfig};
 use super::optim::{Adam, update_average};
-use super::{Losses, StepInput, Trainer, augment, losses, pictures_tensor};
+use super::{Losses, STANDING_BATCHES, StepInput, Trainer, augment, losses, pictures_tensor};
 use crate::data::Batch;
 use crate::models::{self, DcganConfig, Discriminator, Generator, PictureModel};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::provenance::weights::Weights;
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor, TensorData};
-
-/// Batches over which the standing statistics are measured.
-const STANDING_BATCHES: u64 = 8;
 
 /// Both players, their optimisers, and the moving average of the generator.
 #[derive(Clone)]

@@ -30,6 +30,9 @@ use checkpoint::Best;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Batches over which the standing statistics of batch norm are measured.
+const STANDING_BATCHES: u64 = 8;
+
 /// Losses of a step, by name.
 pub type Losses = Vec<(&'static str, f32)>;
 

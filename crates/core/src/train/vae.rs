@@ -2,7 +2,7 @@
 
 use super::config::RunConfig;
 use super::optim::{Adam, update_average};
-use super::{Losses, StepInput, Trainer, losses, pictures_tensor};
+use super::{Losses, STANDING_BATCHES, StepInput, Trainer, losses, pictures_tensor};
 use crate::data::{Batch, Dataset, Loader, preprocess};
 use crate::models::{self, PictureModel, Vae, VaeConfig};
 use crate::nn::{self, Mode, Module, Statistics, host};
@@ -11,8 +11,6 @@ use crate::{Result, rng};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
 
-/// Batches over which the standing statistics are measured.
-const STANDING_BATCHES: u64 = 8;
 /// Batches over which the Gaussian of the latent space is fitted.
 const PRIOR_BATCHES: u64 = 16;
 
