@@ -85,6 +85,9 @@ pub struct TrainArgs {
     /// Stop after this many steps
     #[arg(long)]
     pub steps: Option<u64>,
+    /// What products are computed with: bf16 is faster where the processor has it
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionArg>,
     /// Seed of all random numbers
     #[arg(long)]
     pub seed: Option<u64>,
@@ -97,6 +100,14 @@ pub struct TrainArgs {
     /// Any setting of run.toml, for example train.lr=1e-4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floats
+    F32,
+    /// 16-bit brain floats in products, 32-bit everywhere else
+    Bf16,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,6 +1,6 @@
 //! `maliang train`: from pictures, or from a run that is to go on.
 
-use crate::args::{FitArg, TrainArgs};
+use crate::args::{FitArg, PrecisionArg, TrainArgs};
 use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print};
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::models::ModelConfig;
@@ -86,6 +86,7 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
         || args.model.is_some()
         || args.size.is_some()
         || args.fit.is_some()
+        || args.precision.is_some()
     {
         return Err(Error::input(format!("{} is a run already, and its settings are fixed", path.display()))
             .hint("only --minutes and --steps may change when going on; other settings need a new run"));
@@ -139,6 +140,13 @@ fn settings(args: &TrainArgs) -> Result<Table> {
             .map_err(|_| Error::input(format!("the seed {seed} is too large: at most {}", i64::MAX)))?;
         train::set(&mut table, "seed", Value::Integer(seed));
     }
+    if let Some(precision) = args.precision {
+        let name = match precision {
+            PrecisionArg::F32 => "f32",
+            PrecisionArg::Bf16 => "bf16",
+        };
+        train::set(&mut table, "train.precision", Value::String(name.into()));
+    }
     if let Some(fit) = args.fit {
         let name = match fit {
             FitArg::Crop => "crop",
@@ -166,8 +174,9 @@ fn settings_line(config: &RunConfig) -> String {
         ModelConfig::Vae(_) => format!("likelihood {}, beta {}", named(&config.vae.reconstruction), config.vae.beta),
     };
     format!(
-        "batch {}, lr {:e}, beta {}/{}, EMA half-life {} pictures, {family}, z {}, base {}, flip {}, held out {:.0} %, seed {}",
+        "batch {}, {}, lr {:e}, beta {}/{}, EMA half-life {} pictures, {family}, z {}, base {}, flip {}, held out {:.0} %, seed {}",
         t.batch,
+        named(&t.precision),
         t.lr,
         t.beta_1,
         t.beta_2,

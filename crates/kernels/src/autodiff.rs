@@ -71,7 +71,7 @@ fn register<B: Backend>(grads: &mut Gradients, parents: [Option<NodeId>; 3], val
     }
 }
 
-/// x, y, γ, mean, variance, ε, activation.
+/// x, γ, β, mean, variance, ε, activation.
 type BatchNormState<B> =
     (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32, Activation);
 
@@ -83,8 +83,8 @@ impl<B: Backend + KernelOps> Backward<B, 3> for BatchNorm {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gy = grads.consume::<B>(&ops.node);
-        let (x, y, gamma, mean, variance, epsilon, activation) = ops.state;
-        let (gx, g_gamma, g_beta) = B::batch_norm_backward(x, y, gy, gamma, mean, variance, epsilon, activation);
+        let (x, gamma, beta, mean, variance, epsilon, activation) = ops.state;
+        let (gx, g_gamma, g_beta) = B::batch_norm_backward(x, gy, gamma, beta, mean, variance, epsilon, activation);
         register::<B>(grads, ops.parents.map(|p| p.map(|node| node.id)), [gx, g_gamma, g_beta]);
     }
 }
@@ -146,8 +146,8 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let (node_x, node_gamma, node_beta) = (x.node(), gamma.node(), beta.node());
         let (x, gamma, beta) = (x.into_primitive(), gamma.into_primitive(), beta.into_primitive());
-        let (y, mean, variance) = B::batch_norm_rows(x.clone(), gamma.clone(), beta, epsilon, activation);
-        let state = (x, y.clone(), gamma, mean.clone(), variance.clone(), epsilon, activation);
+        let (y, mean, variance) = B::batch_norm_rows(x.clone(), gamma.clone(), beta.clone(), epsilon, activation);
+        let state = (x, gamma, beta, mean.clone(), variance.clone(), epsilon, activation);
         let y = record!(BatchNorm, [node_x, node_gamma, node_beta], y, state);
         // The statistics are reported, not differentiated.
         (y, Self::FloatTensorPrimitive::new(mean), Self::FloatTensorPrimitive::new(variance))

@@ -53,7 +53,7 @@ impl KernelOps for Flex {
         let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
         let output = [input[0], height, width, c_out];
         let shape = conv_shape(input, [kh, kw], output, options);
-        slices!([x, w] tensor(conv::forward(x, w, &shape), output))
+        slices!([x, w] tensor(conv::forward(x, w, &shape, options.precision), output))
     }
 
     fn conv2d_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: Conv2dOptions) -> FlexTensor {
@@ -61,13 +61,13 @@ impl KernelOps for Flex {
         assert_eq!(output[3], c_out, "convolution channels differ");
         let input = [output[0], size[0], size[1], c_in];
         let shape = conv_shape(input, [kh, kw], output, options);
-        slices!([gy, w] tensor(conv::input_grad(gy, w, &shape), input))
+        slices!([gy, w] tensor(conv::input_grad(gy, w, &shape, options.precision), input))
     }
 
     fn conv2d_weight_grad(x: FlexTensor, gy: FlexTensor, kernel: [usize; 2], options: Conv2dOptions) -> FlexTensor {
         let (input, output) = (dims::<4>(&x), dims::<4>(&gy));
         let shape = conv_shape(input, kernel, output, options);
-        slices!([x, gy] tensor(conv::weight_grad(x, gy, &shape), [kernel[0], kernel[1], input[3], output[3]]))
+        slices!([x, gy] tensor(conv::weight_grad(x, gy, &shape, options.precision), [kernel[0], kernel[1], input[3], output[3]]))
     }
 
     fn batch_norm_rows(
@@ -80,9 +80,7 @@ impl KernelOps for Flex {
         let shape = dims::<2>(&x);
         slices!([x, gamma, beta] {
             let (mean, variance) = norm::mean_variance(x, shape[1]);
-            let inverse = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt());
-            let scale: Vec<f32> = gamma.iter().zip(inverse).map(|(g, i)| g * i).collect();
-            let shift: Vec<f32> = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+            let (scale, shift) = norm::normalisation(gamma, beta, &mean, &variance, epsilon);
             let y = norm::affine(x, &scale, &shift, activation);
             (tensor(y, shape), tensor(mean, [shape[1]]), tensor(variance, [shape[1]]))
         })
@@ -90,18 +88,18 @@ impl KernelOps for Flex {
 
     fn batch_norm_backward(
         x: FlexTensor,
-        y: FlexTensor,
         gy: FlexTensor,
         gamma: FlexTensor,
+        beta: FlexTensor,
         mean: FlexTensor,
         variance: FlexTensor,
         epsilon: f32,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = dims::<2>(&x);
-        slices!([x, y, gy, gamma, mean, variance] {
+        slices!([x, gy, gamma, beta, mean, variance] {
             let (gx, g_gamma, g_beta) =
-                norm::batch_norm_backward(x, y, gy, gamma, mean, variance, epsilon, activation);
+                norm::batch_norm_backward(x, gy, gamma, beta, mean, variance, epsilon, activation);
             (tensor(gx, shape), tensor(g_gamma, [shape[1]]), tensor(g_beta, [shape[1]]))
         })
     }

@@ -12,7 +12,7 @@ mod augment;
 mod autodiff;
 mod conv;
 mod flex;
-mod matmul;
+mod gemm;
 mod norm;
 mod ops;
 mod optim;
@@ -23,7 +23,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
-pub use ops::{Conv2dOptions, KernelOps};
+pub use ops::{Conv2dOptions, KernelOps, Precision};
 pub use optim::AdamStep;
 
 use burn::backend::Dispatch;
@@ -36,6 +36,16 @@ use burn::tensor::Tensor;
 /// `[batch, ⌊(height + 2p − kh)/s⌋ + 1, ⌊(width + 2p − kw)/s⌋ + 1, c_out]`.
 pub fn conv2d(x: Tensor<4>, w: Tensor<4>, options: Conv2dOptions) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelOps>::conv2d_nhwc(x.into_dispatch(), w.into_dispatch(), options))
+}
+
+/// Linear layer: `y = x · w`.
+///
+/// # Shapes
+/// `x [batch, n_in]`, `w [n_in, n_out]` → `[batch, n_out]`.
+pub fn linear(x: Tensor<2>, w: Tensor<2>, precision: Precision) -> Tensor<2> {
+    let ([batch, n_in], [_, n_out]) = (x.dims(), w.dims());
+    let options = Conv2dOptions { stride: 1, padding: 0, precision };
+    conv2d(x.reshape([batch, 1, 1, n_in]), w.reshape([1, 1, n_in, n_out]), options).reshape([batch, n_out])
 }
 
 /// Transposed convolution: the adjoint of the [`conv2d`] that maps pictures of `size` and `w.dims()[2]` channels to the

@@ -3,7 +3,7 @@
 //! Every pass is cut into blocks of a fixed number of rows; partial sums are combined in block order in f64.
 
 use crate::activation::{Activation, with_activation};
-use crate::simd::vectorised;
+use crate::simd::{filled, vectorised};
 use rayon::prelude::*;
 
 /// Rows of a block: about 128 KB of floats.
@@ -64,21 +64,21 @@ pub(crate) fn mean_variance(x: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) 
 /// `y = f(x · scale + shift)` per channel.
 pub(crate) fn affine(x: &[f32], scale: &[f32], shift: &[f32], activation: Activation) -> Vec<f32> {
     let channels = scale.len();
-    let mut y = vec![0.0; x.len()];
     let block = block_rows(channels) * channels;
-    y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
-        with_activation!(activation, apply, |f| vectorised(
-            #[inline(always)]
-            || {
-                for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                        *y = f(x * a + b);
+    filled(x.len(), |y| {
+        y.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| {
+            with_activation!(activation, apply, |f| vectorised(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                        for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                            y.write(f(x * a + b));
+                        }
                     }
                 }
-            }
-        ));
-    });
-    y
+            ));
+        });
+    })
 }
 
 /// Gradients of [`affine`]: with g = gy · f′(y): (g · scale, Σ g · x, Σ g).
@@ -90,33 +90,52 @@ pub(crate) fn affine_backward(
     activation: Activation,
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let channels = scale.len();
-    let [g_scale, g_shift] = gradient_sums(x, y, gy, channels, activation);
-    let mut gx = vec![0.0; x.len()];
+    let [g_scale, g_shift] = affine_sums(x, y, gy, channels, activation);
     let block = block_rows(channels) * channels;
-    gx.par_chunks_mut(block).zip(y.par_chunks(block)).zip(gy.par_chunks(block)).for_each(|((gx, y), gy)| {
-        with_activation!(activation, derivative, |f| vectorised(
-            #[inline(always)]
-            || {
-                let rows = gx.chunks_exact_mut(channels).zip(y.chunks_exact(channels)).zip(gy.chunks_exact(channels));
-                for ((gx, y), gy) in rows {
-                    for (((gx, &y), &gy), &a) in gx.iter_mut().zip(y).zip(gy).zip(scale) {
-                        *gx = gy * f(y) * a;
+    let gx = filled(x.len(), |gx| {
+        gx.par_chunks_mut(block).zip(y.par_chunks(block)).zip(gy.par_chunks(block)).for_each(|((gx, y), gy)| {
+            with_activation!(activation, derivative, |f| vectorised(
+                #[inline(always)]
+                || {
+                    let rows =
+                        gx.chunks_exact_mut(channels).zip(y.chunks_exact(channels)).zip(gy.chunks_exact(channels));
+                    for ((gx, y), gy) in rows {
+                        for (((gx, &y), &gy), &a) in gx.iter_mut().zip(y).zip(gy).zip(scale) {
+                            gx.write(gy * f(y) * a);
+                        }
                     }
                 }
-            }
-        ));
+            ));
+        });
     });
     (gx, to_f32(&g_scale), to_f32(&g_shift))
 }
 
+/// The affine map per channel that batch norm with these statistics is: `scale = γ / √(variance + ε)`,
+/// `shift = β − mean · scale`.
+pub(crate) fn normalisation(
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    epsilon: f32,
+) -> (Vec<f32>, Vec<f32>) {
+    let inverse = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt());
+    let scale: Vec<f32> = gamma.iter().zip(inverse).map(|(g, i)| g * i).collect();
+    let shift = beta.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+    (scale, shift)
+}
+
 /// Gradients of batch norm + activation in training (statistics of the batch itself). With x̂ = (x − mean)/σ,
 /// y = f(γ x̂ + β), g = gy · f′(y) and n rows: `gβ = Σ g`, `gγ = Σ g x̂`, `gx = γ/σ (g − gβ/n − x̂ gγ/n)`.
+///
+/// y is computed again from x: that is cheaper than reading it from memory.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn batch_norm_backward(
     x: &[f32],
-    y: &[f32],
     gy: &[f32],
     gamma: &[f32],
+    beta: &[f32],
     mean: &[f32],
     variance: &[f32],
     epsilon: f32,
@@ -124,46 +143,65 @@ pub(crate) fn batch_norm_backward(
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let channels = gamma.len();
     let n = (x.len() / channels) as f64;
-    let [g_x, g_one] = gradient_sums(x, y, gy, channels, activation);
-    let mut g_gamma = vec![0.0; channels];
-    // gx = g · a − x · b − c with per-channel constants a, b, c.
-    let (mut a, mut b, mut c) = (vec![0.0; channels], vec![0.0; channels], vec![0.0; channels]);
-    for i in 0..channels {
-        let inverse = 1.0 / (f64::from(variance[i]) + f64::from(epsilon)).sqrt();
-        let mean = f64::from(mean[i]);
-        let dot = (g_x[i] - mean * g_one[i]) * inverse;
-        let scale = f64::from(gamma[i]) * inverse;
-        let slope = scale * inverse * dot / n;
-        g_gamma[i] = dot as f32;
-        a[i] = scale as f32;
-        b[i] = slope as f32;
-        c[i] = (scale * g_one[i] / n - slope * mean) as f32;
-    }
-    let mut gx = vec![0.0; x.len()];
-    let block = block_rows(channels) * channels;
-    let blocks = gx.par_chunks_mut(block).zip(x.par_chunks(block)).zip(y.par_chunks(block)).zip(gy.par_chunks(block));
-    blocks.for_each(|(((gx, x), y), gy)| {
-        with_activation!(activation, derivative, |f| vectorised(
+    let (scale, shift) = normalisation(gamma, beta, mean, variance, epsilon);
+    let (scale, shift) = (scale.as_slice(), shift.as_slice());
+    let [g_x, g_one] = sum_blocks(x.len() / channels, channels, |start, count, [with_x, alone]| {
+        let range = start * channels..(start + count) * channels;
+        let (x, gy) = (&x[range.clone()], &gy[range]);
+        with_activation!(activation, slope_at, |f| vectorised(
             #[inline(always)]
             || {
-                for (((gx, x), y), gy) in gx
-                    .chunks_exact_mut(channels)
-                    .zip(x.chunks_exact(channels))
-                    .zip(y.chunks_exact(channels))
-                    .zip(gy.chunks_exact(channels))
-                {
-                    for i in 0..channels {
-                        gx[i] = gy[i] * f(y[i]) * a[i] - x[i] * b[i] - c[i];
+                for (x, gy) in x.chunks_exact(channels).zip(gy.chunks_exact(channels)) {
+                    let sums = with_x.iter_mut().zip(alone.iter_mut());
+                    for (((((s, t), &x), &gy), &a), &b) in sums.zip(x).zip(gy).zip(scale).zip(shift) {
+                        let g = gy * f(x * a + b);
+                        *s += g * x;
+                        *t += g;
                     }
                 }
             }
         ));
     });
+    let mut g_gamma = vec![0.0; channels];
+    // gx = g · scale − x · slope − offset with per-channel constants.
+    let (mut slope, mut offset) = (vec![0.0; channels], vec![0.0; channels]);
+    for i in 0..channels {
+        let inverse = 1.0 / (f64::from(variance[i]) + f64::from(epsilon)).sqrt();
+        let mean = f64::from(mean[i]);
+        let dot = (g_x[i] - mean * g_one[i]) * inverse;
+        let scale = f64::from(gamma[i]) * inverse;
+        let slope_of_x = scale * inverse * dot / n;
+        g_gamma[i] = dot as f32;
+        slope[i] = slope_of_x as f32;
+        offset[i] = (scale * g_one[i] / n - slope_of_x * mean) as f32;
+    }
+    let (slope, offset) = (slope.as_slice(), offset.as_slice());
+    let block = block_rows(channels) * channels;
+    let gx = filled(x.len(), |gx| {
+        let blocks = gx.par_chunks_mut(block).zip(x.par_chunks(block)).zip(gy.par_chunks(block));
+        blocks.for_each(|((gx, x), gy)| {
+            with_activation!(activation, slope_at, |f| vectorised(
+                #[inline(always)]
+                || {
+                    let rows =
+                        gx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(gy.chunks_exact(channels));
+                    for ((gx, x), gy) in rows {
+                        let channels = scale.iter().zip(shift).zip(slope).zip(offset);
+                        for (((gx, &x), &gy), (((&a, &b), &slope), &offset)) in
+                            gx.iter_mut().zip(x).zip(gy).zip(channels)
+                        {
+                            gx.write(gy * f(x * a + b) * a - x * slope - offset);
+                        }
+                    }
+                }
+            ));
+        });
+    });
     (gx, g_gamma, to_f32(&g_one))
 }
 
 /// Per channel, with g = gy · f′(y): [Σ g · x, Σ g].
-fn gradient_sums(x: &[f32], y: &[f32], gy: &[f32], channels: usize, activation: Activation) -> [Vec<f64>; 2] {
+fn affine_sums(x: &[f32], y: &[f32], gy: &[f32], channels: usize, activation: Activation) -> [Vec<f64>; 2] {
     sum_blocks(x.len() / channels, channels, |start, count, [with_x, alone]| {
         let range = start * channels..(start + count) * channels;
         let (x, y, gy) = (&x[range.clone()], &y[range.clone()], &gy[range]);

@@ -1,19 +1,42 @@
 //! The backend extension: the operations that backends may override, with default bodies from `plain.rs`.
 
 use crate::activation::Activation;
+use crate::gemm::Bf16Pair;
 use crate::optim::AdamStep;
 use crate::plain;
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
+use serde::{Deserialize, Serialize};
 
-/// Stride and zero padding of a convolution, the same on both axes.
+/// The numbers that products are computed with. Tensors are f32 in any case, and so are all sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits of mantissa.
+    #[default]
+    F32,
+    /// Operands of products rounded to 8 bits of mantissa, where the processor has instructions for them (AVX-512 BF16) and
+    /// the operation a kernel that uses them; F32 elsewhere.
+    Bf16,
+}
+
+impl Precision {
+    /// Does this processor have instructions for it?
+    pub fn is_supported(self) -> bool {
+        self == Self::F32 || Bf16Pair::supported()
+    }
+}
+
+/// Stride, zero padding (the same on both axes) and precision of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2dOptions {
     /// Step between neighbouring output pixels, in input pixels; at least 1.
     pub stride: usize,
     /// Rows and columns of zeros around the input.
     pub padding: usize,
+    /// What the products are computed with, forward and backward.
+    pub precision: Precision,
 }
 
 impl Conv2dOptions {
@@ -72,19 +95,19 @@ pub trait KernelOps: Backend {
         plain::batch_norm_rows::<Self>(x, gamma, beta, epsilon, activation)
     }
 
-    /// Gradients (x, γ, β) of `batch_norm_rows`, from its input, output, output gradient and batch statistics.
+    /// Gradients (x, γ, β) of `batch_norm_rows`, from its inputs, output gradient and batch statistics.
     #[allow(clippy::too_many_arguments)]
     fn batch_norm_backward(
         x: FloatTensor<Self>,
-        y: FloatTensor<Self>,
         gy: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         epsilon: f32,
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        plain::batch_norm_backward::<Self>(x, y, gy, gamma, mean, variance, epsilon, activation)
+        plain::batch_norm_backward::<Self>(x, gy, gamma, beta, mean, variance, epsilon, activation)
     }
 
     /// See [`affine`](crate::affine).

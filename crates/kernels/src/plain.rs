@@ -57,18 +57,19 @@ pub(crate) fn batch_norm_rows<B: Backend>(
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn batch_norm_backward<B: Backend>(
     x: FloatTensor<B>,
-    y: FloatTensor<B>,
     gy: FloatTensor<B>,
     gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
     epsilon: f32,
     activation: Activation,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let n = x.shape()[0] as f32;
-    let g = B::float_mul(gy, derivative::<B>(y, activation));
     let inverse = B::float_recip(B::float_sqrt(B::float_add_scalar(row::<B>(variance), epsilon.into())));
     let normal = B::float_mul(B::float_sub(x, row::<B>(mean)), inverse.clone());
+    let linear = B::float_add(B::float_mul(normal.clone(), row::<B>(gamma.clone())), row::<B>(beta));
+    let g = B::float_mul(gy, derivative::<B>(activate::<B>(linear, activation), activation));
     let g_beta = B::float_sum_dim(g.clone(), 0);
     let g_gamma = B::float_sum_dim(B::float_mul(g.clone(), normal.clone()), 0);
     let spread = B::float_div_scalar(B::float_mul(normal, g_gamma.clone()), n.into());

@@ -1,6 +1,8 @@
-//! Two helpers of every kernel: wide vector instructions where the processor has them, and scratch memory that is reused.
+//! Helpers of every kernel: wide vector instructions where the processor has them, and memory that is reused.
 
+use crate::gemm::Packed;
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 /// Runs `body` compiled for the widest vector instructions of this processor. `body` must be inlined to profit.
 #[inline(always)]
@@ -16,17 +18,39 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Body(body))
 }
 
-/// Lends `count` floats of this thread's scratch memory (contents unspecified) to `body`.
-pub(crate) fn with_scratch<R>(count: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut scratch) => {
-            if scratch.len() < count {
-                scratch.resize(count, 0.0);
-            }
-            body(&mut scratch[..count])
-        }
-        // Only when a kernel is entered from inside another one on the same thread.
-        Err(_) => body(&mut vec![0.0; count]),
-    })
+/// One cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u32; 16]);
+
+/// Lends `count` elements of scratch memory (contents unspecified) to `body`, aligned to a cache line. Each thread keeps
+/// what it has lent, so a training step allocates none after the first.
+pub(crate) fn with_scratch<T: Packed, R>(count: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
+    thread_local!(static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) });
+    const { assert!(size_of::<T>() == 4 && align_of::<T>() <= 64) };
+    let lines = count.div_ceil(16);
+    // Nested calls and calls from stolen tasks take buffers of their own.
+    let mut buffer = FREE.with(|free| free.borrow_mut().pop()).unwrap_or_default();
+    if buffer.len() < lines {
+        buffer.resize(lines, Line([0; 16]));
+    }
+    // SAFETY: the buffer holds at least `count` initialised 4-byte words at an alignment of 64; `T` is f32 or a wrapper of
+    // u32 (the only implementors of `Packed`), for which every bit pattern is a value.
+    let result = body(unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<T>(), count) });
+    FREE.with(|free| free.borrow_mut().push(buffer));
+    result
+}
+
+/// A new vector of `len` floats that `write` fills completely. Saves writing zeros first.
+pub(crate) fn filled(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    let spare = &mut out.spare_capacity_mut()[..len];
+    // What a kernel forgets to write shows up as a NaN in every test of it.
+    #[cfg(debug_assertions)]
+    spare.fill(MaybeUninit::new(f32::NAN));
+    write(spare);
+    // SAFETY: `len` elements fit, and every `write` in this crate assigns all of them (each kernel's tests compare all
+    // values, and in debug builds the memory starts as NaN).
+    unsafe { out.set_len(len) };
+    out
 }

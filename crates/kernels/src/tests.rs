@@ -1,7 +1,7 @@
 //! Kernels against their plain composition over random shapes, gradients against finite differences, and the same bytes
 //! for any number of threads.
 
-use crate::ops::{Conv2dOptions, KernelOps};
+use crate::ops::{Conv2dOptions, KernelOps, Precision};
 use crate::{AUGMENT_PARAMETERS, Activation, AdamStep, plain};
 use burn::backend::Flex;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -36,6 +36,16 @@ fn assert_close(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f3
     }
 }
 
+/// Differences relative to the largest number of the oracle.
+fn assert_close_to_largest(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f32) {
+    assert_eq!(kernel.layout().shape(), plain.layout().shape(), "{name}: shapes");
+    let (kernel, plain) = (values(kernel), values(plain));
+    let largest = plain.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
+    for (i, (a, b)) in kernel.into_iter().zip(plain).enumerate() {
+        assert!((a - b).abs() <= tolerance * largest, "{name}[{i}]: kernel {a}, plain {b}, largest {largest}");
+    }
+}
+
 fn activations() -> impl Strategy<Value = Activation> {
     prop_oneof![
         Just(Activation::Identity),
@@ -50,13 +60,16 @@ prop_compose! {
     /// (batch, height, width, c_in, c_out, kernel, options) whose kernel fits into the padded picture.
     fn convolutions()(
         batch in 1usize..4, height in 1usize..20, width in 1usize..20,
-        c_in in 1usize..9, c_out in prop_oneof![1usize..9, Just(33usize)],
+        // Few channels go other ways than those that fill vectors.
+        c_in in prop_oneof![1usize..9, 16usize..36], c_out in prop_oneof![1usize..9, 16usize..36],
         kernel in prop_oneof![Just(1usize), Just(3), Just(4), Just(5)],
         stride in 1usize..4, padding in 0usize..3,
+        covers in prop::bool::weighted(0.1), // the kernel is as large as the picture
     ) -> ([usize; 4], usize, usize, Conv2dOptions) {
-        let padding = padding.min(kernel - 1);
-        let fit = |size: usize| size.max(kernel.saturating_sub(2 * padding));
-        ([batch, fit(height), fit(width), c_in], c_out, kernel, Conv2dOptions { stride, padding })
+        let padding = if covers { 0 } else { padding.min(kernel - 1) };
+        let fit = |size: usize| if covers { kernel } else { size.max(kernel.saturating_sub(2 * padding)) };
+        let options = Conv2dOptions { stride, padding, precision: Precision::F32 };
+        ([batch, fit(height), fit(width), c_in], c_out, kernel, options)
     }
 }
 
@@ -65,30 +78,38 @@ proptest! {
 
     #[test]
     fn convolution_and_its_gradients_match_the_plain_composition(
-        (input, c_out, kernel, options) in convolutions(), seed in 1u64..1_000_000,
+        (input, c_out, kernel, options) in convolutions(), bf16 in any::<bool>(), seed in 1u64..1_000_000,
     ) {
+        // bf16 has 8 bits: the error of a sum of n products grows as √n while |y| does too, so it is judged by the largest.
+        let (precision, close) = if bf16 {
+            (Precision::Bf16, assert_close_to_largest as fn(&str, FlexTensor, FlexTensor, f32))
+        } else {
+            (Precision::F32, assert_close as fn(&str, FlexTensor, FlexTensor, f32))
+        };
+        let tolerance = if bf16 { 0.03 } else { 1e-4 };
+        let options = Conv2dOptions { precision, ..options };
         let output = [
             input[0], options.output_size(input[1], kernel), options.output_size(input[2], kernel), c_out,
         ];
         let (x, w, gy) = (flex(seed, input), flex(seed + 1, [kernel, kernel, input[3], c_out]), flex(seed + 2, output));
-        assert_close(
+        close(
             "conv2d",
             Flex::conv2d_nhwc(x.clone(), w.clone(), options),
             plain::conv2d_nhwc::<Flex>(x.clone(), w.clone(), options),
-            1e-4,
+            tolerance,
         );
-        assert_close(
+        close(
             "weight gradient",
             Flex::conv2d_weight_grad(x.clone(), gy.clone(), [kernel; 2], options),
             plain::conv2d_weight_grad::<Flex>(x, gy.clone(), [kernel; 2], options),
-            1e-4,
+            tolerance,
         );
         let size = [input[1], input[2]];
-        assert_close(
+        close(
             "input gradient",
             Flex::conv2d_input_grad(gy.clone(), w.clone(), size, options),
             plain::conv2d_input_grad::<Flex>(gy, w, size, options),
-            1e-4,
+            tolerance,
         );
     }
 
@@ -100,12 +121,12 @@ proptest! {
         let (gamma, beta) = (flex(seed + 2, [channels]), flex(seed + 3, [channels]));
         let kernel = Flex::batch_norm_rows(x.clone(), gamma.clone(), beta.clone(), 1e-5, activation);
         let oracle = plain::batch_norm_rows::<Flex>(x.clone(), gamma.clone(), beta.clone(), 1e-5, activation);
-        let (y, mean, variance) = kernel.clone();
+        let (_, mean, variance) = kernel.clone();
         assert_close("batch norm", kernel.0, oracle.0, 2e-3);
         assert_close("mean", kernel.1, oracle.1, 1e-4);
         assert_close("variance", kernel.2, oracle.2, 1e-4);
         let backward = |f: fn(_, _, _, _, _, _, f32, Activation) -> (FlexTensor, FlexTensor, FlexTensor)| {
-            f(x.clone(), y.clone(), gy.clone(), gamma.clone(), mean.clone(), variance.clone(), 1e-5, activation)
+            f(x.clone(), gy.clone(), gamma.clone(), beta.clone(), mean.clone(), variance.clone(), 1e-5, activation)
         };
         let (kernel, oracle) = (backward(Flex::batch_norm_backward), backward(plain::batch_norm_backward::<Flex>));
         assert_close("gx", kernel.0, oracle.0, 2e-2);
@@ -212,7 +233,7 @@ fn all(tensor: Tensor<4>) -> Tensor<1> {
 #[test]
 fn gradients_agree_with_finite_differences() {
     for (stride, kernel, padding) in [(1, 3, 1), (2, 4, 1), (1, 1, 0), (2, 5, 2)] {
-        let options = Conv2dOptions { stride, padding };
+        let options = Conv2dOptions { stride, padding, precision: Precision::F32 };
         let (x, w) = ([2, 7, 6, 3], [kernel, kernel, 3, 2]);
         check_gradients("conv2d", &[x.to_vec(), w.to_vec()], |v| {
             all(crate::conv2d(v[0].clone().reshape(x), v[1].clone().reshape(w), options))
@@ -243,7 +264,7 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn untracked_parents_get_no_gradient_and_cost_nothing() {
     let device = Device::flex().autodiff();
-    let options = Conv2dOptions { stride: 2, padding: 1 };
+    let options = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
     let x = Tensor::<4>::ones([1, 8, 8, 3], &device).require_grad();
     let w = Tensor::<4>::ones([4, 4, 3, 2], &device);
     let gradients = crate::conv2d(x.clone(), w.clone(), options).sum().backward();
@@ -253,10 +274,10 @@ fn untracked_parents_get_no_gradient_and_cost_nothing() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
-    let run = |threads: usize| {
+    let run = |threads: usize, precision: Precision| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let options = Conv2dOptions { stride: 2, padding: 1 };
+            let options = Conv2dOptions { stride: 2, padding: 1, precision };
             let (x, w) = (flex(1, [5, 33, 30, 16]), flex(2, [4, 4, 16, 24]));
             let y = Flex::conv2d_nhwc(x.clone(), w.clone(), options);
             let rows = flex(3, [5000, 24]);
@@ -264,9 +285,9 @@ fn any_number_of_threads_gives_the_same_bytes() {
                 Flex::batch_norm_rows(rows.clone(), flex(4, [24]), flex(5, [24]), 1e-5, Activation::LeakyRelu(0.2));
             let (gx, g_gamma, g_beta) = Flex::batch_norm_backward(
                 rows,
-                n.clone(),
                 flex(6, [5000, 24]),
                 flex(4, [24]),
+                flex(5, [24]),
                 mean,
                 variance,
                 1e-5,
@@ -284,8 +305,29 @@ fn any_number_of_threads_gives_the_same_bytes() {
             .map(values)
         })
     };
-    let one = run(1);
-    for threads in [2, 5] {
-        assert!(one == run(threads), "{threads} threads gave other bytes than one");
+    for precision in [Precision::F32, Precision::Bf16] {
+        let one = run(1, precision);
+        for threads in [2, 5] {
+            assert!(one == run(threads, precision), "{threads} threads gave other bytes than one");
+        }
+    }
+}
+
+#[test]
+fn a_picture_gets_the_same_bytes_in_any_company() {
+    let layers =
+        [([9, 11, 3], 4, 2, 1, 20), ([9, 12, 20], 4, 2, 1, 24), ([7, 7, 17], 3, 1, 1, 16), ([4, 4, 16], 4, 1, 0, 5)];
+    for ([height, width, c_in], kernel, stride, padding, c_out) in layers {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let options = Conv2dOptions { stride, padding, precision };
+            let w = flex(2, [kernel, kernel, c_in, c_out]);
+            let forward = |batch| values(Flex::conv2d_nhwc(flex(1, [batch, height, width, c_in]), w.clone(), options));
+            let (oh, ow) = (options.output_size(height, kernel), options.output_size(width, kernel));
+            let back = |batch| {
+                values(Flex::conv2d_input_grad(flex(3, [batch, oh, ow, c_out]), w.clone(), [height, width], options))
+            };
+            assert_eq!(forward(1), forward(13)[..oh * ow * c_out]);
+            assert_eq!(back(1), back(13)[..height * width * c_in]);
+        }
     }
 }

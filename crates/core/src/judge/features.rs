@@ -4,10 +4,12 @@
 use crate::nn::host;
 use crate::rng;
 use burn::tensor::{Device, Tensor, TensorData};
-use maliang_kernels::{Activation, Conv2dOptions};
+use maliang_kernels::{Activation, Conv2dOptions, Precision};
 
 /// Output channels of the four layers.
 const CHANNELS: [usize; 4] = [32, 64, 128, 128];
+/// Halves a height or width, rounding up.
+const OPTIONS: Conv2dOptions = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
 /// The one seed of the embedding: part of the protocol, never of a run.
 const SEED: u64 = 2020;
 
@@ -42,7 +44,7 @@ impl RandomFeatures {
         for layer in &self.layers {
             let channels = layer.dims()[3];
             let device = layer.device();
-            x = maliang_kernels::conv2d(x, layer.clone(), Conv2dOptions { stride: 2, padding: 1 });
+            x = maliang_kernels::conv2d(x, layer.clone(), OPTIONS);
             x = maliang_kernels::affine(
                 x,
                 Tensor::ones([channels], &device),

@@ -2,7 +2,7 @@
 
 use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Init, Linear, Mode, Module, Param, join};
 use burn::tensor::Tensor;
-use maliang_kernels::{Activation, Conv2dOptions};
+use maliang_kernels::{Activation, Conv2dOptions, Precision};
 use serde::{Deserialize, Serialize};
 
 /// Weights of convolutions start as N(0, 0.02), γ of batch norm as N(1, 0.02) (Radford 2015, §3).
@@ -11,7 +11,7 @@ const GAMMA_INIT: Init = Init::Normal(1.0, 0.02);
 
 /// Kernel 4, stride 2, padding 1: halves a height or width, rounding down.
 const KERNEL: usize = 4;
-const HALVE: Conv2dOptions = Conv2dOptions { stride: 2, padding: 1 };
+const HALVE: Conv2dOptions = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
 
 /// Size and widths of a convolutional stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ impl Conv2d {
 
     /// `[batch, height, width, c_in]` → `[batch, out_height, out_width, c_out]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        maliang_kernels::conv2d(x, self.weight.get(), self.options)
+        maliang_kernels::conv2d(x, self.weight.get(), options(self.options, &self.weight))
     }
 }
 
@@ -46,7 +46,7 @@ impl ConvTranspose2d {
 
     /// `[batch, height, width, c_in]` → `[batch, size[0], size[1], c_out]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        maliang_kernels::conv_transpose2d(x, self.weight.get(), self.size, self.options)
+        maliang_kernels::conv_transpose2d(x, self.weight.get(), self.size, options(self.options, &self.weight))
     }
 }
 
@@ -54,6 +54,11 @@ impl Module for ConvTranspose2d {
     fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
         into.push((join(path, "weight"), &mut self.weight));
     }
+}
+
+/// The options of a layer, in the precision of its weight.
+fn options(options: Conv2dOptions, weight: &Param) -> Conv2dOptions {
+    Conv2dOptions { precision: weight.precision(), ..options }
 }
 
 /// A bias per channel and an activation, in one pass.

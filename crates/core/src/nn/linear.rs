@@ -17,7 +17,7 @@ impl Linear {
 
     /// `[batch, n_in]` → `[batch, n_out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.get())
+        maliang_kernels::linear(x, self.weight.get(), self.weight.precision())
     }
 }
 

@@ -12,6 +12,7 @@ pub use norm::{BatchNorm, Mode, Statistics};
 use crate::provenance::weights::{self, HostTensor, Weights};
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor, TensorData};
+use maliang_kernels::Precision;
 
 /// How a parameter starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,6 +29,7 @@ pub struct Param {
     shape: Vec<usize>,
     init: Init,
     trained: bool,
+    precision: Precision,
     /// Flat, so that optimiser, average and files need not know ranks.
     value: Option<Tensor<1>>,
 }
@@ -35,7 +37,7 @@ pub struct Param {
 impl Param {
     /// A trained parameter; it has no value until [`initialise`] or [`load`] gives it one.
     pub fn new(shape: &[usize], init: Init) -> Self {
-        Self { shape: shape.to_vec(), init, trained: true, value: None }
+        Self { shape: shape.to_vec(), init, trained: true, precision: Precision::F32, value: None }
     }
 
     /// A measured statistic: saved with the model, never trained.
@@ -66,6 +68,11 @@ impl Param {
     /// Is it trained (true) or measured (false)?
     pub fn is_trained(&self) -> bool {
         self.trained
+    }
+
+    /// What products with it are computed with. The value itself is f32 in any case.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Number of elements.
@@ -100,9 +107,17 @@ pub trait Module: Clone {
         copy
     }
 
-    /// A copy outside autodiff, for averages, judging and generation.
+    /// Sets the precision of all products.
+    fn set_precision(&mut self, precision: Precision) {
+        for (_, param) in self.parameters() {
+            param.precision = precision;
+        }
+    }
+
+    /// A copy outside autodiff and in full precision, for averages, judging and generation.
     fn inner(&self) -> Self {
         let mut copy = self.clone();
+        copy.set_precision(Precision::F32);
         for (_, param) in copy.parameters() {
             param.value = param.value.take().map(|v| if v.device().is_autodiff() { v.inner() } else { v });
         }

@@ -4,6 +4,7 @@ use super::config::{GanConfig, RunConfig, TrainConfig, VaeTraining};
 use crate::data::{CheckReport, DataConfig, Fit, Source};
 use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
 use crate::{Error, Result};
+use maliang_kernels::Precision;
 use toml::{Table, Value};
 
 /// What the user asked for.
@@ -176,6 +177,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         epsilon: 1e-8,
         ema_half_life: 10_000.0,
         flip,
+        precision: Precision::F32,
         look_every: 0,
     };
     let chosen = RunConfig { seed: 0, data, model, train, gan, vae: VaeTraining::default() };

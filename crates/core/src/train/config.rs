@@ -3,6 +3,7 @@
 use crate::data::DataConfig;
 use crate::models::ModelConfig;
 use crate::{Error, Result};
+use maliang_kernels::Precision;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what a run computes. Written to `run.toml` before the first step.
@@ -47,6 +48,9 @@ pub struct TrainConfig {
     pub ema_half_life: f64,
     /// Show each picture mirrored half of the time.
     pub flip: bool,
+    /// What the products of training are computed with; weights, sums, and everything else are f32 in any case.
+    #[serde(default)]
+    pub precision: Precision,
     /// Steps between looks: a grid, a score and a checkpoint. 0 lets the trial steps decide.
     pub look_every: u64,
 }

@@ -31,6 +31,8 @@ impl GanTrainer {
         nn::initialise(&mut generator, config.seed, &device);
         // Another seed, so that layers of the same name do not start alike in both players.
         nn::initialise(&mut discriminator, config.seed ^ 0xD15C, &device);
+        generator.set_precision(config.train.precision);
+        discriminator.set_precision(config.train.precision);
         Self {
             config: config.clone(),
             model: model.clone(),

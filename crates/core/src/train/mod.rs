@@ -19,6 +19,7 @@ mod vae;
 
 pub use choose::{Choice, Request, choose, set};
 pub use config::{Augmentation, GanConfig, GanLoss, Reconstruction, RunConfig, TrainConfig, VaeTraining};
+pub use maliang_kernels::Precision;
 pub use run_dir::{Lock, Log, RunDir};
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};

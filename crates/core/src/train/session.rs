@@ -47,6 +47,9 @@ impl Session {
         };
         estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
         dir.write_config(&config)?;
+        if !config.train.precision.is_supported() {
+            observer.event(&Event::Note("this processor has no bf16 instructions: training in f32".into()));
+        }
         for warning in warnings {
             observer.event(&Event::Note(warning));
         }

@@ -40,6 +40,7 @@ impl VaeTrainer {
         let device = Device::flex().autodiff();
         let mut vae = Vae::new(model);
         nn::initialise(&mut vae, config.seed, &device);
+        vae.set_precision(config.train.precision);
         let average = vae.inner();
         Self { config: config.clone(), model: model.clone(), device, average, vae, adam: Adam::default(), loader }
     }

@@ -1,0 +1,364 @@
+//! Minimal filtering: two outputs of a filter of r taps from r + 1 products instead of 2r, in both directions (Winograd
+//! 1980; Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks").
+//!
+//! A stride of s splits pixels and kernel into s² phases; within each phase the convolution has stride 1 and r = kernel / s
+//! taps. For r = 2 (kernel 4, stride 2) nine products replace sixteen, for r = 3 (kernel 3, stride 1) sixteen replace
+//! thirty-six. With A = r + 1, in one dimension:
+//!
+//! | | r = 2 | r = 3 |
+//! |---|---|---|
+//! | input d | d0−d1, d1, d2−d1 | d0−d2, d1+d2, d2−d1, d1−d3 |
+//! | filter g | g0, g0+g1, g1 | g0, ½(g0+g1+g2), ½(g0−g1+g2), g2 |
+//! | output from products m | m0+m1, m1+m2 | m0+m1+m2, m1−m2−m3 |
+//!
+//! The gradients are the transposes of the same bilinear form. The factors are 1 and ½, so results differ from the direct
+//! sum by a few rounding errors only.
+//!
+//! Three stages, a chunk of tiles at a time: transform the input tiles; multiply, one matrix product a position of the
+//! A×A grid; transform the products back. A tile is a 2×2 square of outputs.
+
+mod adjoint;
+mod pack;
+mod transform;
+
+use super::{CHUNK_FLOATS, ConvShape, ROW_GAP};
+use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
+use crate::simd::{filled, with_scratch};
+use pack::{Axis, Filters, STEP_TILES, Source, Tiles, filters_len, pack_rows, pack_steps, steps_len};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+use std::mem::MaybeUninit;
+use transform::{OUT, Transform, store};
+
+/// Tiles that one task multiplies: with a panel of filters they fit the second-level cache.
+const TASK_TILES: usize = 64;
+/// Rows of the weight gradient that one task sums.
+const TASK_ROWS: usize = 64;
+/// Elements of transformed tiles that are alive at once in the weight gradient: more, because each chunk visits all sums.
+const WEIGHT_CHUNK: usize = 2 * CHUNK_FLOATS;
+
+/// Taps of each phase, when the shape suits: 2 or 3, the same for all phases, and enough channels to fill vectors.
+pub(super) fn taps(s: &ConvShape) -> Option<usize> {
+    let [kh, kw] = s.kernel;
+    let suits = !super::dense::suits(s)
+        && kh == kw
+        && kh.is_multiple_of(s.stride)
+        && s.c_in >= LANES
+        && s.c_out >= LANES
+        && s.padding < kh;
+    let taps = kh / s.stride;
+    (suits && (taps == 2 || taps == 3 && s.stride == 1)).then_some(taps)
+}
+
+/// The second stage: one matrix product a position of the A×A grid and task of [`TASK_TILES`] tiles.
+///
+/// `v` holds the transformed tiles as [`pack_rows`] leaves them, `filters` is `[panels, A·A, steps, width]`, and `p` becomes
+/// `[tasks, A·A, panels, TASK_TILES, width]`.
+fn products<T: Packed, const A: usize>(
+    v: &[T],
+    stride: usize,
+    filters: &[T],
+    steps: usize,
+    columns: usize,
+    p: &mut [f32],
+) {
+    let vectors = panel_vectors(columns);
+    let width = vectors * LANES;
+    let panels = columns.div_ceil(width);
+    let group = A * A * TILE_ROWS * stride;
+    p.par_chunks_mut(panels * TASK_TILES * width).enumerate().for_each(|(task, p)| {
+        let (task, position) = (task / (A * A), task % (A * A));
+        let first = task * TASK_TILES / TILE_ROWS;
+        let tiles = (TASK_TILES / TILE_ROWS).min(v.len() / group - first);
+        let left = Left {
+            data: &v[first * group + position * TILE_ROWS * stride..],
+            order: Order::Rows,
+            stride,
+            tiles,
+            tile_stride: group,
+            steps,
+            blocks: 1,
+            block_stride: 0,
+        };
+        for (panel, p) in p.chunks_exact_mut(TASK_TILES * width).enumerate() {
+            let data = &filters[(panel * A * A + position) * steps * width..];
+            multiply(&left, &Panel { data, vectors, block_stride: 0 }, &mut p[..tiles * TILE_ROWS * width], false);
+        }
+    });
+}
+
+/// Where the products of a tile lie in what [`products`] writes.
+#[derive(Clone, Copy)]
+struct Products<'a, const A: usize> {
+    data: &'a [f32],
+    /// Columns of a panel, and panels.
+    width: usize,
+    panels: usize,
+}
+
+impl<'a, const A: usize> Products<'a, A> {
+    fn new(data: &'a [f32], columns: usize) -> Self {
+        let width = panel_vectors(columns) * LANES;
+        Self { data, width, panels: columns.div_ceil(width) }
+    }
+
+    /// Floats for `tiles` tiles of `columns` columns.
+    fn len(tiles: usize, columns: usize) -> usize {
+        tiles.next_multiple_of(TASK_TILES) * A * A * columns.next_multiple_of(panel_vectors(columns) * LANES)
+    }
+
+    /// Distance from one position of the A×A grid to the next.
+    #[inline(always)]
+    fn stride(&self) -> usize {
+        self.panels * TASK_TILES * self.width
+    }
+
+    /// A tile's vector at `column`, a multiple of the vector length, in position (0, 0). All positions can be read there.
+    #[inline(always)]
+    fn at(&self, tile: usize, column: usize) -> *const f32 {
+        let (task, row) = (tile / TASK_TILES, tile % TASK_TILES);
+        let at =
+            task * A * A * self.stride() + (column / self.width * TASK_TILES + row) * self.width + column % self.width;
+        self.data[at..at + (A * A - 1) * self.stride() + LANES].as_ptr()
+    }
+}
+
+/// A convolution of stride 1 over planes of a source: all of `forward`, and `input_grad` where the stride is 1.
+struct Problem<'a> {
+    source: Source<'a>,
+    planes: &'a [[Axis; 2]],
+    batch: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Problem<'_> {
+    fn solve<T: Packed, const A: usize>(&self, filters: &[T]) -> Vec<f32> {
+        let depth = self.planes.len() * self.source.channels;
+        let stride = row_stride::<T>(depth);
+        let (rows, columns) = (self.height.div_ceil(OUT), self.width.div_ceil(OUT));
+        let all = self.batch * rows;
+        let tile_floats = A * A * (stride + self.channels);
+        let chunk = (CHUNK_FLOATS / (tile_floats * columns)).max(TASK_TILES.div_ceil(columns)).min(all);
+        let most = chunk * columns;
+        filled(self.batch * self.height * self.width * self.channels, |mut y| {
+            with_scratch::<T, _>(A * A * most.next_multiple_of(TILE_ROWS) * stride, |v| {
+                with_scratch::<f32, _>(Products::<A>::len(most, self.channels), |p| {
+                    for first in (0..all).step_by(chunk) {
+                        let tiles = Tiles { rows, columns, first, count: chunk.min(all - first) };
+                        let v = &mut v[..A * A * tiles.len().next_multiple_of(TILE_ROWS) * stride];
+                        let p = &mut p[..Products::<A>::len(tiles.len(), self.channels)];
+                        pack_rows::<T, A>(&self.source, self.planes, false, &tiles, stride, v);
+                        products::<T, A>(v, stride, filters, depth.div_ceil(T::STEPS), self.channels, p);
+                        let products = Products::new(p, self.channels);
+                        let lines = (first..first + tiles.count).map(|row| OUT.min(self.height - row % rows * OUT));
+                        let parts: Vec<_> = lines
+                            .map(|lines| y.split_off_mut(..lines * self.width * self.channels).expect("all rows fit"))
+                            .collect();
+                        parts.into_par_iter().enumerate().for_each(|(row, out)| {
+                            let (width, channels, first) = (self.width, self.channels, row * columns);
+                            pulp::Arch::new().dispatch(Unpack::<A> { products, first, columns, out, width, channels });
+                        });
+                    }
+                });
+            });
+        })
+    }
+}
+
+/// The way back: products → 2×2 outputs, for one row of tiles.
+struct Unpack<'a, const A: usize> {
+    products: Products<'a, A>,
+    /// First tile of the row, and tiles in it.
+    first: usize,
+    columns: usize,
+    /// One or two rows of pixels `[rows, width, channels]`.
+    out: &'a mut [MaybeUninit<f32>],
+    width: usize,
+    channels: usize,
+}
+
+impl<const A: usize> WithSimd for Unpack<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { products, first, columns, out, width, channels } = self;
+        let rows = out.len() / (width * channels);
+        assert_eq!(out.len(), rows * width * channels);
+        for v in 0..columns {
+            for c in (0..channels).step_by(S::F32_LANES) {
+                // SAFETY: `at` checks that all positions lie in the slice, whose rows are whole vectors.
+                let y = unsafe { Transform::<S, A>(simd).outputs(products.at(first + v, c), products.stride()) };
+                for i in 0..OUT.min(rows) {
+                    for j in 0..OUT.min(width - OUT * v) {
+                        let pixel = (i * width + OUT * v + j) * channels;
+                        // SAFETY: i < rows and OUT·v + j < width, so the pixel lies in `out`.
+                        unsafe { store(simd, out.as_mut_ptr().add(pixel).cast(), c, channels, y[i][j]) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The planes of the input: one a phase of the stride, in the order of the transformed filters.
+fn input_planes(s: &ConvShape) -> Vec<[Axis; 2]> {
+    let axis = |phase: usize| Axis { start: phase as isize - s.padding as isize, tile: OUT * s.stride, step: s.stride };
+    (0..s.stride * s.stride).map(|phase| [axis(phase / s.stride), axis(phase % s.stride)]).collect()
+}
+
+/// Elements from row to row of packed tiles.
+fn row_stride<T: Packed>(depth: usize) -> usize {
+    depth.div_ceil(T::STEPS).next_multiple_of(TILE_ROWS) + ROW_GAP
+}
+
+/// Offset of the weights `[c_out]` of tap (i, j) of one phase of the stride and one input channel.
+fn tap(s: &ConvShape, phase: usize, channel: usize, [i, j]: [usize; 2]) -> usize {
+    let (row, column) = (phase / s.stride + i * s.stride, phase % s.stride + j * s.stride);
+    ((row * s.kernel[1] + column) * s.c_in + channel) * s.c_out
+}
+
+/// See [`forward`](super::forward).
+pub(super) fn forward<T: Packed, const A: usize>(x: &[f32], w: &[f32], s: &ConvShape) -> Vec<f32> {
+    let planes = input_planes(s);
+    let (depth, columns) = (planes.len() * s.c_in, s.c_out);
+    let row = |p: usize, i: usize, j: usize| Some(tap(s, p / s.c_in, p % s.c_in, [i, j]));
+    let zeros = vec![0.0; s.c_in];
+    with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
+        Filters { weights: w, depth, columns, transposed: false, row }.pack::<T, A>(filters);
+        let problem = Problem {
+            source: Source { data: x, height: s.height, width: s.width, channels: s.c_in, zeros: &zeros },
+            planes: &planes,
+            batch: s.batch,
+            height: s.out_height,
+            width: s.out_width,
+            channels: s.c_out,
+        };
+        problem.solve::<T, A>(filters)
+    })
+}
+
+/// See [`input_grad`](super::input_grad). With stride 1 and three taps it is the convolution of `gy` with the reversed
+/// filters; with two taps it is the transpose of `forward`, stage by stage, which moves less.
+pub(super) fn input_grad<T: Packed, const A: usize>(gy: &[f32], w: &[f32], s: &ConvShape) -> Vec<f32> {
+    let zeros = vec![0.0; s.c_out];
+    let source = Source { data: gy, height: s.out_height, width: s.out_width, channels: s.c_out, zeros: &zeros };
+    if A == 3 {
+        return adjoint::input_grad::<T, A>(source, w, s);
+    }
+    let taps = A - 1;
+    let axis = Axis { start: s.padding as isize - (taps as isize - 1), tile: OUT, step: 1 };
+    let row = |c: usize, i: usize, j: usize| Some(tap(s, 0, c, [taps - 1 - i, taps - 1 - j]));
+    let (depth, columns) = (s.c_out, s.c_in);
+    with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
+        Filters { weights: w, depth, columns, transposed: true, row }.pack::<T, A>(filters);
+        let (batch, height, width) = (s.batch, s.height, s.width);
+        Problem { source, planes: &[[axis; 2]], batch, height, width, channels: s.c_in }.solve::<T, A>(filters)
+    })
+}
+
+/// See [`weight_grad`](super::weight_grad).
+pub(super) fn weight_grad<T: Packed, const A: usize>(x: &[f32], gy: &[f32], s: &ConvShape) -> Vec<f32> {
+    let planes = input_planes(s);
+    let depth = planes.len() * s.c_in;
+    let vectors = panel_vectors(s.c_out);
+    let width = vectors * LANES;
+    let (groups, panels) = (depth.div_ceil(TASK_ROWS), s.c_out.div_ceil(width));
+    let (rows, columns) = (s.out_height.div_ceil(OUT), s.out_width.div_ceil(OUT));
+    let all = s.batch * rows;
+    let (v_block, g_block) = (steps_len::<T, A>(depth, TASK_ROWS), steps_len::<T, A>(s.c_out, width));
+    let chunk = (WEIGHT_CHUNK * STEP_TILES / (v_block + g_block) / columns).clamp(1, all);
+    let blocks_of = |rows: usize| (rows * columns).div_ceil(STEP_TILES);
+    let zeros = vec![0.0; s.c_in.max(s.c_out)];
+    let input = Source { data: x, height: s.height, width: s.width, channels: s.c_in, zeros: &zeros[..s.c_in] };
+    let (height, width_out) = (s.out_height, s.out_width);
+    let gradient = Source { data: gy, height, width: width_out, channels: s.c_out, zeros: &zeros[..s.c_out] };
+    let here = [Axis { start: 0, tile: OUT, step: 1 }; 2];
+    let steps = STEP_TILES / T::STEPS;
+    let task_floats = panels * TASK_ROWS * width;
+    // [A·A, groups, panels, TASK_ROWS, width]
+    with_scratch::<f32, _>(A * A * groups * task_floats, |sums| {
+        with_scratch::<T, _>(blocks_of(chunk) * v_block, |v| {
+            with_scratch::<T, _>(blocks_of(chunk) * g_block, |g| {
+                for first in (0..all).step_by(chunk) {
+                    let tiles = Tiles { rows, columns, first, count: chunk.min(all - first) };
+                    let blocks = blocks_of(tiles.count);
+                    let (v, g) = (&mut v[..blocks * v_block], &mut g[..blocks * g_block]);
+                    pack_steps::<T, A>(&input, &planes, false, &tiles, TASK_ROWS, v);
+                    pack_steps::<T, A>(&gradient, &[here], true, &tiles, width, g);
+                    sums.par_chunks_mut(task_floats).enumerate().for_each(|(task, sums)| {
+                        let (position, group) = (task / groups, task % groups);
+                        let left = Left {
+                            data: &v[task * steps * TASK_ROWS..],
+                            order: Order::Steps,
+                            stride: TASK_ROWS,
+                            tiles: TASK_ROWS.min(depth - group * TASK_ROWS).div_ceil(TILE_ROWS),
+                            tile_stride: TILE_ROWS,
+                            steps,
+                            blocks,
+                            block_stride: v_block,
+                        };
+                        for (panel, sums) in sums.chunks_exact_mut(TASK_ROWS * width).enumerate() {
+                            let data = &g[(position * panels + panel) * steps * width..];
+                            let sums = &mut sums[..left.tiles * TILE_ROWS * width];
+                            multiply(&left, &Panel { data, vectors, block_stride: g_block }, sums, first > 0);
+                        }
+                    });
+                }
+            });
+        });
+        filled(s.weights(), |gw| {
+            gw.par_chunks_mut(s.c_in * s.c_out).enumerate().for_each(|(tap, gw)| {
+                let (row, column) = (tap / s.kernel[1], tap % s.kernel[1]);
+                let plane = row % s.stride * s.stride + column % s.stride;
+                pulp::Arch::new().dispatch(UnpackTap::<A> {
+                    sums,
+                    stride: groups * task_floats,
+                    panels,
+                    width,
+                    first: plane * s.c_in,
+                    tap: [row / s.stride, column / s.stride],
+                    columns: s.c_out,
+                    out: gw,
+                });
+            });
+        })
+    })
+}
+
+/// The weight gradient of one tap from the transformed sums.
+struct UnpackTap<'a, const A: usize> {
+    sums: &'a [f32],
+    /// Distance from one position of the A×A grid to the next.
+    stride: usize,
+    /// Panels, and columns of a panel.
+    panels: usize,
+    width: usize,
+    /// Row of the first channel.
+    first: usize,
+    tap: [usize; 2],
+    columns: usize,
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl<const A: usize> WithSimd for UnpackTap<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        assert!(self.out.len().is_multiple_of(self.columns));
+        for (channel, out) in self.out.chunks_exact_mut(self.columns).enumerate() {
+            let (group, row) = ((self.first + channel) / TASK_ROWS, (self.first + channel) % TASK_ROWS);
+            for c in (0..self.columns).step_by(S::F32_LANES) {
+                let at = ((group * self.panels + c / self.width) * TASK_ROWS + row) * self.width + c % self.width;
+                let m = self.sums[at..at + (A * A - 1) * self.stride + S::F32_LANES].as_ptr();
+                // SAFETY: the slice just taken reaches to the last of the A×A vectors.
+                let g = unsafe { Transform::<S, A>(simd).weights(m, self.stride) };
+                // SAFETY: c < columns, the length of `out`.
+                unsafe { store(simd, out.as_mut_ptr().cast(), c, self.columns, g[self.tap[0]][self.tap[1]]) };
+            }
+        }
+    }
+}

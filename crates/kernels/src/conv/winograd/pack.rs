@@ -1,0 +1,299 @@
+//! The first stage of minimal filtering: tiles of pixels and filters, transformed, as packed operands.
+
+use super::transform::{Grid, OUT, Transform};
+use crate::gemm::{LANES, Packed, TILE_ROWS, panel_vectors};
+use crate::simd::{vectorised, with_scratch};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Where the source pixels of a tile lie in one direction: element i of tile u at `start + u · tile + i · step`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Axis {
+    pub start: isize,
+    pub tile: usize,
+    pub step: usize,
+}
+
+impl Axis {
+    #[inline(always)]
+    fn at(&self, tile: usize, element: usize) -> usize {
+        // Negative positions wrap to huge ones, which are outside of every picture.
+        self.start.wrapping_add_unsigned(tile * self.tile + element * self.step) as usize
+    }
+}
+
+/// Pictures to take tiles from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub data: &'a [f32],
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    /// One pixel of zeros: what lies outside of the pictures.
+    pub zeros: &'a [f32],
+}
+
+impl<'a> Source<'a> {
+    /// The `size`×`size` pixels of tile (u, v) of a picture.
+    #[inline(always)]
+    fn pixels(&self, size: usize, picture: usize, axes: &[Axis; 2], [u, v]: [usize; 2]) -> Grid<&'a [f32]> {
+        let mut grid = [[self.zeros; 4]; 4];
+        for (i, out) in grid.iter_mut().enumerate().take(size) {
+            let row = axes[0].at(u, i);
+            if row >= self.height {
+                continue;
+            }
+            let row = (picture * self.height + row) * self.width;
+            for (j, out) in out.iter_mut().enumerate().take(size) {
+                let column = axes[1].at(v, j);
+                if column < self.width {
+                    let at = (row + column) * self.channels;
+                    *out = &self.data[at..at + self.channels];
+                }
+            }
+        }
+        grid
+    }
+}
+
+/// The grid of tiles over all pictures, and the chunk of tile rows that is being worked on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tiles {
+    /// Tile rows of one picture.
+    pub rows: usize,
+    /// Tiles in a row.
+    pub columns: usize,
+    /// First tile row of the chunk, counted over all pictures.
+    pub first: usize,
+    /// Tile rows of the chunk.
+    pub count: usize,
+}
+
+impl Tiles {
+    pub fn len(&self) -> usize {
+        self.count * self.columns
+    }
+
+    /// (picture, tile row, tile column) of tile `t` of the chunk.
+    fn place(&self, t: usize) -> (usize, usize, usize) {
+        let row = self.first + t / self.columns;
+        (row / self.rows, row % self.rows, t % self.columns)
+    }
+}
+
+/// A tile's transform (the last `output_adjoint`, or `input`): the channels of all planes in a row, row (i, j) at `(i · A + j) · stride`.
+struct TransformTile<'a, const A: usize> {
+    source: &'a Source<'a>,
+    planes: &'a [[Axis; 2]],
+    adjoint: bool,
+    place: (usize, usize, usize),
+    out: &'a mut [f32],
+    stride: usize,
+}
+
+impl<const A: usize> WithSimd for TransformTile<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { source, planes, adjoint, place: (picture, u, v), out, stride } = self;
+        let channels = source.channels;
+        assert!((A * A - 1) * stride + planes.len() * channels <= out.len() && source.zeros.len() == channels);
+        for (plane, axes) in planes.iter().enumerate() {
+            let pixels = source.pixels(if adjoint { OUT } else { A }, picture, axes, [u, v]);
+            let out = out[plane * channels..].as_mut_ptr();
+            // SAFETY: every pixel and the zeros have `channels` floats, and the assertion bounds the rows of `out`.
+            unsafe { Transform::<S, A>(simd).pixels(&pixels, adjoint, channels, out, stride) };
+        }
+    }
+}
+
+/// Transformed input tiles, packed as a left operand whose rows are tiles: groups of [`TILE_ROWS`] tiles, each
+/// `[A·A, TILE_ROWS, stride]`.
+pub(super) fn pack_rows<T: Packed, const A: usize>(
+    source: &Source,
+    planes: &[[Axis; 2]],
+    adjoint: bool,
+    tiles: &Tiles,
+    stride: usize,
+    out: &mut [T],
+) {
+    let depth = planes.len() * source.channels;
+    out.par_chunks_mut(A * A * TILE_ROWS * stride).enumerate().for_each(|(group, out)| {
+        let lanes = TILE_ROWS.min(tiles.len().saturating_sub(group * TILE_ROWS));
+        for lane in 0..lanes {
+            let place = tiles.place(group * TILE_ROWS + lane);
+            if let Some(out) = T::as_floats(out) {
+                let (out, stride) = (&mut out[lane * stride..], TILE_ROWS * stride);
+                let tile = TransformTile::<A> { source, planes, adjoint, place, out, stride };
+                pulp::Arch::new().dispatch(tile);
+                continue;
+            }
+            with_scratch::<f32, _>(A * A * depth, |rows| {
+                let tile = TransformTile::<A> { source, planes, adjoint, place, out: rows, stride: depth };
+                pulp::Arch::new().dispatch(tile);
+                for (position, row) in rows.chunks_exact(depth).enumerate() {
+                    let at = (position * TILE_ROWS + lane) * stride;
+                    T::pack_along(row, &mut out[at..at + depth.div_ceil(T::STEPS)]);
+                }
+            });
+        }
+    });
+}
+
+/// Tiles that follow each other in a block of the weight gradient's operands.
+pub(super) const STEP_TILES: usize = 64;
+
+/// Elements of one block of [`STEP_TILES`] tiles as [`pack_steps`] stores it.
+pub(super) fn steps_len<T: Packed, const A: usize>(depth: usize, width: usize) -> usize {
+    A * A * depth.next_multiple_of(width) * STEP_TILES / T::STEPS
+}
+
+/// Transformed tiles, packed as an operand whose inner dimension runs over tiles: blocks of [`STEP_TILES`] tiles, each
+/// `[A·A, panels, steps, width]`, for a left operand as for panels of a right one. Beyond the last tile it is zero.
+pub(super) fn pack_steps<T: Packed, const A: usize>(
+    source: &Source,
+    planes: &[[Axis; 2]],
+    adjoint: bool,
+    tiles: &Tiles,
+    width: usize,
+    out: &mut [T],
+) {
+    let depth = planes.len() * source.channels;
+    let steps = STEP_TILES / T::STEPS;
+    out.par_chunks_mut(steps_len::<T, A>(depth, width)).enumerate().for_each(|(block, out)| {
+        with_scratch::<f32, _>(T::STEPS * A * A * depth, |rows| {
+            for step in 0..steps {
+                for (half, rows) in rows.chunks_exact_mut(A * A * depth).enumerate() {
+                    let tile = block * STEP_TILES + step * T::STEPS + half;
+                    if tile >= tiles.len() {
+                        rows.fill(0.0);
+                        continue;
+                    }
+                    let place = tiles.place(tile);
+                    let tile = TransformTile::<A> { source, planes, adjoint, place, out: rows, stride: depth };
+                    pulp::Arch::new().dispatch(tile);
+                }
+                let (first, second) = rows.split_at(A * A * depth);
+                for (position, out) in out.chunks_exact_mut(depth.next_multiple_of(width) * steps).enumerate() {
+                    let row = position * depth..(position + 1) * depth;
+                    let (first, second) = (&first[row.clone()], second.get(row).unwrap_or_default());
+                    for (panel, out) in out.chunks_exact_mut(steps * width).enumerate() {
+                        let part = panel * width..depth.min((panel + 1) * width);
+                        let second = second.get(part.clone()).unwrap_or_default();
+                        T::pack_across(&first[part.clone()], second, &mut out[step * width..][..part.len()]);
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// Floats (or pairs) of the packed filters of one phase.
+pub(super) fn filters_len<T: Packed, const A: usize>(depth: usize, columns: usize) -> usize {
+    let width = panel_vectors(columns) * LANES;
+    columns.next_multiple_of(width) * A * A * depth.div_ceil(T::STEPS)
+}
+
+/// Filters of `depth` inputs and `columns` outputs, somewhere in the weights.
+pub(super) struct Filters<'a, F> {
+    pub weights: &'a [f32],
+    pub depth: usize,
+    pub columns: usize,
+    /// Neighbours in memory are neighbours in depth; otherwise they are neighbouring columns.
+    pub transposed: bool,
+    /// Offset of the row of weights of tap (i, j) for a step of the depth or, `transposed`, for a column. None is a column
+    /// whose products nobody reads.
+    pub row: F,
+}
+
+impl<F: Fn(usize, usize, usize) -> Option<usize> + Sync> Filters<'_, F> {
+    /// The (A−1)×(A−1) taps of a row, from its float `first` on.
+    fn taps<const A: usize>(&self, row: usize, first: usize, len: usize) -> Option<Grid<&[f32]>> {
+        let mut taps: Grid<&[f32]> = [[&[]; 4]; 4];
+        for (i, taps) in taps.iter_mut().enumerate().take(A - 1) {
+            for (j, tap) in taps.iter_mut().enumerate().take(A - 1) {
+                *tap = &self.weights[(self.row)(row, i, j)? + first..][..len];
+            }
+        }
+        Some(taps)
+    }
+
+    /// Transforms the filters and packs them as panels `[panels, A·A, depth / STEPS, vectors · LANES]`.
+    pub fn pack<T: Packed, const A: usize>(&self, out: &mut [T]) {
+        let Self { depth, columns, .. } = *self;
+        let width = panel_vectors(columns) * LANES;
+        let packed = depth.div_ceil(T::STEPS);
+        out.par_chunks_mut(A * A * packed * width).enumerate().for_each(|(panel, out)| {
+            let range = panel * width..columns.min((panel + 1) * width);
+            // LANES steps of the inner dimension at a time: [step, A·A, width].
+            with_scratch::<f32, _>(2 * LANES * A * A * width, |scratch| {
+                let (rows, square) = scratch.split_at_mut(LANES * A * A * width);
+                for first in (0..depth).step_by(LANES) {
+                    let steps = LANES.min(depth - first);
+                    if self.transposed {
+                        for (lane, column) in range.clone().enumerate() {
+                            let Some(taps) = self.taps::<A>(column, first, steps) else { continue };
+                            let (out, stride) = (&mut square[lane * LANES..], width * LANES);
+                            pulp::Arch::new().dispatch(TransformFilter::<A> { taps, len: steps, out, stride });
+                        }
+                        transpose(square, width, steps, range.len(), A * A, rows);
+                    } else {
+                        for (step, out) in rows.chunks_exact_mut(A * A * width).take(steps).enumerate() {
+                            let len = range.len();
+                            let Some(taps) = self.taps::<A>(first + step, range.start, len) else { continue };
+                            pulp::Arch::new().dispatch(TransformFilter::<A> { taps, len, out, stride: width });
+                        }
+                    }
+                    if steps % T::STEPS > 0 {
+                        rows[steps * A * A * width..][..A * A * width].fill(0.0);
+                    }
+                    for step in (0..steps).step_by(T::STEPS) {
+                        for position in 0..A * A {
+                            let row = |step: usize| &rows[(step * A * A + position) * width..][..range.len()];
+                            let second = if T::STEPS > 1 { row(step + 1) } else { &[] };
+                            let at = (position * packed + (first + step) / T::STEPS) * width;
+                            T::pack_across(row(step), second, &mut out[at..at + range.len()]);
+                        }
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// `[positions, width, LANES]` → `[LANES, positions, width]`, as far as `steps` and `columns` go.
+fn transpose(square: &[f32], width: usize, steps: usize, columns: usize, positions: usize, rows: &mut [f32]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (position, from) in square.chunks_exact(width * LANES).enumerate() {
+                for step in 0..steps {
+                    let row = &mut rows[(step * positions + position) * width..][..columns];
+                    for (value, from) in row.iter_mut().zip(from.chunks_exact(LANES)) {
+                        *value = from[step];
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// The transform of (A−1)×(A−1) taps into A×A rows of `len` floats.
+struct TransformFilter<'a, const A: usize> {
+    taps: Grid<&'a [f32]>,
+    len: usize,
+    out: &'a mut [f32],
+    stride: usize,
+}
+
+impl<const A: usize> WithSimd for TransformFilter<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        assert!((A * A - 1) * self.stride + self.len <= self.out.len());
+        // SAFETY: `taps` made rows of `len` floats, and the assertion bounds the rows of `out`.
+        unsafe { Transform::<S, A>(simd).filters(&self.taps, self.len, self.out.as_mut_ptr(), self.stride) };
+    }
+}
