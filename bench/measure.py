@@ -23,6 +23,7 @@ GROUPS = ["dcgan-64", "vae-64", "generate", "cold-start", "memory", "conv"]
 TORCH_MODES = ["default", "channels-last", "compiled", "bf16", "bf16-compiled"]
 KERAS_MODES = ["tf.function", "xla"]
 STARTS = 3  # processes timed for one value of the cold start
+DISTURBED = 0.05  # share of the machine that others may take before a measurement is suspect
 LIMIT = 900.0  # seconds after which a measurement counts as failed; compiling takes minutes on small machines
 
 # Whoever set these may have slowed a peer down, or us. Threads are given on the command line instead.
@@ -107,10 +108,21 @@ def entries(groups: list[str], tools: Tools) -> list[Entry]:
     return [entry for group in GROUPS if group in groups for entry in made[group]() if entry.who in tools.who]
 
 
+def busy() -> tuple[float, float]:
+    """Seconds that all cores together have worked, and seconds that a hypervisor gave to others (Linux)."""
+    try:
+        user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0, 0.0
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / tick, steal / tick
+
+
 def process(command: tuple[str, ...], threads: int) -> Record:
-    """Runs one process to its end: seconds, peak resident memory, stdout, or the reason why it failed."""
+    """Runs one process to its end: seconds, peak resident memory, stdout, the share of the machine that other
+    programs took meanwhile; or the reason why it failed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), busy()
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(threads))
         except OSError as error:
@@ -125,10 +137,15 @@ def process(command: tuple[str, ...], threads: int) -> Record:
         finally:
             watch.cancel()
         seconds = time.perf_counter() - begin
+        after, own = busy(), usage.ru_utime + usage.ru_stime
+        cores = os.cpu_count() or 1
+        # The kernel counts in ticks of 10 ms, one of which may be wrong on every core.
+        others = max(after[0] - before[0] + after[1] - before[1] - own - 0.01 * cores, 0.0)
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         record: Record = {"seconds": seconds, "peak_memory_outside_bytes": usage.ru_maxrss * 1024}
+        record["share_of_others"] = others / (seconds * cores)
         record["stdout"] = out.read().decode(errors="replace")
         if child.returncode != 0:
             lines = err.read().decode(errors="replace").strip().splitlines()
@@ -160,7 +177,8 @@ def run(entry: Entry, tools: Tools) -> Record:
         times = [s["seconds"] for s in starts]
         memory = max(s["peak_memory_outside_bytes"] for s in starts)
         value = {"seconds": statistics.median(times), "starts": times, "peak_memory_bytes": memory}
-        return head | {"values": {entry.group: value}}
+        others = max(s["share_of_others"] for s in starts)
+        return head | {"share_of_others": others, "values": {entry.group: value}}
     done = process(entry.command, tools.threads)
     stdout = done.pop("stdout", "")
     if "error" in done:
@@ -197,6 +215,8 @@ def rounds(count: int, chosen: list[Entry], tools: Tools) -> Iterator[list[Recor
             record = run(entry, tools) | {"round": index}
             seconds = time.perf_counter() - begin
             note = f"  {record['error']}" if "error" in record else ""
+            if record.get("share_of_others", 0.0) > DISTURBED:
+                note += f"  others took {record['share_of_others']:.0%} of the machine"
             place = f"round {index + 1}/{count} {number}/{len(order)}"
             print(f"{place}  {entry.group} {entry.who} {entry.mode}  {seconds:.0f} s{note}", file=sys.stderr, flush=True)
             records.append(record)

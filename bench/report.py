@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from measure import GROUPS, Record
+from measure import DISTURBED, GROUPS, Record
 
 PEERS = ("pytorch", "keras")
 TITLES = {
@@ -184,13 +184,22 @@ with our bf16. Cold start is timed from outside, from starting the process to it
 and to whom it is unfair."""
 
 
+def disturbed(results: dict[str, Any]) -> str:
+    shares = [r["share_of_others"] for r in results["records"] if "share_of_others" in r]
+    if not shares:
+        return "–"
+    many = sum(share > DISTURBED for share in shares)
+    text = f"{statistics.median(shares):.0%} of the machine in the median measurement, {max(shares):.0%} in the worst"
+    return text + (f"; **{many} of {len(shares)} were disturbed**" if many else "")
+
+
 def markdown(results: dict[str, Any]) -> str:
     table = rows(results["records"])
     machine = results["machine"]
     lines = ["# Maliang beside its peers", "", f"{results['date']}, commit {results['commit']}: `{results['command']}`"]
     lines += ["", line("machine", ""), "|---|---|", *[line(k, str(v)) for k, v in machine.items()]]
     lines += [line(k, v) for k, v in sorted(results["versions"].items())]
-    lines += [line("rounds done", str(results["rounds_done"]))]
+    lines += [line("rounds done", str(results["rounds_done"])), line("taken by other programs", disturbed(results))]
     lines += ["", "## Targets", "", line("what", "goal", "measured", "against", "reached"), "|---|---|---|---|---|"]
     for t in targets(table):
         goal = f"{'≤' if t.most else '≥'} {t.goal:g}"
