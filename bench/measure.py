@@ -6,6 +6,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -124,15 +125,23 @@ def process(command: tuple[str, ...], threads: int) -> Record:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begin, before = time.perf_counter(), busy()
         try:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(threads))
+            # A session of its own, so that what a compiler left behind can be ended with it.
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment(threads),
+                start_new_session=True,
+            )
         except OSError as error:
             return {"error": str(error)}
-        watch = threading.Timer(LIMIT, child.kill)
+        watch = threading.Timer(LIMIT, os.killpg, (child.pid, signal.SIGKILL))
         watch.start()
         try:
             _, status, usage = os.wait4(child.pid, 0)
         except BaseException:
-            child.kill()
+            os.killpg(child.pid, signal.SIGKILL)
             raise
         finally:
             watch.cancel()
@@ -199,8 +208,8 @@ def run(entry: Entry, tools: Tools) -> Record:
         record["said"] = said
     if not values:
         record["error"] = f"no result in {entry.precision}"
-    numbers = [n for value in values.values() for n in (*value.values(), *value.get("losses", [])) if isinstance(n, float)]
-    if not all(math.isfinite(n) for n in numbers):
+    numbers = [number for value in values.values() for number in (*value.values(), *value.get("losses", []))]
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
         record["error"] = "a number is not finite"
     return record
 
@@ -217,8 +226,8 @@ def rounds(count: int, chosen: list[Entry], tools: Tools) -> Iterator[list[Recor
             note = f"  {record['error']}" if "error" in record else ""
             if record.get("share_of_others", 0.0) > DISTURBED:
                 note += f"  others took {record['share_of_others']:.0%} of the machine"
-            place = f"round {index + 1}/{count} {number}/{len(order)}"
-            print(f"{place}  {entry.group} {entry.who} {entry.mode}  {seconds:.0f} s{note}", file=sys.stderr, flush=True)
+            place = f"round {index + 1}/{count} {number}/{len(order)}  {entry.group} {entry.who} {entry.mode}"
+            print(f"{place}  {seconds:.0f} s{note}", file=sys.stderr, flush=True)
             records.append(record)
         yield records
 
@@ -237,7 +246,7 @@ def prepare_cold_start(tools: Tools) -> None:
 
 
 def train_tiny(tools: Tools) -> str | None:
-    """Two steps of Maliang's DCGAN at 64 pixels, base 64, on noise; leaves model.safetensors. Gives the error, if any."""
+    """Two steps of Maliang's DCGAN at 64 pixels, base 64, on noise. Gives the error, if any."""
     source, out = tools.scratch / "noise", tools.scratch / "run"
     source.mkdir()
     numbers = random.Random(0)
