@@ -19,6 +19,10 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+/// Training takes and returns the same large blocks at every step.
+#[global_allocator]
+static MEMORY: maliang_kernels::Recycling = maliang_kernels::Recycling::new();
+
 fn main() -> ExitCode {
     let args = Args::parse();
     // A panic is our bug: it becomes one sentence, not a stack trace. The text is kept until the unwinding ends, because

@@ -13,6 +13,7 @@ mod autodiff;
 mod conv;
 mod flex;
 mod gemm;
+mod memory;
 mod norm;
 mod ops;
 mod optim;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
+pub use memory::Recycling;
 pub use ops::{Conv2dOptions, KernelOps, Precision};
 pub use optim::AdamStep;
 

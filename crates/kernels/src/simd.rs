@@ -29,15 +29,20 @@ pub(crate) fn with_scratch<T: Packed, R>(count: usize, body: impl FnOnce(&mut [T
     thread_local!(static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) });
     const { assert!(size_of::<T>() == 4 && align_of::<T>() <= 64) };
     let lines = count.div_ceil(16);
-    // Nested calls and calls from stolen tasks take buffers of their own.
-    let mut buffer = FREE.with(|free| free.borrow_mut().pop()).unwrap_or_default();
+    // Nested calls and calls from stolen tasks take buffers of their own, each the smallest that is large enough.
+    let mut buffer = FREE.with_borrow_mut(|free| {
+        let enough =
+            free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= lines).min_by_key(|(_, buffer)| buffer.len());
+        let at = enough.map(|(i, _)| i).or_else(|| free.len().checked_sub(1));
+        at.map(|i| free.swap_remove(i)).unwrap_or_default()
+    });
     if buffer.len() < lines {
-        buffer.resize(lines, Line([0; 16]));
+        buffer = vec![Line([0; 16]); lines];
     }
     // SAFETY: the buffer holds at least `count` initialised 4-byte words at an alignment of 64; `T` is f32 or a wrapper of
     // u32 (the only implementors of `Packed`), for which every bit pattern is a value.
     let result = body(unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<T>(), count) });
-    FREE.with(|free| free.borrow_mut().push(buffer));
+    FREE.with_borrow_mut(|free| free.push(buffer));
     result
 }
 

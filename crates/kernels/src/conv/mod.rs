@@ -54,13 +54,15 @@ impl ConvShape {
 /// Calls `$function` for the packed format of `$precision` on this processor, by Winograd where the shape allows it.
 macro_rules! choose {
     ($shape:expr, $precision:expr, $function:ident, $otherwise:path, ($($argument:expr),*)) => {
-        match ($precision == Precision::Bf16 && Bf16Pair::supported(), winograd::taps($shape)) {
-            (false, Some(2)) => winograd::$function::<f32, 3>($($argument),*),
-            (false, Some(3)) => winograd::$function::<f32, 4>($($argument),*),
-            (false, _) => $otherwise($($argument),*, pack::<f32>()),
-            (true, Some(2)) => winograd::$function::<Bf16Pair, 3>($($argument),*),
-            (true, Some(3)) => winograd::$function::<Bf16Pair, 4>($($argument),*),
-            (true, _) => $otherwise($($argument),*, pack::<Bf16Pair>()),
+        match ($precision == Precision::Bf16 && Bf16Pair::supported(), winograd::size($shape, $precision)) {
+            (false, Some(3)) => winograd::$function::<f32, 3>($($argument),*),
+            (false, Some(4)) => winograd::$function::<f32, 4>($($argument),*),
+            (false, Some(_)) => winograd::$function::<f32, 5>($($argument),*),
+            (false, None) => $otherwise($($argument),*, pack::<f32>()),
+            (true, Some(3)) => winograd::$function::<Bf16Pair, 3>($($argument),*),
+            (true, Some(4)) => winograd::$function::<Bf16Pair, 4>($($argument),*),
+            (true, Some(_)) => winograd::$function::<Bf16Pair, 5>($($argument),*),
+            (true, None) => $otherwise($($argument),*, pack::<Bf16Pair>()),
         }
     };
 }
@@ -105,7 +107,7 @@ fn check(a: &[f32], a_len: usize, b: &[f32], b_len: usize) {
 }
 
 /// Floats of transformed or unrolled tiles that are alive at once: they stay in the third-level cache.
-const CHUNK_FLOATS: usize = 2 * 1024 * 1024;
+const CHUNK_FLOATS: usize = 1024 * 1024;
 
 /// Floats between rows of packed operands on top of their length, so that rows do not fall on the same cache set.
 const ROW_GAP: usize = 16;

@@ -1,8 +1,8 @@
-//! The transpose of the forward pass for two taps a phase (A = 3): every tile of output gradients sends a 3×3 square to each
+//! The transpose of the forward pass for two taps a phase: every tile of output gradients sends a square of A×A to each
 //! phase of the input, and neighbouring squares overlap by one row and one column, where they are added.
 
 use super::pack::{Axis, Filters, Source, Tiles, filters_len, pack_rows};
-use super::transform::{OUT, Transform, store};
+use super::transform::{Transform, outputs, store};
 use super::{CHUNK_FLOATS, ConvShape, Products, products, row_stride, tap};
 use crate::gemm::{LANES, Packed, TILE_ROWS};
 use crate::simd::{filled, with_scratch};
@@ -21,11 +21,11 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
         (channel < s.c_in).then(|| tap(s, phase, channel, [i, j]))
     };
     let stride = row_stride::<T>(depth);
-    let (rows, tiles_across) = (s.out_height.div_ceil(OUT), s.out_width.div_ceil(OUT));
+    let (rows, tiles_across) = (s.out_height.div_ceil(outputs(A)), s.out_width.div_ceil(outputs(A)));
     let picture_tiles = rows * tiles_across;
     let pictures = (CHUNK_FLOATS / (A * A * (stride + columns) * picture_tiles)).clamp(1, s.batch);
     let most = pictures * picture_tiles;
-    let here = [Axis { start: 0, tile: OUT, step: 1 }; 2];
+    let here = [Axis { start: 0, tile: outputs(A), step: 1 }; 2];
     with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
         Filters { weights: w, depth, columns, transposed: true, row }.pack::<T, A>(filters);
         filled(s.inputs(), |mut gx| {
@@ -40,8 +40,8 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
                         products::<T, A>(v, stride, filters, depth.div_ceil(T::STEPS), columns, p);
                         let products = Products::new(p, columns);
                         let row_len = s.width * s.c_in;
-                        // Row u of tiles ends in input rows 2·s·u − p .. 2·s·(u + 1) − p; the last of them holds overlaps only.
-                        let row_of = |u: usize| (u * OUT * s.stride).saturating_sub(s.padding).min(s.height);
+                        // Row u of tiles ends in input rows m·s·u − p .. m·s·(u + 1) − p; the last of them holds overlaps only.
+                        let row_of = |u: usize| (u * outputs(A) * s.stride).saturating_sub(s.padding).min(s.height);
                         let mut parts = Vec::with_capacity(pictures * (rows + 1));
                         for picture in 0..pictures {
                             for u in 0..=rows {
@@ -100,8 +100,8 @@ impl<const A: usize> WithSimd for AddTiles<'_, A> {
         for v in 0..=self.tiles_across {
             for phase in 0..s.stride * s.stride {
                 // Where pixel (0, 0) of the phase falls; what is outside of the lines and the picture wraps to huge numbers.
-                let top = (OUT * s.stride * u + phase / s.stride).wrapping_sub(s.padding + self.row);
-                let left = (OUT * s.stride * v + phase % s.stride).wrapping_sub(s.padding);
+                let top = (outputs(A) * s.stride * u + phase / s.stride).wrapping_sub(s.padding + self.row);
+                let left = (outputs(A) * s.stride * v + phase % s.stride).wrapping_sub(s.padding);
                 for c in (0..s.c_in).step_by(S::F32_LANES) {
                     let column = phase * self.channels + c;
                     let here = self.tile(u, v, column);
@@ -110,8 +110,8 @@ impl<const A: usize> WithSimd for AddTiles<'_, A> {
                     let diagonal = self.tile(u.wrapping_sub(1), v.wrapping_sub(1), column);
                     // SAFETY: each pointer comes from `tile`, whose positions can all be read.
                     let y = unsafe { Transform::<S, A>(simd).inputs(here, before, above, diagonal) };
-                    for i in 0..OUT {
-                        for j in 0..OUT {
+                    for i in 0..outputs(A) {
+                        for j in 0..outputs(A) {
                             let (row, pixel) = (top.wrapping_add(i * s.stride), left.wrapping_add(j * s.stride));
                             if row < lines && pixel < s.width {
                                 let at = (row * s.width + pixel) * s.c_in;

@@ -1,21 +1,21 @@
-//! Minimal filtering: two outputs of a filter of r taps from r + 1 products instead of 2r, in both directions (Winograd
-//! 1980; Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks").
+//! Minimal filtering: m outputs of a filter of r taps from A = m + r − 1 products instead of m·r, in both directions
+//! (Winograd 1980; Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks").
 //!
 //! A stride of s splits pixels and kernel into s² phases; within each phase the convolution has stride 1 and r = kernel / s
-//! taps. For r = 2 (kernel 4, stride 2) nine products replace sixteen, for r = 3 (kernel 3, stride 1) sixteen replace
-//! thirty-six. With A = r + 1, in one dimension:
+//! taps. In one dimension:
 //!
-//! | | r = 2 | r = 3 |
-//! |---|---|---|
-//! | input d | d0−d1, d1, d2−d1 | d0−d2, d1+d2, d2−d1, d1−d3 |
-//! | filter g | g0, g0+g1, g1 | g0, ½(g0+g1+g2), ½(g0−g1+g2), g2 |
-//! | output from products m | m0+m1, m1+m2 | m0+m1+m2, m1−m2−m3 |
+//! | | m = 2, r = 2 | m = 2, r = 3 | m = 4, r = 2 |
+//! |---|---|---|---|
+//! | input d | d0−d1, d1, d2−d1 | d0−d2, d1+d2, d2−d1, d1−d3 | 2(d0−d2)+d3−d1, 2d1+d2−d3, 3d2−2d1−d3, d3−d1, d4−d2−2(d3−d1) |
+//! | filter g | g0, g0+g1, g1 | g0, ½(g0+g1+g2), ½(g0−g1+g2), g2 | ½g0, ½(g0+g1), ⅙(g0−g1), ⅙g0+⅓g1, g1 |
+//! | output from products p | p0+p1, p1+p2 | p0+p1+p2, p1−p2−p3 | p0+p1+p2+p3, p1−p2+2p3, p1+p2+4p3, p1−p2+8p3+p4 |
+//! | products in two dimensions | 9 for 16 | 16 for 36 | 25 for 64 |
 //!
-//! The gradients are the transposes of the same bilinear form. The factors are 1 and ½, so results differ from the direct
-//! sum by a few rounding errors only.
+//! The third evaluates at the points 0, 1, −1, 2 and ∞. The gradients are the transposes of the same bilinear forms. With such
+//! small factors results differ from the direct sum by a few rounding errors; only bf16 has none to spare for m = 4.
 //!
 //! Three stages, a chunk of tiles at a time: transform the input tiles; multiply, one matrix product a position of the
-//! A×A grid; transform the products back. A tile is a 2×2 square of outputs.
+//! A×A grid; transform the products back. A tile is a square of m×m outputs.
 
 mod adjoint;
 mod pack;
@@ -23,22 +23,27 @@ mod transform;
 
 use super::{CHUNK_FLOATS, ConvShape, ROW_GAP};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
+use crate::ops::Precision;
 use crate::simd::{filled, with_scratch};
 use pack::{Axis, Filters, STEP_TILES, Source, Tiles, filters_len, pack_rows, pack_steps, steps_len};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
-use transform::{OUT, Transform, store};
+use transform::{Transform, filter_taps, outputs, store};
 
 /// Tiles that one task multiplies: with a panel of filters they fit the second-level cache.
 const TASK_TILES: usize = 64;
 /// Rows of the weight gradient that one task sums.
 const TASK_ROWS: usize = 64;
 /// Elements of transformed tiles that are alive at once in the weight gradient: more, because each chunk visits all sums.
-const WEIGHT_CHUNK: usize = 2 * CHUNK_FLOATS;
+const WEIGHT_CHUNK: usize = 4 * CHUNK_FLOATS;
 
-/// Taps of each phase, when the shape suits: 2 or 3, the same for all phases, and enough channels to fill vectors.
-pub(super) fn taps(s: &ConvShape) -> Option<usize> {
+/// Tiles below which the filters, of which there are A² for every r² of the kernel, cost more to transform than larger
+/// tiles save.
+const MANY_TILES: usize = 128;
+
+/// The A for a shape: None where channels are too few to fill vectors, or the kernel is not 2 or 3 taps wide in every phase.
+pub(super) fn size(s: &ConvShape, precision: Precision) -> Option<usize> {
     let [kh, kw] = s.kernel;
     let suits = !super::dense::suits(s)
         && kh == kw
@@ -46,8 +51,15 @@ pub(super) fn taps(s: &ConvShape) -> Option<usize> {
         && s.c_in >= LANES
         && s.c_out >= LANES
         && s.padding < kh;
-    let taps = kh / s.stride;
-    (suits && (taps == 2 || taps == 3 && s.stride == 1)).then_some(taps)
+    let tiles = |m: usize| s.out_height.div_ceil(m) * s.out_width.div_ceil(m);
+    match kh / s.stride {
+        2 if suits => {
+            let large = precision == Precision::F32 && s.batch * tiles(4) >= MANY_TILES && 25 * tiles(4) < 9 * tiles(2);
+            Some(if large { 5 } else { 3 })
+        }
+        3 if suits && s.stride == 1 => Some(4),
+        _ => None,
+    }
 }
 
 /// The second stage: one matrix product a position of the A×A grid and task of [`TASK_TILES`] tiles.
@@ -137,7 +149,7 @@ impl Problem<'_> {
     fn solve<T: Packed, const A: usize>(&self, filters: &[T]) -> Vec<f32> {
         let depth = self.planes.len() * self.source.channels;
         let stride = row_stride::<T>(depth);
-        let (rows, columns) = (self.height.div_ceil(OUT), self.width.div_ceil(OUT));
+        let (rows, columns) = (self.height.div_ceil(outputs(A)), self.width.div_ceil(outputs(A)));
         let all = self.batch * rows;
         let tile_floats = A * A * (stride + self.channels);
         let chunk = (CHUNK_FLOATS / (tile_floats * columns)).max(TASK_TILES.div_ceil(columns)).min(all);
@@ -152,7 +164,8 @@ impl Problem<'_> {
                         pack_rows::<T, A>(&self.source, self.planes, false, &tiles, stride, v);
                         products::<T, A>(v, stride, filters, depth.div_ceil(T::STEPS), self.channels, p);
                         let products = Products::new(p, self.channels);
-                        let lines = (first..first + tiles.count).map(|row| OUT.min(self.height - row % rows * OUT));
+                        let lines = (first..first + tiles.count)
+                            .map(|row| outputs(A).min(self.height - row % rows * outputs(A)));
                         let parts: Vec<_> = lines
                             .map(|lines| y.split_off_mut(..lines * self.width * self.channels).expect("all rows fit"))
                             .collect();
@@ -167,13 +180,13 @@ impl Problem<'_> {
     }
 }
 
-/// The way back: products → 2×2 outputs, for one row of tiles.
+/// The way back: products → m×m outputs, for one row of tiles.
 struct Unpack<'a, const A: usize> {
     products: Products<'a, A>,
     /// First tile of the row, and tiles in it.
     first: usize,
     columns: usize,
-    /// One or two rows of pixels `[rows, width, channels]`.
+    /// Up to m rows of pixels `[rows, width, channels]`.
     out: &'a mut [MaybeUninit<f32>],
     width: usize,
     channels: usize,
@@ -191,10 +204,10 @@ impl<const A: usize> WithSimd for Unpack<'_, A> {
             for c in (0..channels).step_by(S::F32_LANES) {
                 // SAFETY: `at` checks that all positions lie in the slice, whose rows are whole vectors.
                 let y = unsafe { Transform::<S, A>(simd).outputs(products.at(first + v, c), products.stride()) };
-                for i in 0..OUT.min(rows) {
-                    for j in 0..OUT.min(width - OUT * v) {
-                        let pixel = (i * width + OUT * v + j) * channels;
-                        // SAFETY: i < rows and OUT·v + j < width, so the pixel lies in `out`.
+                for i in 0..outputs(A).min(rows) {
+                    for j in 0..outputs(A).min(width - outputs(A) * v) {
+                        let pixel = (i * width + outputs(A) * v + j) * channels;
+                        // SAFETY: i < rows and m·v + j < width, so the pixel lies in `out`.
                         unsafe { store(simd, out.as_mut_ptr().add(pixel).cast(), c, channels, y[i][j]) };
                     }
                 }
@@ -204,8 +217,9 @@ impl<const A: usize> WithSimd for Unpack<'_, A> {
 }
 
 /// The planes of the input: one a phase of the stride, in the order of the transformed filters.
-fn input_planes(s: &ConvShape) -> Vec<[Axis; 2]> {
-    let axis = |phase: usize| Axis { start: phase as isize - s.padding as isize, tile: OUT * s.stride, step: s.stride };
+fn input_planes<const A: usize>(s: &ConvShape) -> Vec<[Axis; 2]> {
+    let axis =
+        |phase: usize| Axis { start: phase as isize - s.padding as isize, tile: outputs(A) * s.stride, step: s.stride };
     (0..s.stride * s.stride).map(|phase| [axis(phase / s.stride), axis(phase % s.stride)]).collect()
 }
 
@@ -222,7 +236,7 @@ fn tap(s: &ConvShape, phase: usize, channel: usize, [i, j]: [usize; 2]) -> usize
 
 /// See [`forward`](super::forward).
 pub(super) fn forward<T: Packed, const A: usize>(x: &[f32], w: &[f32], s: &ConvShape) -> Vec<f32> {
-    let planes = input_planes(s);
+    let planes = input_planes::<A>(s);
     let (depth, columns) = (planes.len() * s.c_in, s.c_out);
     let row = |p: usize, i: usize, j: usize| Some(tap(s, p / s.c_in, p % s.c_in, [i, j]));
     let zeros = vec![0.0; s.c_in];
@@ -245,11 +259,11 @@ pub(super) fn forward<T: Packed, const A: usize>(x: &[f32], w: &[f32], s: &ConvS
 pub(super) fn input_grad<T: Packed, const A: usize>(gy: &[f32], w: &[f32], s: &ConvShape) -> Vec<f32> {
     let zeros = vec![0.0; s.c_out];
     let source = Source { data: gy, height: s.out_height, width: s.out_width, channels: s.c_out, zeros: &zeros };
-    if A == 3 {
+    if A != 4 {
         return adjoint::input_grad::<T, A>(source, w, s);
     }
-    let taps = A - 1;
-    let axis = Axis { start: s.padding as isize - (taps as isize - 1), tile: OUT, step: 1 };
+    let taps = filter_taps(A);
+    let axis = Axis { start: s.padding as isize - (taps as isize - 1), tile: outputs(A), step: 1 };
     let row = |c: usize, i: usize, j: usize| Some(tap(s, 0, c, [taps - 1 - i, taps - 1 - j]));
     let (depth, columns) = (s.c_out, s.c_in);
     with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
@@ -261,12 +275,12 @@ pub(super) fn input_grad<T: Packed, const A: usize>(gy: &[f32], w: &[f32], s: &C
 
 /// See [`weight_grad`](super::weight_grad).
 pub(super) fn weight_grad<T: Packed, const A: usize>(x: &[f32], gy: &[f32], s: &ConvShape) -> Vec<f32> {
-    let planes = input_planes(s);
+    let planes = input_planes::<A>(s);
     let depth = planes.len() * s.c_in;
     let vectors = panel_vectors(s.c_out);
     let width = vectors * LANES;
     let (groups, panels) = (depth.div_ceil(TASK_ROWS), s.c_out.div_ceil(width));
-    let (rows, columns) = (s.out_height.div_ceil(OUT), s.out_width.div_ceil(OUT));
+    let (rows, columns) = (s.out_height.div_ceil(outputs(A)), s.out_width.div_ceil(outputs(A)));
     let all = s.batch * rows;
     let (v_block, g_block) = (steps_len::<T, A>(depth, TASK_ROWS), steps_len::<T, A>(s.c_out, width));
     let chunk = (WEIGHT_CHUNK * STEP_TILES / (v_block + g_block) / columns).clamp(1, all);
@@ -275,7 +289,7 @@ pub(super) fn weight_grad<T: Packed, const A: usize>(x: &[f32], gy: &[f32], s: &
     let input = Source { data: x, height: s.height, width: s.width, channels: s.c_in, zeros: &zeros[..s.c_in] };
     let (height, width_out) = (s.out_height, s.out_width);
     let gradient = Source { data: gy, height, width: width_out, channels: s.c_out, zeros: &zeros[..s.c_out] };
-    let here = [Axis { start: 0, tile: OUT, step: 1 }; 2];
+    let here = [Axis { start: 0, tile: outputs(A), step: 1 }; 2];
     let steps = STEP_TILES / T::STEPS;
     let task_floats = panels * TASK_ROWS * width;
     // [A·A, groups, panels, TASK_ROWS, width]
@@ -310,26 +324,41 @@ pub(super) fn weight_grad<T: Packed, const A: usize>(x: &[f32], gy: &[f32], s: &
             });
         });
         filled(s.weights(), |gw| {
-            gw.par_chunks_mut(s.c_in * s.c_out).enumerate().for_each(|(tap, gw)| {
-                let (row, column) = (tap / s.kernel[1], tap % s.kernel[1]);
-                let plane = row % s.stride * s.stride + column % s.stride;
-                pulp::Arch::new().dispatch(UnpackTap::<A> {
+            // The taps of one phase and some channels come from the same sums, so one task writes them all.
+            let mut taps: Vec<_> =
+                gw.chunks_mut(s.c_in * s.c_out).map(|tap| tap.chunks_mut(TASK_ROWS * s.c_out)).collect();
+            let mut parts = Vec::new();
+            for first in (0..s.c_in).step_by(TASK_ROWS) {
+                let mut part: Vec<_> = taps.iter_mut().map(|tap| tap.next()).collect();
+                for plane in 0..planes.len() {
+                    let tap = |i: usize, j: usize| {
+                        (plane / s.stride + i * s.stride) * s.kernel[1] + plane % s.stride + j * s.stride
+                    };
+                    let out: Vec<_> = (0..filter_taps(A))
+                        .flat_map(|i| (0..filter_taps(A)).map(move |j| (i, j)))
+                        .map(|(i, j)| part[tap(i, j)].take().expect("every tap has these channels once"))
+                        .collect();
+                    parts.push((plane * s.c_in + first, out));
+                }
+            }
+            parts.into_par_iter().for_each(|(first, out)| {
+                let stride = groups * task_floats;
+                pulp::Arch::new().dispatch(UnpackTaps::<A> {
                     sums,
-                    stride: groups * task_floats,
+                    stride,
                     panels,
                     width,
-                    first: plane * s.c_in,
-                    tap: [row / s.stride, column / s.stride],
+                    first,
                     columns: s.c_out,
-                    out: gw,
+                    out,
                 });
             });
         })
     })
 }
 
-/// The weight gradient of one tap from the transformed sums.
-struct UnpackTap<'a, const A: usize> {
+/// The weight gradients of the r×r taps of one phase from the transformed sums.
+struct UnpackTaps<'a, const A: usize> {
     sums: &'a [f32],
     /// Distance from one position of the A×A grid to the next.
     stride: usize,
@@ -338,26 +367,33 @@ struct UnpackTap<'a, const A: usize> {
     width: usize,
     /// Row of the first channel.
     first: usize,
-    tap: [usize; 2],
     columns: usize,
-    out: &'a mut [MaybeUninit<f32>],
+    /// `[channels, columns]` of each tap, all of the same length.
+    out: Vec<&'a mut [MaybeUninit<f32>]>,
 }
 
-impl<const A: usize> WithSimd for UnpackTap<'_, A> {
+impl<const A: usize> WithSimd for UnpackTaps<'_, A> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        assert!(self.out.len().is_multiple_of(self.columns));
-        for (channel, out) in self.out.chunks_exact_mut(self.columns).enumerate() {
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let taps = filter_taps(A);
+        let channels = self.out[0].len() / self.columns;
+        assert!(self.out.len() == taps * taps && self.out.iter().all(|out| out.len() == channels * self.columns));
+        for channel in 0..channels {
             let (group, row) = ((self.first + channel) / TASK_ROWS, (self.first + channel) % TASK_ROWS);
             for c in (0..self.columns).step_by(S::F32_LANES) {
                 let at = ((group * self.panels + c / self.width) * TASK_ROWS + row) * self.width + c % self.width;
                 let m = self.sums[at..at + (A * A - 1) * self.stride + S::F32_LANES].as_ptr();
                 // SAFETY: the slice just taken reaches to the last of the A×A vectors.
                 let g = unsafe { Transform::<S, A>(simd).weights(m, self.stride) };
-                // SAFETY: c < columns, the length of `out`.
-                unsafe { store(simd, out.as_mut_ptr().cast(), c, self.columns, g[self.tap[0]][self.tap[1]]) };
+                for i in 0..taps {
+                    for j in 0..taps {
+                        let out = self.out[i * taps + j].as_mut_ptr().cast::<f32>();
+                        // SAFETY: the assertion makes every row `columns` long, and c < columns.
+                        unsafe { store(simd, out.add(channel * self.columns), c, self.columns, g[i][j]) };
+                    }
+                }
             }
         }
     }

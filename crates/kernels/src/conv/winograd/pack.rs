@@ -1,6 +1,6 @@
 //! The first stage of minimal filtering: tiles of pixels and filters, transformed, as packed operands.
 
-use super::transform::{Grid, OUT, Transform};
+use super::transform::{Grid, Transform, filter_taps, outputs};
 use crate::gemm::{LANES, Packed, TILE_ROWS, panel_vectors};
 use crate::simd::{vectorised, with_scratch};
 use pulp::{Simd, WithSimd};
@@ -36,8 +36,14 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// The `size`×`size` pixels of tile (u, v) of a picture.
     #[inline(always)]
-    fn pixels(&self, size: usize, picture: usize, axes: &[Axis; 2], [u, v]: [usize; 2]) -> Grid<&'a [f32]> {
-        let mut grid = [[self.zeros; 4]; 4];
+    fn pixels<const A: usize>(
+        &self,
+        size: usize,
+        picture: usize,
+        axes: &[Axis; 2],
+        [u, v]: [usize; 2],
+    ) -> Grid<&'a [f32], A> {
+        let mut grid = [[self.zeros; A]; A];
         for (i, out) in grid.iter_mut().enumerate().take(size) {
             let row = axes[0].at(u, i);
             if row >= self.height {
@@ -100,7 +106,7 @@ impl<const A: usize> WithSimd for TransformTile<'_, A> {
         let channels = source.channels;
         assert!((A * A - 1) * stride + planes.len() * channels <= out.len() && source.zeros.len() == channels);
         for (plane, axes) in planes.iter().enumerate() {
-            let pixels = source.pixels(if adjoint { OUT } else { A }, picture, axes, [u, v]);
+            let pixels = source.pixels::<A>(if adjoint { outputs(A) } else { A }, picture, axes, [u, v]);
             let out = out[plane * channels..].as_mut_ptr();
             // SAFETY: every pixel and the zeros have `channels` floats, and the assertion bounds the rows of `out`.
             unsafe { Transform::<S, A>(simd).pixels(&pixels, adjoint, channels, out, stride) };
@@ -208,11 +214,11 @@ pub(super) struct Filters<'a, F> {
 }
 
 impl<F: Fn(usize, usize, usize) -> Option<usize> + Sync> Filters<'_, F> {
-    /// The (A−1)×(A−1) taps of a row, from its float `first` on.
-    fn taps<const A: usize>(&self, row: usize, first: usize, len: usize) -> Option<Grid<&[f32]>> {
-        let mut taps: Grid<&[f32]> = [[&[]; 4]; 4];
-        for (i, taps) in taps.iter_mut().enumerate().take(A - 1) {
-            for (j, tap) in taps.iter_mut().enumerate().take(A - 1) {
+    /// The r×r taps of a row, from its float `first` on.
+    fn taps<const A: usize>(&self, row: usize, first: usize, len: usize) -> Option<Grid<&[f32], A>> {
+        let mut taps: Grid<&[f32], A> = [[&[]; A]; A];
+        for (i, taps) in taps.iter_mut().enumerate().take(filter_taps(A)) {
+            for (j, tap) in taps.iter_mut().enumerate().take(filter_taps(A)) {
                 *tap = &self.weights[(self.row)(row, i, j)? + first..][..len];
             }
         }
@@ -279,9 +285,9 @@ fn transpose(square: &[f32], width: usize, steps: usize, columns: usize, positio
     );
 }
 
-/// The transform of (A−1)×(A−1) taps into A×A rows of `len` floats.
+/// The transform of r×r taps into A×A rows of `len` floats.
 struct TransformFilter<'a, const A: usize> {
-    taps: Grid<&'a [f32]>,
+    taps: Grid<&'a [f32], A>,
     len: usize,
     out: &'a mut [f32],
     stride: usize,

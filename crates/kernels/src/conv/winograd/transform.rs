@@ -2,13 +2,20 @@
 
 use pulp::Simd;
 
-/// Outputs of a tile in each direction.
-pub(super) const OUT: usize = 2;
+/// Taps r of the filter of a transform.
+pub(super) const fn filter_taps(a: usize) -> usize {
+    if a == 4 { 3 } else { 2 }
+}
 
-/// The A×A (or smaller) values of a tile; rows and columns beyond are zero and cost nothing.
-pub(super) type Grid<V> = [[V; 4]; 4];
+/// Outputs m of a tile in each direction: A = m + r − 1.
+pub(super) const fn outputs(a: usize) -> usize {
+    a + 1 - filter_taps(a)
+}
 
-/// The transforms of one dimension, for A = r + 1 = 3 or 4.
+/// The A×A values of a tile; what a smaller square leaves over is zero and costs nothing.
+pub(super) type Grid<V, const A: usize> = [[V; A]; A];
+
+/// The transforms of one dimension, for A = 3, 4 or 5.
 #[derive(Clone, Copy)]
 pub(super) struct Transform<S: Simd, const A: usize>(pub S);
 
@@ -17,13 +24,17 @@ pub(super) struct Transform<S: Simd, const A: usize>(pub S);
 macro_rules! both {
     ($transform:ident.$method:ident($grid:expr)) => {{
         let mut grid = $grid;
-        for j in 0..4 {
-            let column = $transform.$method([grid[0][j], grid[1][j], grid[2][j], grid[3][j]]);
-            for i in 0..4 {
+        for j in 0..A {
+            let mut column = grid[j];
+            for i in 0..A {
+                column[i] = grid[i][j];
+            }
+            column = $transform.$method(column);
+            for i in 0..A {
                 grid[i][j] = column[i];
             }
         }
-        for i in 0..4 {
+        for i in 0..A {
             grid[i] = $transform.$method(grid[i]);
         }
         grid
@@ -42,8 +53,14 @@ impl<S: Simd, const A: usize> Transform<S, A> {
     }
 
     #[inline(always)]
-    fn half(self, a: S::f32s) -> S::f32s {
-        self.0.mul_f32s(a, self.0.splat_f32s(0.5))
+    fn scale(self, factor: f32, a: S::f32s) -> S::f32s {
+        self.0.mul_f32s(self.0.splat_f32s(factor), a)
+    }
+
+    /// `factor · a + b`
+    #[inline(always)]
+    fn scale_add(self, factor: f32, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.mul_add_f32s(self.0.splat_f32s(factor), a, b)
     }
 
     #[inline(always)]
@@ -51,66 +68,127 @@ impl<S: Simd, const A: usize> Transform<S, A> {
         self.0.splat_f32s(0.0)
     }
 
+    /// The first values of a line, zeros after them.
     #[inline(always)]
-    fn input(self, d: [S::f32s; 4]) -> [S::f32s; 4] {
+    fn line<const N: usize>(self, values: [S::f32s; N]) -> [S::f32s; A] {
+        let mut line = [self.zero(); A];
+        for i in 0..N {
+            line[i] = values[i];
+        }
+        line
+    }
+
+    #[inline(always)]
+    fn input(self, d: [S::f32s; A]) -> [S::f32s; A] {
         if A == 3 {
-            [self.sub(d[0], d[1]), d[1], self.sub(d[2], d[1]), d[3]]
+            self.line([self.sub(d[0], d[1]), d[1], self.sub(d[2], d[1])])
+        } else if A == 4 {
+            self.line([self.sub(d[0], d[2]), self.add(d[1], d[2]), self.sub(d[2], d[1]), self.sub(d[1], d[3])])
         } else {
-            [self.sub(d[0], d[2]), self.add(d[1], d[2]), self.sub(d[2], d[1]), self.sub(d[1], d[3])]
+            let (far, near) = (self.sub(d[3], d[1]), self.sub(d[2], d[3]));
+            self.line([
+                self.scale_add(2.0, self.sub(d[0], d[2]), far),
+                self.scale_add(2.0, d[1], near),
+                self.scale_add(2.0, self.sub(d[2], d[1]), near),
+                far,
+                self.scale_add(-2.0, far, self.sub(d[4], d[2])),
+            ])
+        }
+    }
+
+    /// Transpose of `input` where neighbouring tiles share one element (A = 3 and 5): the last belongs to the next tile.
+    #[inline(always)]
+    fn input_adjoint(self, m: [S::f32s; A]) -> [S::f32s; A] {
+        if A == 3 {
+            self.line([m[0], self.sub(m[1], self.add(m[0], m[2])), m[2]])
+        } else {
+            let ends = self.scale_add(-2.0, m[4], self.sub(m[0], m[1]));
+            self.line([
+                self.add(m[0], m[0]),
+                self.sub(self.sub(self.sub(m[1], m[2]), m[2]), self.add(ends, m[3])),
+                self.scale_add(3.0, m[2], self.sub(self.scale_add(-2.0, m[0], m[1]), m[4])),
+                self.add(ends, self.sub(m[3], m[2])),
+                m[4],
+            ])
         }
     }
 
     #[inline(always)]
-    fn filter(self, g: [S::f32s; 4]) -> [S::f32s; 4] {
+    fn filter(self, g: [S::f32s; A]) -> [S::f32s; A] {
         if A == 3 {
-            [g[0], self.add(g[0], g[1]), g[1], g[3]]
+            self.line([g[0], self.add(g[0], g[1]), g[1]])
+        } else if A == 4 {
+            let (even, odd) = (self.scale(0.5, self.add(g[0], g[2])), self.scale(0.5, g[1]));
+            self.line([g[0], self.add(even, odd), self.sub(even, odd), g[2]])
         } else {
-            let (even, odd) = (self.half(self.add(g[0], g[2])), self.half(g[1]));
-            [g[0], self.add(even, odd), self.sub(even, odd), g[2]]
+            let sixth = self.scale(1.0 / 6.0, g[0]);
+            self.line([
+                self.scale(0.5, g[0]),
+                self.scale(0.5, self.add(g[0], g[1])),
+                self.scale_add(-1.0 / 6.0, g[1], sixth),
+                self.scale_add(1.0 / 3.0, g[1], sixth),
+                g[1],
+            ])
         }
     }
 
     #[inline(always)]
-    fn output(self, m: [S::f32s; 4]) -> [S::f32s; 4] {
+    fn output(self, m: [S::f32s; A]) -> [S::f32s; A] {
         if A == 3 {
-            [self.add(m[0], m[1]), self.add(m[1], m[2]), self.zero(), self.zero()]
+            self.line([self.add(m[0], m[1]), self.add(m[1], m[2])])
+        } else if A == 4 {
+            let (even, odd) = (self.add(m[1], m[2]), self.sub(m[1], m[2]));
+            self.line([self.add(m[0], even), self.sub(odd, m[3])])
         } else {
             let (even, odd) = (self.add(m[1], m[2]), self.sub(m[1], m[2]));
-            [self.add(m[0], even), self.sub(odd, m[3]), self.zero(), self.zero()]
+            self.line([
+                self.add(self.add(m[0], m[3]), even),
+                self.scale_add(2.0, m[3], odd),
+                self.scale_add(4.0, m[3], even),
+                self.add(self.scale_add(8.0, m[3], odd), m[4]),
+            ])
         }
     }
 
     /// Transpose of `output`.
     #[inline(always)]
-    fn output_adjoint(self, y: [S::f32s; 4]) -> [S::f32s; 4] {
+    fn output_adjoint(self, y: [S::f32s; A]) -> [S::f32s; A] {
         if A == 3 {
-            [y[0], self.add(y[0], y[1]), y[1], self.zero()]
+            self.line([y[0], self.add(y[0], y[1]), y[1]])
+        } else if A == 4 {
+            self.line([y[0], self.add(y[0], y[1]), self.sub(y[0], y[1]), self.sub(self.zero(), y[1])])
         } else {
-            [y[0], self.add(y[0], y[1]), self.sub(y[0], y[1]), self.sub(self.zero(), y[1])]
+            let (even, odd) = (self.add(y[0], y[2]), self.add(y[1], y[3]));
+            let (even_2, odd_2) = (self.scale_add(4.0, y[2], y[0]), self.scale_add(4.0, y[3], y[1]));
+            self.line([y[0], self.add(even, odd), self.sub(even, odd), self.scale_add(2.0, odd_2, even_2), y[3]])
         }
     }
 
     /// Transpose of `filter`.
     #[inline(always)]
-    fn filter_adjoint(self, m: [S::f32s; 4]) -> [S::f32s; 4] {
+    fn filter_adjoint(self, m: [S::f32s; A]) -> [S::f32s; A] {
         if A == 3 {
-            [self.add(m[0], m[1]), self.add(m[1], m[2]), self.zero(), self.zero()]
+            self.line([self.add(m[0], m[1]), self.add(m[1], m[2])])
+        } else if A == 4 {
+            let (even, odd) = (self.scale(0.5, self.add(m[1], m[2])), self.scale(0.5, self.sub(m[1], m[2])));
+            self.line([self.add(m[0], even), odd, self.add(even, m[3])])
         } else {
-            let (even, odd) = (self.half(self.add(m[1], m[2])), self.half(self.sub(m[1], m[2])));
-            [self.add(m[0], even), odd, self.add(even, m[3]), self.zero()]
+            let half = self.scale(0.5, self.add(m[0], m[1]));
+            let rest = self.scale_add(1.0 / 3.0, m[3], self.scale_add(-1.0 / 6.0, m[2], m[4]));
+            self.line([self.scale_add(1.0 / 6.0, self.add(m[2], m[3]), half), self.scale_add(0.5, m[1], rest)])
         }
     }
 
     /// Transforms the pixels of a tile into A×A rows: row (i, j) starts at `out + (i · A + j) · stride`. `adjoint` takes
-    /// OUT×OUT pixels through `output_adjoint`, otherwise A×A pixels go through `input`.
+    /// the pixels of m×m outputs through `output_adjoint`, otherwise A×A pixels go through `input`.
     ///
     /// # Safety
     /// Every pixel that is read holds `channels` floats, and so does every row of `out`.
     #[inline(always)]
-    pub unsafe fn pixels(self, pixels: &Grid<&[f32]>, adjoint: bool, channels: usize, out: *mut f32, stride: usize) {
-        let size = if adjoint { OUT } else { A };
+    pub unsafe fn pixels(self, pixels: &Grid<&[f32], A>, adjoint: bool, channels: usize, out: *mut f32, stride: usize) {
+        let size = if adjoint { outputs(A) } else { A };
         for c in (0..channels).step_by(S::F32_LANES) {
-            let mut d = [[self.zero(); 4]; 4];
+            let mut d = [[self.zero(); A]; A];
             for i in 0..size {
                 for j in 0..size {
                     debug_assert_eq!(pixels[i][j].len(), channels);
@@ -128,16 +206,16 @@ impl<S: Simd, const A: usize> Transform<S, A> {
         }
     }
 
-    /// Transforms (A−1)×(A−1) rows of `len` weights into A×A rows.
+    /// Transforms r×r rows of `len` weights into A×A rows.
     ///
     /// # Safety
     /// As for [`pixels`](Self::pixels), with `len` for `channels`.
     #[inline(always)]
-    pub unsafe fn filters(self, taps: &Grid<&[f32]>, len: usize, out: *mut f32, stride: usize) {
+    pub unsafe fn filters(self, taps: &Grid<&[f32], A>, len: usize, out: *mut f32, stride: usize) {
         for c in (0..len).step_by(S::F32_LANES) {
-            let mut g = [[self.zero(); 4]; 4];
-            for i in 0..A - 1 {
-                for j in 0..A - 1 {
+            let mut g = [[self.zero(); A]; A];
+            for i in 0..filter_taps(A) {
+                for j in 0..filter_taps(A) {
                     debug_assert_eq!(taps[i][j].len(), len);
                     // SAFETY: c < len, and the caller vouches for the row.
                     g[i][j] = unsafe { load(self.0, taps[i][j].as_ptr(), c, len) };
@@ -158,7 +236,7 @@ impl<S: Simd, const A: usize> Transform<S, A> {
     /// # Safety
     /// A whole vector can be read at each of them.
     #[inline(always)]
-    pub unsafe fn outputs(self, m: *const f32, stride: usize) -> Grid<S::f32s> {
+    pub unsafe fn outputs(self, m: *const f32, stride: usize) -> Grid<S::f32s, A> {
         // SAFETY: by the contract of this function.
         let m = unsafe { self.grid(m, stride) };
         both!(self.output(m))
@@ -169,17 +247,17 @@ impl<S: Simd, const A: usize> Transform<S, A> {
     /// # Safety
     /// As for [`outputs`](Self::outputs).
     #[inline(always)]
-    pub unsafe fn weights(self, m: *const f32, stride: usize) -> Grid<S::f32s> {
+    pub unsafe fn weights(self, m: *const f32, stride: usize) -> Grid<S::f32s, A> {
         // SAFETY: by the contract of this function.
         let m = unsafe { self.grid(m, stride) };
         both!(self.filter_adjoint(m))
     }
 
-    /// The transpose of `input` for A = 3, as far as it falls into the first two rows and columns of a tile: from the tile's
-    /// own products and from those of the tiles before, above and diagonally above it, which reach one row or column in.
+    /// The pixels of a tile through `input_adjoint`: from its own products and from those of the tiles before, above and
+    /// diagonally above it, which reach one row or column in.
     ///
     /// # Safety
-    /// A whole vector can be read at each of the nine positions of each tile `(products, stride)`.
+    /// A whole vector can be read at each of the A×A positions of each tile `(products, stride)`.
     #[inline(always)]
     pub unsafe fn inputs(
         self,
@@ -187,30 +265,43 @@ impl<S: Simd, const A: usize> Transform<S, A> {
         before: (*const f32, usize),
         above: (*const f32, usize),
         diagonal: (*const f32, usize),
-    ) -> [[S::f32s; 2]; 2] {
+    ) -> Grid<S::f32s, A> {
         let at = |(products, stride): (*const f32, usize), i: usize, j: usize| {
             // SAFETY: by the contract of this function.
             unsafe { products.add((i * A + j) * stride).cast::<S::f32s>().read_unaligned() }
         };
-        // One dimension: [m0 + the m2 of the tile before, m1 − m0 − m2].
-        let mut rows = [[self.zero(); 2]; 3];
-        for (i, row) in rows.iter_mut().enumerate() {
-            let m = [at(here, i, 0), at(here, i, 1), at(here, i, 2)];
-            *row = [self.add(m[0], at(before, i, 2)), self.sub(m[1], self.add(m[0], m[2]))];
+        // Rows first: those of this row of tiles, and the last one of the row above.
+        let mut rows = [[self.zero(); A]; A];
+        let mut last = [self.zero(); A];
+        for i in 0..A {
+            for j in 0..A {
+                rows[i][j] = at(here, i, j);
+            }
+            rows[i] = self.input_adjoint(rows[i]);
+            rows[i][0] = self.add(rows[i][0], at(before, i, A - 1));
         }
-        let m = [at(above, 2, 0), at(above, 2, 1), at(above, 2, 2)];
-        let above = [self.add(m[0], at(diagonal, 2, 2)), self.sub(m[1], self.add(m[0], m[2]))];
-        let mut y = [[self.zero(); 2]; 2];
-        for j in 0..2 {
-            y[0][j] = self.add(rows[0][j], above[j]);
-            y[1][j] = self.sub(rows[1][j], self.add(rows[0][j], rows[2][j]));
+        for (j, last) in last.iter_mut().enumerate().take(A) {
+            *last = at(above, A - 1, j);
         }
-        y
+        last = self.input_adjoint(last);
+        last[0] = self.add(last[0], at(diagonal, A - 1, A - 1));
+        for j in 0..outputs(A) {
+            let mut column = rows[j];
+            for i in 0..A {
+                column[i] = rows[i][j];
+            }
+            column = self.input_adjoint(column);
+            for i in 0..outputs(A) {
+                rows[i][j] = column[i];
+            }
+            rows[0][j] = self.add(rows[0][j], last[j]);
+        }
+        rows
     }
 
     #[inline(always)]
-    unsafe fn grid(self, m: *const f32, stride: usize) -> Grid<S::f32s> {
-        let mut grid = [[self.zero(); 4]; 4];
+    unsafe fn grid(self, m: *const f32, stride: usize) -> Grid<S::f32s, A> {
+        let mut grid = [[self.zero(); A]; A];
         for i in 0..A {
             for j in 0..A {
                 // SAFETY: the callers pass their contract on.
