@@ -95,7 +95,8 @@ pub trait Module: Clone {
     fn frozen(&self) -> Self {
         let mut copy = self.clone();
         for (_, param) in copy.parameters() {
-            param.value = param.value.take().map(Tensor::detach);
+            // `detach` alone leaves the graph but keeps asking for gradients.
+            param.value = param.value.take().map(|v| v.detach().set_require_grad(false));
         }
         copy
     }
