@@ -7,7 +7,7 @@ use crate::norm;
 use crate::ops::{Conv2dOptions, KernelOps};
 use crate::optim::{self, AdamStep};
 use burn::backend::Flex;
-use burn::tensor::TensorData;
+use burn::tensor::{DType, TensorData};
 use burn_flex::FlexTensor;
 
 /// Runs `body` on the numbers of a tensor, without a copy when it lies contiguous in memory.
@@ -21,6 +21,13 @@ macro_rules! slices {
 
 fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(data, shape))
+}
+
+/// The tensor with storage that holds its own numbers and nothing else, so that `storage_mut` changes them in place where
+/// nobody shares them. Takes the tensor: a second handle in the caller's hands would make every change a copy.
+fn owned(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.layout().contiguous_offsets() == Some((0, tensor.bytes().len() / DType::F32.size()));
+    if whole { tensor } else { tensor.to_contiguous() }
 }
 
 fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
@@ -123,6 +130,26 @@ impl KernelOps for Flex {
             let (gx, g_scale, g_shift) = norm::affine_backward(x, y, gy, scale, activation);
             (tensor(gx, shape), tensor(g_scale, [shape[1]]), tensor(g_shift, [shape[1]]))
         })
+    }
+
+    fn bias_rows(x: FlexTensor, bias: FlexTensor, activation: Activation) -> FlexTensor {
+        let mut x = owned(x);
+        slices!([bias] norm::bias(x.storage_mut(), bias, activation));
+        x
+    }
+
+    fn activation_backward(y: FlexTensor, gy: FlexTensor, activation: Activation) -> FlexTensor {
+        if activation == Activation::Identity {
+            return gy;
+        }
+        let mut gy = owned(gy);
+        slices!([y] norm::activation_backward(y, gy.storage_mut(), activation));
+        gy
+    }
+
+    fn channel_sums(x: FlexTensor) -> FlexTensor {
+        let [_, channels] = dims(&x);
+        slices!([x] tensor(norm::channel_sums(x, channels), [channels]))
     }
 
     fn augment_pictures(x: FlexTensor, plans: Vec<f32>) -> FlexTensor {

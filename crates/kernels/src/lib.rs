@@ -76,7 +76,7 @@ pub fn batch_norm<const D: usize>(
     (Tensor::<2>::from_dispatch(y).reshape(shape), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }
 
-/// Per-channel affine map and activation: `y = f(x · scale + shift)`. With `scale` 1 it adds a bias.
+/// Per-channel affine map and activation: `y = f(x · scale + shift)`.
 ///
 /// # Shapes
 /// `x [.., channels]`, `scale`, `shift` `[channels]`.
@@ -88,6 +88,16 @@ pub fn affine<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>, 
         shift.into_dispatch(),
         activation,
     );
+    Tensor::<2>::from_dispatch(y).reshape(shape)
+}
+
+/// A bias per channel and an activation: `y = f(x + bias)`. Written over `x` where nothing else holds it.
+///
+/// # Shapes
+/// `x [.., channels]`, `bias [channels]`.
+pub fn bias<const D: usize>(x: Tensor<D>, bias: Tensor<1>, activation: Activation) -> Tensor<D> {
+    let shape = x.dims();
+    let y = <Dispatch as KernelOps>::bias_rows(rows(x).into_dispatch(), bias.into_dispatch(), activation);
     Tensor::<2>::from_dispatch(y).reshape(shape)
 }
 

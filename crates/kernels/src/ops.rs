@@ -108,6 +108,21 @@ pub trait KernelOps: Backend {
         plain::affine_backward::<Self>(x, y, gy, scale, activation)
     }
 
+    /// See [`bias`](crate::bias).
+    fn bias_rows(x: FloatTensor<Self>, bias: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        plain::bias_rows::<Self>(x, bias, activation)
+    }
+
+    /// Gradient before an activation from the one after it and the activation's output: `gy · f′(y)`.
+    fn activation_backward(y: FloatTensor<Self>, gy: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        plain::activation_backward::<Self>(y, gy, activation)
+    }
+
+    /// Sums over all rows: the gradient of a bias. `[rows, channels]` → `[channels]`.
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::channel_sums::<Self>(x)
+    }
+
     /// See [`augment`](crate::augment). `plans` holds [`AUGMENT_PARAMETERS`](crate::AUGMENT_PARAMETERS) numbers a picture.
     fn augment_pictures(x: FloatTensor<Self>, plans: Vec<f32>) -> FloatTensor<Self> {
         plain::augment_pictures::<Self>(x, plans)

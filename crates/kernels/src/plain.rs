@@ -97,6 +97,19 @@ pub(crate) fn affine_backward<B: Backend>(
     let g_shift = B::float_sum_dim(g.clone(), 0);
     (B::float_mul(g, row::<B>(scale)), flat::<B>(g_scale), flat::<B>(g_shift))
 }
+pub(crate) fn bias_rows<B: Backend>(x: FloatTensor<B>, bias: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+    activate::<B>(B::float_add(x, row::<B>(bias)), activation)
+}
+pub(crate) fn activation_backward<B: Backend>(
+    y: FloatTensor<B>,
+    gy: FloatTensor<B>,
+    activation: Activation,
+) -> FloatTensor<B> {
+    B::float_mul(gy, derivative::<B>(y, activation))
+}
+pub(crate) fn channel_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    flat::<B>(B::float_sum_dim(x, 0))
+}
 pub(crate) fn augment_pictures<B: Backend>(x: FloatTensor<B>, plans: Vec<f32>) -> FloatTensor<B> {
     let pictures = plans.chunks(AUGMENT_PARAMETERS).enumerate().map(|(b, plan)| {
         let one = B::float_add_scalar(picture::<B>(x.clone(), b), plan[0].into());

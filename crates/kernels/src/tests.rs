@@ -3,7 +3,7 @@
 
 use crate::ops::{Conv2dOptions, KernelOps};
 use crate::{AUGMENT_PARAMETERS, Activation, AdamStep, plain};
-use burn::backend::Flex;
+use burn::backend::{BackendTensor, DispatchTensorKind, Flex};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
@@ -144,6 +144,18 @@ proptest! {
     }
 
     #[test]
+    fn bias_matches_the_plain_composition(
+        rows in 1usize..400, channels in 1usize..40, activation in activations(), seed in 1u64..1_000_000,
+    ) {
+        let (x, gy, bias) = (flex(seed, [rows, channels]), flex(seed + 1, [rows, channels]), flex(seed + 2, [channels]));
+        let y = Flex::bias_rows(x.clone(), bias.clone(), activation);
+        assert_close("bias", y.clone(), plain::bias_rows::<Flex>(x, bias, activation), 1e-5);
+        let oracle = plain::activation_backward::<Flex>(y.clone(), gy.clone(), activation);
+        assert_close("bias gx", Flex::activation_backward(y, gy.clone(), activation), oracle, 1e-5);
+        assert_close("bias gradient", Flex::channel_sums(gy.clone()), plain::channel_sums::<Flex>(gy), 1e-4);
+    }
+
+    #[test]
     fn adam_matches_the_plain_composition(count in 1usize..5000, number in 1u64..500, seed in 1u64..1_000_000) {
         let step = AdamStep { lr: 0.01, beta_1: 0.5, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.01, step: number };
         let moment = FlexTensor::from_data(TensorData::new(
@@ -235,6 +247,11 @@ fn gradients_agree_with_finite_differences() {
             all(crate::affine(v[0].clone().reshape([1, 2, 2, 2]), v[1].clone(), v[2].clone(), activation))
         });
     }
+    for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
+        check_gradients("bias", &[vec![2, 2, 2, 2], channels()], |v| {
+            all(crate::bias(v[0].clone().reshape([2, 2, 2, 2]), v[1].clone(), activation))
+        });
+    }
     check_gradients("augment", &[vec![2, 4, 5, 3]], |v| {
         all(crate::augment(v[0].clone().reshape([2, 4, 5, 3]), plans(3, 2, 4, 5)))
     });
@@ -249,6 +266,32 @@ fn untracked_parents_get_no_gradient_and_cost_nothing() {
     let gradients = crate::conv2d(x.clone(), w.clone(), options).sum().backward();
     assert!(x.grad(&gradients).is_some());
     assert!(w.grad(&gradients).is_none());
+
+    let bias = Tensor::<1>::ones([3], &device);
+    let gradients = crate::bias(x.clone(), bias.clone(), Activation::Tanh).sum().backward();
+    assert!(x.grad(&gradients).is_some() && bias.grad(&gradients).is_none());
+    let (x, bias) = (x.detach().set_require_grad(false), bias.require_grad());
+    let gradients = crate::bias(x.clone(), bias.clone(), Activation::Tanh).sum().backward();
+    assert!(x.grad(&gradients).is_none() && bias.grad(&gradients).is_some());
+}
+
+/// Where a tensor's numbers lie.
+fn address<const D: usize>(tensor: &Tensor<D>) -> *const f32 {
+    let inner = tensor.clone().inner().into_dispatch();
+    let DispatchTensorKind::Flex(BackendTensor::Float(flex)) = inner.kind else { panic!("a tensor on the CPU") };
+    flex.as_slice::<f32>().unwrap().as_ptr()
+}
+
+#[test]
+fn bias_writes_over_a_convolution() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<4>::ones([1, 8, 8, 3], &device);
+    let w = Tensor::<4>::ones([4, 4, 3, 2], &device).require_grad();
+    let convolved = crate::conv2d(x, w.clone(), Conv2dOptions { stride: 2, padding: 1 });
+    let before = address(&convolved);
+    let y = crate::bias(convolved, Tensor::ones([2], &device), Activation::LeakyRelu(0.2));
+    assert_eq!(address(&y), before);
+    assert!(w.grad(&y.sum().backward()).is_some());
 }
 
 #[test]
