@@ -5,7 +5,8 @@ use crate::augment::{self, PictureShape};
 use crate::conv::{self, ConvShape};
 use crate::norm;
 use crate::ops::{Conv2dOptions, KernelOps};
-use crate::optim::{self, AdamStep};
+use crate::optim::{self, AdamStep, Slot};
+use crate::tensors::Tensors;
 use burn::backend::Flex;
 use burn::tensor::{DType, TensorData};
 use burn_flex::FlexTensor;
@@ -164,15 +165,28 @@ impl KernelOps for Flex {
         slices!([gy] tensor(augment::augment_backward(gy, &plans, picture), shape))
     }
 
+    #[allow(clippy::type_complexity)]
     fn adam_update(
-        p: FlexTensor,
-        g: FlexTensor,
-        m: FlexTensor,
-        v: FlexTensor,
+        values: Tensors<Self>,
+        gradients: Tensors<Self>,
+        first: Tensors<Self>,
+        second: Tensors<Self>,
+        averages: Tensors<Self>,
         step: AdamStep,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (mut p, mut m, mut v) = (p.to_contiguous(), m.to_contiguous(), v.to_contiguous());
-        slices!([g] optim::adam(p.storage_mut(), g, m.storage_mut(), v.storage_mut(), &step));
-        (p, m, v)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let own = |tensors: Tensors<Self>| tensors.0.into_iter().map(owned).collect::<Vec<_>>();
+        let (mut values, mut first, mut second, mut averages) = (own(values), own(first), own(second), own(averages));
+        let gradients = own(gradients);
+        let average = averages.iter_mut().map(|t| t.storage_mut()).chain(std::iter::repeat_with(|| &mut [][..]));
+        let slots = values.iter_mut().zip(&gradients).zip(first.iter_mut().zip(&mut second)).zip(average);
+        let slots = slots.map(|(((value, gradient), (first, second)), average)| Slot {
+            value: value.storage_mut(),
+            gradient: gradient.storage(),
+            first: first.storage_mut(),
+            second: second.storage_mut(),
+            average,
+        });
+        optim::adam(slots.collect(), &step);
+        (Tensors(values), Tensors(first), Tensors(second), Tensors(averages))
     }
 }

@@ -18,6 +18,7 @@ mod ops;
 mod optim;
 mod plain;
 mod simd;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
 pub use ops::{Conv2dOptions, KernelOps};
 pub use optim::AdamStep;
+pub use tensors::Tensors;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -112,22 +114,42 @@ pub fn augment(x: Tensor<4>, plans: Vec<f32>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelOps>::augment_pictures(x.into_dispatch(), plans))
 }
 
-/// One step of Adam on flat tensors: returns the new (parameter, first moment, second moment).
-pub fn adam(
-    p: Tensor<1>,
-    g: Tensor<1>,
-    m: Tensor<1>,
-    v: Tensor<1>,
-    step: AdamStep,
-) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
-    let (p, m, v) = <Dispatch as KernelOps>::adam_update(
-        p.into_dispatch(),
-        g.into_dispatch(),
-        m.into_dispatch(),
-        v.into_dispatch(),
+/// What an optimiser step changes: flat tensors, the same number in every list.
+#[derive(Debug, Default)]
+pub struct AdamState {
+    /// The weights p.
+    pub values: Vec<Tensor<1>>,
+    /// First moments m of the gradients.
+    pub first: Vec<Tensor<1>>,
+    /// Second moments v.
+    pub second: Vec<Tensor<1>>,
+    /// Moving averages of the weights; empty where none are kept.
+    pub averages: Vec<Tensor<1>>,
+}
+
+/// One step of AdamW with gradient clipping and moving average, on all weights of a network at once.
+///
+/// With `c = min(1, clip_norm / ‖g‖)`, the norm taken over all gradients together (Pascanu 2013, Algorithm 1):
+/// `g ← c g`, `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, `m̂ = m / (1 − β₁ᵗ)`, `v̂ = v / (1 − β₂ᵗ)`
+/// (Kingma & Ba 2015, Algorithm 1), `p ← p − lr · (m̂ / (√v̂ + ε) + decay · p)` (Loshchilov & Hutter 2019, Algorithm 2, the
+/// schedule multiplier within lr), `average ← β average + (1 − β) p`.
+///
+/// Tensors that nothing else holds are changed in place: hand over the last handle.
+pub fn adam(state: AdamState, gradients: Vec<Tensor<1>>, step: AdamStep) -> AdamState {
+    let AdamState { values, first, second, averages } = state;
+    assert!(averages.is_empty() || averages.len() == values.len(), "one average a tensor, or none");
+    if values.is_empty() {
+        return AdamState::default();
+    }
+    let (values, first, second, averages) = <Dispatch as KernelOps>::adam_update(
+        values.into(),
+        gradients.into(),
+        first.into(),
+        second.into(),
+        averages.into(),
         step,
     );
-    (Tensor::from_dispatch(p), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
+    AdamState { values: values.into(), first: first.into(), second: second.into(), averages: averages.into() }
 }
 
 fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {

@@ -3,6 +3,7 @@
 use crate::activation::Activation;
 use crate::optim::AdamStep;
 use crate::plain;
+use crate::tensors::Tensors;
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
@@ -133,14 +134,17 @@ pub trait KernelOps: Backend {
         plain::augment_backward::<Self>(gy, plans)
     }
 
-    /// See [`adam`](crate::adam). Returns the new (parameter, first moment, second moment).
+    /// See [`adam`](crate::adam). `averages` is empty, or as long as `values`. Returns the new values, first moments,
+    /// second moments and averages.
+    #[allow(clippy::type_complexity)]
     fn adam_update(
-        p: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        v: FloatTensor<Self>,
+        #[extension_type] values: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] first: Tensors<Self>,
+        #[extension_type] second: Tensors<Self>,
+        #[extension_type] averages: Tensors<Self>,
         step: AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        plain::adam_update::<Self>(p, g, m, v, step)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        plain::adam_update::<Self>(values, gradients, first, second, averages, step)
     }
 }

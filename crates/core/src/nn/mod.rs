@@ -57,6 +57,15 @@ impl Param {
         self.value.clone().expect("a parameter is initialised or loaded before use")
     }
 
+    /// Takes the value out, outside autodiff, so that nothing else holds it and it can be changed in place;
+    /// [`set`](Self::set) puts it back.
+    ///
+    /// # Panics
+    /// If the parameter has no value.
+    pub fn take(&mut self) -> Tensor<1> {
+        self.value.take().expect("a parameter is taken out once").inner()
+    }
+
     /// Replaces the value; tracked for gradients when the tensor's device is.
     pub fn set(&mut self, value: Tensor<1>) {
         let tracked = self.trained && value.device().is_autodiff();
@@ -105,7 +114,7 @@ pub trait Module: Clone {
     fn inner(&self) -> Self {
         let mut copy = self.clone();
         for (_, param) in copy.parameters() {
-            param.value = param.value.take().map(|v| if v.device().is_autodiff() { v.inner() } else { v });
+            param.value = param.value.take().map(Tensor::inner);
         }
         copy
     }
