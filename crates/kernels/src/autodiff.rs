@@ -104,6 +104,27 @@ impl<B: Backend + KernelOps> Backward<B, 3> for Affine {
 }
 
 #[derive(Debug)]
+struct Bias;
+
+impl<B: Backend + KernelOps> Backward<B, 2> for Bias {
+    /// The output, and the activation that led to it.
+    type State = (FloatTensor<B>, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent_x, parent_bias] = ops.parents;
+        let gy = grads.consume::<B>(&ops.node);
+        let (y, activation) = ops.state;
+        let gx = B::activation_backward(y, gy, activation);
+        if let Some(node) = parent_bias {
+            grads.register::<B>(node.id, B::channel_sums(gx.clone()));
+        }
+        if let Some(node) = parent_x {
+            grads.register::<B>(node.id, gx);
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Augment;
 
 impl<B: Backend + KernelOps> Backward<B, 1> for Augment {
@@ -163,6 +184,13 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (x, scale, shift) = (x.into_primitive(), scale.into_primitive(), shift.into_primitive());
         let y = B::affine_rows(x.clone(), scale.clone(), shift, activation);
         record!(Affine, [node_x, node_scale, node_shift], y.clone(), (x, y, scale, activation))
+    }
+
+    fn bias_rows(x: FloatTensor<Self>, bias: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let (node_x, node_bias) = (x.node(), bias.node());
+        // The input is not kept, so the backend may write the output over it.
+        let y = B::bias_rows(x.into_primitive(), bias.into_primitive(), activation);
+        record!(Bias, [node_x, node_bias], y.clone(), (y, activation))
     }
 
     fn augment_pictures(x: FloatTensor<Self>, plans: Vec<f32>) -> FloatTensor<Self> {

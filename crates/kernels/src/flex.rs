@@ -5,9 +5,10 @@ use crate::augment::{self, PictureShape};
 use crate::conv::{self, ConvShape};
 use crate::norm;
 use crate::ops::{Conv2dOptions, KernelOps};
-use crate::optim::{self, AdamStep};
+use crate::optim::{self, AdamStep, Slot};
+use crate::tensors::Tensors;
 use burn::backend::Flex;
-use burn::tensor::TensorData;
+use burn::tensor::{DType, TensorData};
 use burn_flex::FlexTensor;
 
 /// Runs `body` on the numbers of a tensor, without a copy when it lies contiguous in memory.
@@ -21,6 +22,13 @@ macro_rules! slices {
 
 fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(data, shape))
+}
+
+/// The tensor with storage that holds its own numbers and nothing else, so that `storage_mut` changes them in place where
+/// nobody shares them. Takes the tensor: a second handle in the caller's hands would make every change a copy.
+fn owned(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.layout().contiguous_offsets() == Some((0, tensor.bytes().len() / DType::F32.size()));
+    if whole { tensor } else { tensor.to_contiguous() }
 }
 
 fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
@@ -123,6 +131,26 @@ impl KernelOps for Flex {
         })
     }
 
+    fn bias_rows(x: FlexTensor, bias: FlexTensor, activation: Activation) -> FlexTensor {
+        let mut x = owned(x);
+        slices!([bias] norm::bias(x.storage_mut(), bias, activation));
+        x
+    }
+
+    fn activation_backward(y: FlexTensor, gy: FlexTensor, activation: Activation) -> FlexTensor {
+        if activation == Activation::Identity {
+            return gy;
+        }
+        let mut gy = owned(gy);
+        slices!([y] norm::activation_backward(y, gy.storage_mut(), activation));
+        gy
+    }
+
+    fn channel_sums(x: FlexTensor) -> FlexTensor {
+        let [_, channels] = dims(&x);
+        slices!([x] tensor(norm::channel_sums(x, channels), [channels]))
+    }
+
     fn augment_pictures(x: FlexTensor, plans: Vec<f32>) -> FlexTensor {
         let shape = dims::<4>(&x);
         let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
@@ -135,15 +163,28 @@ impl KernelOps for Flex {
         slices!([gy] tensor(augment::augment_backward(gy, &plans, picture), shape))
     }
 
+    #[allow(clippy::type_complexity)]
     fn adam_update(
-        p: FlexTensor,
-        g: FlexTensor,
-        m: FlexTensor,
-        v: FlexTensor,
+        values: Tensors<Self>,
+        gradients: Tensors<Self>,
+        first: Tensors<Self>,
+        second: Tensors<Self>,
+        averages: Tensors<Self>,
         step: AdamStep,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (mut p, mut m, mut v) = (p.to_contiguous(), m.to_contiguous(), v.to_contiguous());
-        slices!([g] optim::adam(p.storage_mut(), g, m.storage_mut(), v.storage_mut(), &step));
-        (p, m, v)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let own = |tensors: Tensors<Self>| tensors.0.into_iter().map(owned).collect::<Vec<_>>();
+        let (mut values, mut first, mut second, mut averages) = (own(values), own(first), own(second), own(averages));
+        let gradients = own(gradients);
+        let average = averages.iter_mut().map(|t| t.storage_mut()).chain(std::iter::repeat_with(|| &mut [][..]));
+        let slots = values.iter_mut().zip(&gradients).zip(first.iter_mut().zip(&mut second)).zip(average);
+        let slots = slots.map(|(((value, gradient), (first, second)), average)| Slot {
+            value: value.storage_mut(),
+            gradient: gradient.storage(),
+            first: first.storage_mut(),
+            second: second.storage_mut(),
+            average,
+        });
+        optim::adam(slots.collect(), &step);
+        (Tensors(values), Tensors(first), Tensors(second), Tensors(averages))
     }
 }

@@ -19,6 +19,7 @@ mod ops;
 mod optim;
 mod plain;
 mod simd;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use augment::AUGMENT_PARAMETERS;
 pub use memory::Recycling;
 pub use ops::{Conv2dOptions, KernelOps, Precision};
 pub use optim::AdamStep;
+pub use tensors::Tensors;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -88,7 +90,7 @@ pub fn batch_norm<const D: usize>(
     (Tensor::<2>::from_dispatch(y).reshape(shape), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }
 
-/// Per-channel affine map and activation: `y = f(x · scale + shift)`. With `scale` 1 it adds a bias.
+/// Per-channel affine map and activation: `y = f(x · scale + shift)`.
 ///
 /// # Shapes
 /// `x [.., channels]`, `scale`, `shift` `[channels]`.
@@ -103,6 +105,16 @@ pub fn affine<const D: usize>(x: Tensor<D>, scale: Tensor<1>, shift: Tensor<1>, 
     Tensor::<2>::from_dispatch(y).reshape(shape)
 }
 
+/// A bias per channel and an activation: `y = f(x + bias)`. Written over `x` where nothing else holds it.
+///
+/// # Shapes
+/// `x [.., channels]`, `bias [channels]`.
+pub fn bias<const D: usize>(x: Tensor<D>, bias: Tensor<1>, activation: Activation) -> Tensor<D> {
+    let shape = x.dims();
+    let y = <Dispatch as KernelOps>::bias_rows(rows(x).into_dispatch(), bias.into_dispatch(), activation);
+    Tensor::<2>::from_dispatch(y).reshape(shape)
+}
+
 /// DiffAugment (Zhao 2020): per picture brightness, saturation, contrast, translation and cutout as `plans` says
 /// ([`AUGMENT_PARAMETERS`] numbers a picture: brightness, saturation, contrast, dy, dx, cutout top, left, bottom, right;
 /// the last six whole pixels). Differentiable in the pictures.
@@ -114,22 +126,42 @@ pub fn augment(x: Tensor<4>, plans: Vec<f32>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelOps>::augment_pictures(x.into_dispatch(), plans))
 }
 
-/// One step of Adam on flat tensors: returns the new (parameter, first moment, second moment).
-pub fn adam(
-    p: Tensor<1>,
-    g: Tensor<1>,
-    m: Tensor<1>,
-    v: Tensor<1>,
-    step: AdamStep,
-) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
-    let (p, m, v) = <Dispatch as KernelOps>::adam_update(
-        p.into_dispatch(),
-        g.into_dispatch(),
-        m.into_dispatch(),
-        v.into_dispatch(),
+/// What an optimiser step changes: flat tensors, the same number in every list.
+#[derive(Debug, Default)]
+pub struct AdamState {
+    /// The weights p.
+    pub values: Vec<Tensor<1>>,
+    /// First moments m of the gradients.
+    pub first: Vec<Tensor<1>>,
+    /// Second moments v.
+    pub second: Vec<Tensor<1>>,
+    /// Moving averages of the weights; empty where none are kept.
+    pub averages: Vec<Tensor<1>>,
+}
+
+/// One step of AdamW with gradient clipping and moving average, on all weights of a network at once.
+///
+/// With `c = min(1, clip_norm / ‖g‖)`, the norm taken over all gradients together (Pascanu 2013, Algorithm 1):
+/// `g ← c g`, `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, `m̂ = m / (1 − β₁ᵗ)`, `v̂ = v / (1 − β₂ᵗ)`
+/// (Kingma & Ba 2015, Algorithm 1), `p ← p − lr · (m̂ / (√v̂ + ε) + decay · p)` (Loshchilov & Hutter 2019, Algorithm 2, the
+/// schedule multiplier within lr), `average ← β average + (1 − β) p`.
+///
+/// Tensors that nothing else holds are changed in place: hand over the last handle.
+pub fn adam(state: AdamState, gradients: Vec<Tensor<1>>, step: AdamStep) -> AdamState {
+    let AdamState { values, first, second, averages } = state;
+    assert!(averages.is_empty() || averages.len() == values.len(), "one average a tensor, or none");
+    if values.is_empty() {
+        return AdamState::default();
+    }
+    let (values, first, second, averages) = <Dispatch as KernelOps>::adam_update(
+        values.into(),
+        gradients.into(),
+        first.into(),
+        second.into(),
+        averages.into(),
         step,
     );
-    (Tensor::from_dispatch(p), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
+    AdamState { values: values.into(), first: first.into(), second: second.into(), averages: averages.into() }
 }
 
 fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {

@@ -1,4 +1,4 @@
-//! Batch norm + activation, and the per-channel affine map + activation, forward and backward, on `[rows, channels]` slices.
+//! Batch norm, the per-channel affine map and the bias, each + activation, forward and backward, on `[rows, channels]` slices.
 //!
 //! Every pass is cut into blocks of a fixed number of rows; partial sums are combined in block order in f64.
 
@@ -124,6 +124,55 @@ pub(crate) fn normalisation(
     let scale: Vec<f32> = gamma.iter().zip(inverse).map(|(g, i)| g * i).collect();
     let shift = beta.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
     (scale, shift)
+}
+
+/// `x ← f(x + bias)` per channel, in place.
+pub(crate) fn bias(x: &mut [f32], bias: &[f32], activation: Activation) {
+    let channels = bias.len();
+    x.par_chunks_mut(block_rows(channels) * channels).for_each(|x| {
+        with_activation!(activation, apply, |f| vectorised(
+            #[inline(always)]
+            || {
+                for x in x.chunks_exact_mut(channels) {
+                    for (x, &b) in x.iter_mut().zip(bias) {
+                        *x = f(*x + b);
+                    }
+                }
+            }
+        ));
+    });
+}
+
+/// `gy ← gy · f′(y)`, in place.
+pub(crate) fn activation_backward(y: &[f32], gy: &mut [f32], activation: Activation) {
+    let block = block_rows(1);
+    gy.par_chunks_mut(block).zip(y.par_chunks(block)).for_each(|(gy, y)| {
+        with_activation!(activation, derivative, |f| vectorised(
+            #[inline(always)]
+            || {
+                for (gy, &y) in gy.iter_mut().zip(y) {
+                    *gy *= f(y);
+                }
+            }
+        ));
+    });
+}
+
+/// Σ over rows, per channel.
+pub(crate) fn channel_sums(x: &[f32], channels: usize) -> Vec<f32> {
+    let [sums] = sum_blocks(x.len() / channels, channels, |start, count, [sums]| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for row in x[start * channels..][..count * channels].chunks_exact(channels) {
+                    for (sum, &v) in sums.iter_mut().zip(row) {
+                        *sum += v;
+                    }
+                }
+            },
+        );
+    });
+    to_f32(&sums)
 }
 
 /// Gradients of batch norm + activation in training (statistics of the batch itself). With x̂ = (x − mean)/σ,

@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::gemm::Bf16Pair;
 use crate::optim::AdamStep;
 use crate::plain;
+use crate::tensors::Tensors;
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
@@ -131,6 +132,21 @@ pub trait KernelOps: Backend {
         plain::affine_backward::<Self>(x, y, gy, scale, activation)
     }
 
+    /// See [`bias`](crate::bias).
+    fn bias_rows(x: FloatTensor<Self>, bias: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        plain::bias_rows::<Self>(x, bias, activation)
+    }
+
+    /// Gradient before an activation from the one after it and the activation's output: `gy · f′(y)`.
+    fn activation_backward(y: FloatTensor<Self>, gy: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        plain::activation_backward::<Self>(y, gy, activation)
+    }
+
+    /// Sums over all rows: the gradient of a bias. `[rows, channels]` → `[channels]`.
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::channel_sums::<Self>(x)
+    }
+
     /// See [`augment`](crate::augment). `plans` holds [`AUGMENT_PARAMETERS`](crate::AUGMENT_PARAMETERS) numbers a picture.
     fn augment_pictures(x: FloatTensor<Self>, plans: Vec<f32>) -> FloatTensor<Self> {
         plain::augment_pictures::<Self>(x, plans)
@@ -141,14 +157,17 @@ pub trait KernelOps: Backend {
         plain::augment_backward::<Self>(gy, plans)
     }
 
-    /// See [`adam`](crate::adam). Returns the new (parameter, first moment, second moment).
+    /// See [`adam`](crate::adam). `averages` is empty, or as long as `values`. Returns the new values, first moments,
+    /// second moments and averages.
+    #[allow(clippy::type_complexity)]
     fn adam_update(
-        p: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        v: FloatTensor<Self>,
+        #[extension_type] values: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] first: Tensors<Self>,
+        #[extension_type] second: Tensors<Self>,
+        #[extension_type] averages: Tensors<Self>,
         step: AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        plain::adam_update::<Self>(p, g, m, v, step)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        plain::adam_update::<Self>(values, gradients, first, second, averages, step)
     }
 }

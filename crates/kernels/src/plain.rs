@@ -5,6 +5,7 @@ use crate::activation::Activation;
 use crate::augment::AUGMENT_PARAMETERS;
 use crate::ops::Conv2dOptions;
 use crate::optim::AdamStep;
+use crate::tensors::Tensors;
 use burn::backend::ops::ConvTransposeOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
@@ -98,6 +99,19 @@ pub(crate) fn affine_backward<B: Backend>(
     let g_shift = B::float_sum_dim(g.clone(), 0);
     (B::float_mul(g, row::<B>(scale)), flat::<B>(g_scale), flat::<B>(g_shift))
 }
+pub(crate) fn bias_rows<B: Backend>(x: FloatTensor<B>, bias: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+    activate::<B>(B::float_add(x, row::<B>(bias)), activation)
+}
+pub(crate) fn activation_backward<B: Backend>(
+    y: FloatTensor<B>,
+    gy: FloatTensor<B>,
+    activation: Activation,
+) -> FloatTensor<B> {
+    B::float_mul(gy, derivative::<B>(y, activation))
+}
+pub(crate) fn channel_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    flat::<B>(B::float_sum_dim(x, 0))
+}
 pub(crate) fn augment_pictures<B: Backend>(x: FloatTensor<B>, plans: Vec<f32>) -> FloatTensor<B> {
     let pictures = plans.chunks(AUGMENT_PARAMETERS).enumerate().map(|(b, plan)| {
         let one = B::float_add_scalar(picture::<B>(x.clone(), b), plan[0].into());
@@ -112,24 +126,44 @@ pub(crate) fn augment_backward<B: Backend>(gy: FloatTensor<B>, plans: Vec<f32>) 
         .map(|(b, plan)| recolour::<B>(move_and_cut::<B>(picture::<B>(gy.clone(), b), plan, true), plan));
     B::float_cat(pictures.collect(), 0)
 }
+#[allow(clippy::type_complexity)]
 pub(crate) fn adam_update<B: Backend>(
-    p: FloatTensor<B>,
-    g: FloatTensor<B>,
-    m: FloatTensor<B>,
-    v: FloatTensor<B>,
+    values: Tensors<B>,
+    gradients: Tensors<B>,
+    first: Tensors<B>,
+    second: Tensors<B>,
+    averages: Tensors<B>,
     step: AdamStep,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+) -> (Tensors<B>, Tensors<B>, Tensors<B>, Tensors<B>) {
     let (c1, c2) = step.corrections();
     let blend = |old, beta: f32, new| {
         B::float_add(B::float_mul_scalar(old, beta.into()), B::float_mul_scalar(new, (1.0 - beta).into()))
     };
-    let m = blend(m, step.beta_1, g.clone());
-    let v = blend(v, step.beta_2, B::float_mul(g.clone(), g));
-    let root = B::float_sqrt(B::float_div_scalar(v.clone(), c2.into()));
-    let direction =
-        B::float_div(B::float_div_scalar(m.clone(), c1.into()), B::float_add_scalar(root, step.epsilon.into()));
-    let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.weight_decay).into());
-    (B::float_sub(decayed, B::float_mul_scalar(direction, step.lr.into())), m, v)
+    let gradients = if step.clip_norm > 0.0 { clip_norm::<B>(gradients.0, step.clip_norm) } else { gradients.0 };
+    let (mut new_values, mut new_first, mut new_second) = (Vec::new(), Vec::new(), Vec::new());
+    for (((p, g), m), v) in values.0.into_iter().zip(gradients).zip(first.0).zip(second.0) {
+        let m = blend(m, step.beta_1, g.clone());
+        let v = blend(v, step.beta_2, B::float_mul(g.clone(), g));
+        let root = B::float_sqrt(B::float_div_scalar(v.clone(), c2.into()));
+        let direction =
+            B::float_div(B::float_div_scalar(m.clone(), c1.into()), B::float_add_scalar(root, step.epsilon.into()));
+        let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.weight_decay).into());
+        new_values.push(B::float_sub(decayed, B::float_mul_scalar(direction, step.lr.into())));
+        new_first.push(m);
+        new_second.push(v);
+    }
+    let averages =
+        averages.0.into_iter().zip(&new_values).map(|(average, p)| blend(average, step.ema_beta, p.clone())).collect();
+    (Tensors(new_values), Tensors(new_first), Tensors(new_second), Tensors(averages))
+}
+
+/// `g · limit / max(‖g‖, limit)`, the norm taken over all tensors.
+fn clip_norm<B: Backend>(gradients: Vec<FloatTensor<B>>, limit: f32) -> Vec<FloatTensor<B>> {
+    let squares = gradients.iter().map(|g| B::float_sum(B::float_mul(g.clone(), g.clone())));
+    let Some(square) = squares.reduce(B::float_add) else { return gradients };
+    let norm = B::float_clamp_min(B::float_sqrt(square), limit.into());
+    let factor = B::float_mul_scalar(B::float_recip(norm), limit.into());
+    gradients.into_iter().map(|g| B::float_mul(g, factor.clone())).collect()
 }
 fn to_nchw<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(x, &[0, 3, 1, 2])

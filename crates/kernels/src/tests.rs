@@ -2,8 +2,8 @@
 //! for any number of threads.
 
 use crate::ops::{Conv2dOptions, KernelOps, Precision};
-use crate::{AUGMENT_PARAMETERS, Activation, AdamStep, plain};
-use burn::backend::Flex;
+use crate::{AUGMENT_PARAMETERS, Activation, AdamState, AdamStep, Tensors, plain};
+use burn::backend::{BackendTensor, DispatchTensorKind, Flex};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
@@ -165,18 +165,65 @@ proptest! {
     }
 
     #[test]
-    fn adam_matches_the_plain_composition(count in 1usize..5000, number in 1u64..500, seed in 1u64..1_000_000) {
-        let step = AdamStep { lr: 0.01, beta_1: 0.5, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.01, step: number };
-        let moment = FlexTensor::from_data(TensorData::new(
-            numbers(seed + 3, count).iter().map(|v| v * v).collect::<Vec<f32>>(), [count],
-        ));
-        let (p, g, m) = (flex(seed, [count]), flex(seed + 1, [count]), flex(seed + 2, [count]));
-        let kernel = Flex::adam_update(p.clone(), g.clone(), m.clone(), moment.clone(), step);
-        let oracle = plain::adam_update::<Flex>(p, g, m, moment, step);
-        assert_close("p", kernel.0, oracle.0, 1e-4);
-        assert_close("m", kernel.1, oracle.1, 1e-5);
-        assert_close("v", kernel.2, oracle.2, 1e-5);
+    fn bias_matches_the_plain_composition(
+        rows in 1usize..400, channels in 1usize..40, activation in activations(), seed in 1u64..1_000_000,
+    ) {
+        let (x, gy, bias) = (flex(seed, [rows, channels]), flex(seed + 1, [rows, channels]), flex(seed + 2, [channels]));
+        let y = Flex::bias_rows(x.clone(), bias.clone(), activation);
+        assert_close("bias", y.clone(), plain::bias_rows::<Flex>(x, bias, activation), 1e-5);
+        let oracle = plain::activation_backward::<Flex>(y.clone(), gy.clone(), activation);
+        assert_close("bias gx", Flex::activation_backward(y, gy.clone(), activation), oracle, 1e-5);
+        assert_close("bias gradient", Flex::channel_sums(gy.clone()), plain::channel_sums::<Flex>(gy), 1e-4);
     }
+
+    #[test]
+    fn adam_matches_the_plain_composition(
+        sizes in prop::collection::vec(prop_oneof![1usize..300, 16_000usize..50_000], 1..5), number in 1u64..500,
+        weight_decay in prop_oneof![Just(0.0f32), Just(0.1)], clip_norm in prop_oneof![Just(0.0f32), 0.01f32..300.0],
+        averaged in any::<bool>(), seed in 1u64..1_000_000,
+    ) {
+        let step = AdamStep { weight_decay, clip_norm, step: number, ..ADAM };
+        let state = || adam_tensors(seed, &sizes, averaged);
+        let kernel = adam(Flex::adam_update, state(), step);
+        let oracle = adam(plain::adam_update::<Flex>, state(), step);
+        for (name, (kernel, oracle)) in ["p", "m", "v", "average"].into_iter().zip(kernel.into_iter().zip(oracle)) {
+            prop_assert_eq!(kernel.0.len(), oracle.0.len());
+            for (kernel, oracle) in kernel.0.into_iter().zip(oracle.0) {
+                assert_close(name, kernel, oracle, 1e-4);
+            }
+        }
+    }
+}
+
+const ADAM: AdamStep = AdamStep {
+    lr: 0.01,
+    beta_1: 0.5,
+    beta_2: 0.999,
+    epsilon: 1e-8,
+    weight_decay: 0.1,
+    clip_norm: 1.0,
+    ema_beta: 0.9,
+    step: 3,
+};
+
+/// Values, gradients, both moments and averages of tensors of these sizes.
+fn adam_tensors(seed: u64, sizes: &[usize], averaged: bool) -> [Tensors<Flex>; 5] {
+    let list = |k: u64| Tensors(sizes.iter().zip(0..).map(|(&n, i)| flex(seed + 10 * k + i, [n])).collect());
+    let squares = |n: usize, i| numbers(seed + 900 + i, n).iter().map(|v| v * v).collect::<Vec<f32>>();
+    let second =
+        sizes.iter().zip(0..).map(|(&n, i)| FlexTensor::from_data(TensorData::new(squares(n, i), [n]))).collect();
+    [list(1), list(2), list(3), Tensors(second), if averaged { list(4) } else { Tensors(Vec::new()) }]
+}
+
+type List = Tensors<Flex>;
+
+fn adam(
+    update: fn(List, List, List, List, List, AdamStep) -> (List, List, List, List),
+    [values, gradients, first, second, averages]: [List; 5],
+    step: AdamStep,
+) -> [List; 4] {
+    let (values, first, second, averages) = update(values, gradients, first, second, averages, step);
+    [values, first, second, averages]
 }
 
 /// Random plans with shifts and cutouts that may reach past the border.
@@ -256,6 +303,11 @@ fn gradients_agree_with_finite_differences() {
             all(crate::affine(v[0].clone().reshape([1, 2, 2, 2]), v[1].clone(), v[2].clone(), activation))
         });
     }
+    for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
+        check_gradients("bias", &[vec![2, 2, 2, 2], channels()], |v| {
+            all(crate::bias(v[0].clone().reshape([2, 2, 2, 2]), v[1].clone(), activation))
+        });
+    }
     check_gradients("augment", &[vec![2, 4, 5, 3]], |v| {
         all(crate::augment(v[0].clone().reshape([2, 4, 5, 3]), plans(3, 2, 4, 5)))
     });
@@ -270,6 +322,63 @@ fn untracked_parents_get_no_gradient_and_cost_nothing() {
     let gradients = crate::conv2d(x.clone(), w.clone(), options).sum().backward();
     assert!(x.grad(&gradients).is_some());
     assert!(w.grad(&gradients).is_none());
+
+    let bias = Tensor::<1>::ones([3], &device);
+    let gradients = crate::bias(x.clone(), bias.clone(), Activation::Tanh).sum().backward();
+    assert!(x.grad(&gradients).is_some() && bias.grad(&gradients).is_none());
+    let (x, bias) = (x.detach().set_require_grad(false), bias.require_grad());
+    let gradients = crate::bias(x.clone(), bias.clone(), Activation::Tanh).sum().backward();
+    assert!(x.grad(&gradients).is_none() && bias.grad(&gradients).is_some());
+}
+
+/// Where a tensor's numbers lie.
+fn address<const D: usize>(tensor: &Tensor<D>) -> *const f32 {
+    let inner = tensor.clone().inner().into_dispatch();
+    let DispatchTensorKind::Flex(BackendTensor::Float(flex)) = inner.kind else { panic!("a tensor on the CPU") };
+    flex.as_slice::<f32>().unwrap().as_ptr()
+}
+
+#[test]
+fn adam_changes_tensors_in_place() {
+    let vector = |seed| Tensor::<1>::from_data(TensorData::new(numbers(seed, 20_000), [20_000]), &Device::flex());
+    let list = |seed| vec![vector(seed), vector(seed + 1)];
+    let second = vec![vector(5).abs(), vector(6).abs()];
+    let state = AdamState { values: list(1), first: list(3), second, averages: list(7) };
+    let addresses = |s: &AdamState| {
+        [&s.values, &s.first, &s.second, &s.averages].map(|list| list.iter().map(address).collect::<Vec<_>>())
+    };
+    let before = addresses(&state);
+    let state = crate::adam(state, list(9), ADAM);
+    assert_eq!(addresses(&state), before);
+    // What someone else holds is left as it is.
+    let held = state.values[0].clone();
+    let numbers = held.clone().into_data();
+    let state = crate::adam(state, list(11), ADAM);
+    assert_eq!(held.into_data(), numbers);
+    assert_ne!(addresses(&state)[0][0], before[0][0]);
+    assert_eq!(addresses(&state)[0][1], before[0][1]);
+}
+
+#[test]
+fn bias_writes_over_a_convolution() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<4>::ones([1, 8, 8, 3], &device);
+    let w = Tensor::<4>::ones([4, 4, 3, 2], &device).require_grad();
+    let convolved = crate::conv2d(x, w.clone(), Conv2dOptions { stride: 2, padding: 1 });
+    let before = address(&convolved);
+    let y = crate::bias(convolved, Tensor::ones([2], &device), Activation::LeakyRelu(0.2));
+    assert_eq!(address(&y), before);
+    assert!(w.grad(&y.sum().backward()).is_some());
+}
+
+#[test]
+fn a_broken_gradient_is_not_clipped_away() {
+    for broken in [f32::NAN, f32::INFINITY] {
+        let [p, mut gradients, first, second, averages] = adam_tensors(1, &[5, 7], true);
+        gradients.0[1] = FlexTensor::from_data(TensorData::new(vec![broken; 7], [7]));
+        let [after, ..] = adam(Flex::adam_update, [p, gradients, first, second, averages], ADAM);
+        assert!(after.0.into_iter().flat_map(values).any(|v| v.is_nan()), "{broken}");
+    }
 }
 
 #[test]
@@ -293,7 +402,10 @@ fn any_number_of_threads_gives_the_same_bytes() {
                 1e-5,
                 Activation::LeakyRelu(0.2),
             );
-            [
+            let [updated, ..] = adam(Flex::adam_update, adam_tensors(7, &[100_000, 10, 40_000], true), ADAM);
+            let mut all = updated.0;
+            all.extend([
+                Flex::channel_sums(flex(8, [5000, 24])),
                 Flex::conv2d_input_grad(y.clone(), w, [33, 30], options),
                 Flex::conv2d_weight_grad(x, y.clone(), [4, 4], options),
                 y,
@@ -301,8 +413,8 @@ fn any_number_of_threads_gives_the_same_bytes() {
                 gx,
                 g_gamma,
                 g_beta,
-            ]
-            .map(values)
+            ]);
+            all.into_iter().map(values).collect::<Vec<_>>()
         })
     };
     for precision in [Precision::F32, Precision::Bf16] {
@@ -315,8 +427,13 @@ fn any_number_of_threads_gives_the_same_bytes() {
 
 #[test]
 fn a_picture_gets_the_same_bytes_in_any_company() {
-    let layers =
-        [([9, 11, 3], 4, 2, 1, 20), ([9, 12, 20], 4, 2, 1, 24), ([7, 7, 17], 3, 1, 1, 16), ([4, 4, 16], 4, 1, 0, 5)];
+    let layers = [
+        ([17, 16, 16], 4, 2, 1, 16),
+        ([9, 11, 3], 4, 2, 1, 20),
+        ([9, 12, 20], 4, 2, 1, 24),
+        ([7, 7, 17], 3, 1, 1, 16),
+        ([4, 4, 16], 4, 1, 0, 5),
+    ];
     for ([height, width, c_in], kernel, stride, padding, c_out) in layers {
         for precision in [Precision::F32, Precision::Bf16] {
             let options = Conv2dOptions { stride, padding, precision };

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use rand::Rng;
 
+use super::ahead::Ahead;
 use super::{Dataset, preprocess};
 use crate::rng;
 
@@ -24,6 +25,13 @@ pub struct Batch {
 /// that epoch's permutation. Each picture comes exactly once an epoch, a batch may straddle two epochs, and a data set
 /// smaller than a batch is simply repeated within it.
 pub struct Loader {
+    batches: Arc<Batches>,
+    /// The batch that another thread assembles while this one trains.
+    ahead: Ahead<u64, Batch>,
+}
+
+/// What a batch is a function of.
+struct Batches {
     dataset: Arc<Dataset>,
     batch: usize,
     flip: bool,
@@ -35,21 +43,41 @@ pub struct Loader {
 impl Loader {
     /// A loader of `batch` pictures a step, mirrored left-right with probability one half if `flip`.
     pub fn new(dataset: Arc<Dataset>, batch: usize, flip: bool, seed: u64) -> Self {
-        Self { dataset, batch, flip, seed, epochs: Mutex::new(Vec::new()) }
+        let batches = Batches { dataset, batch, flip, seed, epochs: Mutex::new(Vec::new()) };
+        Self { batches: Arc::new(batches), ahead: Ahead::default() }
     }
 
     /// The data set behind this loader.
     pub fn dataset(&self) -> &Dataset {
-        &self.dataset
+        &self.batches.dataset
     }
 
     /// How many pictures a batch has.
     pub fn batch_size(&self) -> usize {
-        self.batch
+        self.batches.batch
     }
 
     /// The training pictures of `step`, by index, in the order of the batch.
     pub fn indices(&self, step: u64) -> Vec<usize> {
+        self.batches.indices(step)
+    }
+
+    /// The batch of `step`: the same for the same (data, batch, flip, seed, step), in whatever order steps are asked for.
+    pub fn batch(&self, step: u64) -> Batch {
+        self.ahead.take(step).unwrap_or_else(|| self.batches.batch(step))
+    }
+
+    /// As [`batch`](Self::batch), and begins the batch of step `next` on another thread. A wrong guess costs time only.
+    pub fn batch_before(&self, step: u64, next: u64) -> Batch {
+        let batch = self.batch(step);
+        let batches = self.batches.clone();
+        self.ahead.start(next, move || batches.batch(next));
+        batch
+    }
+}
+
+impl Batches {
+    fn indices(&self, step: u64) -> Vec<usize> {
         let n = self.dataset.train_len() as u128;
         let first = u128::from(step) * self.batch as u128;
         let mut order: Option<(u64, Arc<Vec<u32>>)> = None;
@@ -65,8 +93,7 @@ impl Loader {
         indices
     }
 
-    /// The batch of `step`: the same for the same (data, batch, flip, seed, step), in whatever order steps are asked for.
-    pub fn batch(&self, step: u64) -> Batch {
+    fn batch(&self, step: u64) -> Batch {
         let indices = self.indices(step);
         let data = &*self.dataset;
         let row = data.width() * data.channels();

@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+mod ahead;
 mod archive;
 mod build;
 mod cache;

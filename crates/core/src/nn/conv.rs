@@ -75,9 +75,7 @@ impl Bias {
 
     /// `f(x + bias)`, any shape `[.., channels]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>, activation: Activation) -> Tensor<D> {
-        let bias = self.bias.get::<1>();
-        let ones = Tensor::ones(bias.dims(), &bias.device());
-        maliang_kernels::affine(x, ones, bias, activation)
+        maliang_kernels::bias(x, self.bias.get(), activation)
     }
 }
 

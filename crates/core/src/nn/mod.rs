@@ -59,6 +59,15 @@ impl Param {
         self.value.clone().expect("a parameter is initialised or loaded before use")
     }
 
+    /// Takes the value out, outside autodiff, so that nothing else holds it and it can be changed in place;
+    /// [`set`](Self::set) puts it back.
+    ///
+    /// # Panics
+    /// If the parameter has no value.
+    pub fn take(&mut self) -> Tensor<1> {
+        self.value.take().expect("a parameter is taken out once").inner()
+    }
+
     /// Replaces the value; tracked for gradients when the tensor's device is.
     pub fn set(&mut self, value: Tensor<1>) {
         let tracked = self.trained && value.device().is_autodiff();
@@ -102,7 +111,8 @@ pub trait Module: Clone {
     fn frozen(&self) -> Self {
         let mut copy = self.clone();
         for (_, param) in copy.parameters() {
-            param.value = param.value.take().map(Tensor::detach);
+            // `detach` alone leaves the graph but keeps asking for gradients.
+            param.value = param.value.take().map(|v| v.detach().set_require_grad(false));
         }
         copy
     }
@@ -119,7 +129,7 @@ pub trait Module: Clone {
         let mut copy = self.clone();
         copy.set_precision(Precision::F32);
         for (_, param) in copy.parameters() {
-            param.value = param.value.take().map(|v| if v.device().is_autodiff() { v.inner() } else { v });
+            param.value = param.value.take().map(Tensor::inner);
         }
         copy
     }

@@ -168,6 +168,14 @@ pub fn counters(directory: &Path) -> Result<Counters> {
     Ok(counters)
 }
 
+/// Writes the counters of a checkpoint anew, its tensors as they are: a rollback that must be remembered.
+///
+/// # Errors
+/// The disk refused; the earlier counters are still there.
+pub fn rewrite(directory: &Path, counters: &Counters) -> Result<()> {
+    files::write_bytes(&directory.join(COUNTERS_FILE), counters.sealed().as_bytes())
+}
+
 /// All checkpoints of a run by step, newest first.
 pub fn list(checkpoints: &Path) -> Vec<(u64, PathBuf)> {
     let entries = std::fs::read_dir(checkpoints).into_iter().flatten().flatten();
@@ -177,10 +185,30 @@ pub fn list(checkpoints: &Path) -> Vec<(u64, PathBuf)> {
     found
 }
 
+/// A checkpoint, read and checked.
+type Found = (PathBuf, Counters, Weights);
+
 /// The newest checkpoint that is whole, and a sentence for each newer one that is not.
-pub fn newest_whole(checkpoints: &Path) -> (Option<(PathBuf, Counters, Weights)>, Vec<String>) {
+pub fn newest_whole(checkpoints: &Path) -> (Option<Found>, Vec<String>) {
+    first_whole(list(checkpoints))
+}
+
+/// Steps that training must have stayed healthy after a checkpoint before a rollback may return to it: weights that have
+/// exploded can be saved before any loss shows it.
+const PROBATION: u64 = 20;
+
+/// The whole checkpoint that a rollback at `step` returns to, if there is any: the newest one that is `PROBATION` steps
+/// old, or the oldest one where none is.
+pub fn trusted(checkpoints: &Path, step: u64) -> Option<Found> {
+    let (young, mut old): (Vec<_>, Vec<_>) = list(checkpoints).into_iter().partition(|&(at, _)| at + PROBATION > step);
+    // Every step since a checkpoint was healthy, or there would have been a rollback: of the young ones the oldest is best.
+    old.extend(young.into_iter().rev());
+    first_whole(old).0
+}
+
+fn first_whole(candidates: Vec<(u64, PathBuf)>) -> (Option<Found>, Vec<String>) {
     let mut warnings = Vec::new();
-    for (_, path) in list(checkpoints) {
+    for (_, path) in candidates {
         match load(&path) {
             Ok((counters, state)) => return (Some((path, counters, state)), warnings),
             Err(error) => warnings.push(format!("{error}; trying the checkpoint before it")),
@@ -189,7 +217,30 @@ pub fn newest_whole(checkpoints: &Path) -> (Option<(PathBuf, Counters, Weights)>
     (None, warnings)
 }
 
-/// Removes what no resume needs: unfinished checkpoints, and all but the newest two and the one at step `best`.
+/// Removes all checkpoints after `step`: a rollback has found them not to be trusted.
+///
+/// # Errors
+/// The disk refused.
+pub fn forget_after(checkpoints: &Path, step: u64) -> Result<()> {
+    for (_, path) in list(checkpoints).into_iter().filter(|&(at, _)| at > step) {
+        std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, &e))?;
+    }
+    Ok(())
+}
+
+/// Which of `steps`, newest first, no resume and no rollback needs: all but the newest two, the one that a rollback returns
+/// to now, and the one that it will return to next.
+fn unneeded(steps: &[u64]) -> Vec<u64> {
+    let Some(&newest) = steps.first() else { return Vec::new() };
+    let young = steps.iter().filter(|&&step| step + PROBATION > newest).count();
+    // Where all are young, the oldest is the trusted one.
+    let trusted = young.min(steps.len() - 1);
+    let kept = [0, 1, trusted, trusted.saturating_sub(1)];
+    steps.iter().enumerate().filter(|(place, _)| !kept.contains(place)).map(|(_, &step)| step).collect()
+}
+
+/// Removes what is not needed: unfinished checkpoints, and those of which neither a resume nor a rollback makes use, except
+/// the best one at step `best` and what was the best when the trusted one was saved.
 pub fn tidy(checkpoints: &Path, best: Option<u64>) {
     let remove = |path: &Path| {
         // A checkpoint that cannot be removed costs space, not correctness.
@@ -200,9 +251,50 @@ pub fn tidy(checkpoints: &Path, best: Option<u64>) {
             remove(&entry.path());
         }
     }
-    for (step, path) in list(checkpoints).into_iter().skip(2) {
-        if Some(step) != best {
-            remove(&path);
+    let found = list(checkpoints);
+    let unneeded = unneeded(&found.iter().map(|&(step, _)| step).collect::<Vec<_>>());
+    let kept = found.iter().filter(|(step, _)| !unneeded.contains(step));
+    let bests: Vec<u64> = kept.filter_map(|(_, path)| Some(counters(path).ok()?.best?.step)).chain(best).collect();
+    for (step, path) in &found {
+        if unneeded.contains(step) && !bests.contains(step) {
+            remove(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is on disk after looks every `every` steps, newest first, and the rollback's target after each.
+    fn history(every: u64, looks: u64) -> Vec<(Vec<u64>, u64)> {
+        let mut kept = vec![0];
+        let looks = (1..=looks).map(|look| {
+            kept.insert(0, look * every);
+            let remove = unneeded(&kept);
+            kept.retain(|step| !remove.contains(step));
+            let target = kept.iter().find(|&&step| step + PROBATION <= kept[0]).or(kept.last());
+            (kept.clone(), *target.unwrap())
+        });
+        looks.collect()
+    }
+
+    #[test]
+    fn looks_far_apart_keep_two_checkpoints() {
+        for (look, (kept, target)) in history(PROBATION, 6).into_iter().enumerate() {
+            let newest = (look as u64 + 1) * PROBATION;
+            assert_eq!((kept, target), (vec![newest, newest - PROBATION], newest - PROBATION));
+        }
+    }
+
+    #[test]
+    fn looks_close_together_keep_few_and_the_target_follows() {
+        for every in [1, 5, 7, 19] {
+            for (kept, target) in history(every, 60) {
+                assert!(kept.len() <= 4, "{kept:?}");
+                assert!(target + 2 * PROBATION + every >= kept[0], "{kept:?} returns to {target}");
+                assert!(target == 0 || target + PROBATION <= kept[0], "{kept:?} returns to {target}");
+            }
         }
     }
 }

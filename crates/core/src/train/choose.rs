@@ -175,6 +175,8 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         beta_1,
         beta_2: 0.999,
         epsilon: 1e-8,
+        weight_decay: 0.0,
+        clip_norm: 0.0,
         ema_half_life: 10_000.0,
         flip,
         precision: Precision::F32,

@@ -44,6 +44,13 @@ pub struct TrainConfig {
     pub beta_2: f32,
     /// Adam's ε.
     pub epsilon: f32,
+    /// AdamW's decoupled weight decay (Loshchilov & Hutter 2019), on every trained tensor; 0 is Adam.
+    #[serde(default)]
+    pub weight_decay: f32,
+    /// Longest gradient of a network, all of its tensors together: a longer one is scaled down to it (Pascanu 2013); 0 is
+    /// no limit.
+    #[serde(default)]
+    pub clip_norm: f32,
     /// Pictures after which an old weight counts half in the moving average of the weights (EMA); 0 turns it off.
     pub ema_half_life: f64,
     /// Show each picture mirrored half of the time.
@@ -160,6 +167,8 @@ impl RunConfig {
             ("train.beta_1", f64::from(t.beta_1), 0.0, 0.9999),
             ("train.beta_2", f64::from(t.beta_2), 0.0, 0.999_999),
             ("train.epsilon", f64::from(t.epsilon), 1e-12, 1.0),
+            ("train.weight_decay", f64::from(t.weight_decay), 0.0, 1e3),
+            ("train.clip_norm", f64::from(t.clip_norm), 0.0, 1e9),
             ("train.ema_half_life", t.ema_half_life, 0.0, 1e12),
             ("gan.critic_steps", self.gan.critic_steps as f64, 1.0, 100.0),
             ("gan.clip", f64::from(self.gan.clip), 1e-6, 1e3),

@@ -1,7 +1,7 @@
 //! Training a DCGAN (Goodfellow 2014, Algorithm 1; Radford 2015), alternating the two players.
 
 use super::config::{GanLoss, RunConfig};
-use super::optim::{Adam, update_average};
+use super::optim::{Adam, Average, average_beta};
 use super::{Losses, STANDING_BATCHES, StepInput, Trainer, augment, losses, pictures_tensor};
 use crate::data::Batch;
 use crate::models::{self, DcganConfig, Discriminator, Generator, PictureModel};
@@ -69,7 +69,7 @@ impl GanTrainer {
     /// Lowers the discriminator's loss on one real and one generated batch. `draw` numbers the random draws.
     fn discriminator_step(
         &mut self,
-        real: &Batch,
+        real: Batch,
         fake: Tensor<4>,
         fake_labels: &[usize],
         seed: u64,
@@ -77,31 +77,34 @@ impl GanTrainer {
         lr: f32,
     ) -> f32 {
         let loss = self.config.gan.loss;
-        let x = self.augment(pictures_tensor(real, &self.config.data, &self.device), seed, "augment/real", draw);
+        let (x, labels) = pictures_tensor(real, &self.config.data, &self.device);
+        let x = self.augment(x, seed, "augment/real", draw);
         let fake = self.augment(fake, seed, "augment/fake", draw);
-        let on_real = self.discriminator.forward(x, self.one_hot(&real.labels, &self.device));
+        let on_real = self.discriminator.forward(x, self.one_hot(&labels, &self.device));
         let on_fake = self.discriminator.forward(fake, self.one_hot(fake_labels, &self.device));
         let objective = losses::discriminator(loss, on_real, on_fake);
         let value = host(objective.clone().inner())[0];
-        self.adam_d.step(&mut self.discriminator, objective.backward(), &self.config.train, lr);
+        self.adam_d.step(&mut self.discriminator, None, objective.backward(), &self.config.train, lr);
         if loss == GanLoss::Wasserstein {
             let clip = self.config.gan.clip;
             for (_, param) in self.discriminator.parameters() {
                 if param.is_trained() {
-                    param.set(param.flat().clamp(-clip, clip));
+                    let value = param.take().clamp(-clip, clip);
+                    param.set(Tensor::from_inner(value));
                 }
             }
         }
         value
     }
 
-    /// Lowers the generator's loss against the frozen discriminator.
-    fn generator_step(&mut self, fake: Tensor<4>, labels: &[usize], seed: u64, draw: u64, lr: f32) -> f32 {
+    /// Lowers the generator's loss against the frozen discriminator; the average follows with decay `beta`.
+    fn generator_step(&mut self, fake: Tensor<4>, labels: &[usize], seed: u64, draw: u64, lr: f32, beta: f32) -> f32 {
         let fake = self.augment(fake, seed, "augment/generator", draw);
         let logits = self.discriminator.frozen().forward(fake, self.one_hot(labels, &self.device));
         let objective = losses::generator(self.config.gan.loss, logits);
         let value = host(objective.clone().inner())[0];
-        self.adam_g.step(&mut self.generator, objective.backward(), &self.config.train, lr);
+        let average = Average { model: &mut self.average, beta };
+        self.adam_g.step(&mut self.generator, Some(average), objective.backward(), &self.config.train, lr);
         value
     }
 }
@@ -114,17 +117,19 @@ impl Trainer for GanTrainer {
         for k in 1..critic_steps {
             let draw = step * critic_steps + k;
             let (z, labels) = self.latent(seed, "latent", draw, batch, &self.device);
-            let fake = self.generator.forward(z, self.one_hot(&labels, &self.device), Mode::Train).detach();
-            self.discriminator_step(&loader.batch(draw), fake, &labels, seed, draw, lr);
+            // No gradient goes back to the generator here, so none is prepared for.
+            let fake = self.generator.frozen().forward(z, self.one_hot(&labels, &self.device), Mode::Train);
+            let next = if k + 1 < critic_steps { draw + 1 } else { step * critic_steps };
+            self.discriminator_step(loader.batch_before(draw, next), fake, &labels, seed, draw, lr);
         }
         let draw = step * critic_steps;
-        let real = loader.batch(draw); // [B, H, W, C] in [-1, 1]
+        let next = (step + 1) * critic_steps + u64::from(critic_steps > 1);
+        let real = loader.batch_before(draw, next); // [B, H, W, C] in [-1, 1]
         let (z, labels) = self.latent(seed, "latent", draw, batch, &self.device);
         let fake = self.generator.forward(z, self.one_hot(&labels, &self.device), Mode::Train); // used by both players
-        let d_loss = self.discriminator_step(&real, fake.clone().detach(), &labels, seed, draw, lr);
-        let g_loss = self.generator_step(fake, &labels, seed, draw, lr);
-        let seen = (step + 1) * batch as u64;
-        update_average(&mut self.average, &self.generator, &self.config.train, seen);
+        let d_loss = self.discriminator_step(real, fake.clone().detach(), &labels, seed, draw, lr);
+        let beta = average_beta(&self.config.train, (step + 1) * batch as u64);
+        let g_loss = self.generator_step(fake, &labels, seed, draw, lr, beta);
         vec![("d_loss", d_loss), ("g_loss", g_loss)]
     }
 
@@ -164,5 +169,113 @@ impl Trainer for GanTrainer {
 
     fn boxed_clone(&self) -> Box<dyn Trainer> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DataConfig;
+    use crate::models::{ModelConfig, StackConfig};
+    use crate::train::config::{GanConfig, TrainConfig, VaeTraining};
+    use burn::backend::{BackendTensor, DispatchTensorKind};
+
+    fn trainer(loss: GanLoss) -> GanTrainer {
+        let stack = StackConfig { height: 16, width: 16, channels: 3, base: 4 };
+        let model = DcganConfig { z_dim: 8, classes: Vec::new(), stack };
+        let data = DataConfig { width: 16, height: 16, ..DataConfig::default() };
+        let train: TrainConfig = toml::from_str(
+            "batch = 4\nsteps = 9\nminutes = 0.0\nlr = 1e-3\nbeta_1 = 0.5\nbeta_2 = 0.999\nepsilon = 1e-8\n\
+             ema_half_life = 100.0\nflip = false\nlook_every = 1",
+        )
+        .unwrap();
+        let gan = GanConfig { loss, ..GanConfig::default() };
+        let config = RunConfig {
+            seed: 1,
+            data,
+            model: ModelConfig::Dcgan(model.clone()),
+            train,
+            gan,
+            vae: VaeTraining::default(),
+        };
+        GanTrainer::new(&config, &model)
+    }
+
+    fn real(seed: u64) -> Batch {
+        let images = rng::normal(&mut rng::stream(seed, "test", 0), 4 * 16 * 16 * 3);
+        Batch { images, labels: Vec::new(), size: 4 }
+    }
+
+    fn both_steps(gan: &mut GanTrainer, draw: u64) {
+        let (z, labels) = gan.latent(1, "latent", draw, 4, &gan.device.clone());
+        let fake = gan.generator.forward(z, None, Mode::Train);
+        gan.discriminator_step(real(draw), fake.clone().detach(), &labels, 1, draw, 1e-3);
+        gan.generator_step(fake, &labels, 1, draw, 1e-3, 0.5);
+    }
+
+    /// Where the numbers of all that an update changes lie in memory.
+    fn addresses(gan: &mut GanTrainer) -> Vec<(String, *const f32)> {
+        let address = |tensor: Tensor<1>| {
+            let DispatchTensorKind::Flex(BackendTensor::Float(flex)) = tensor.inner().into_dispatch().kind else {
+                panic!("a tensor on the CPU")
+            };
+            flex.as_slice::<f32>().unwrap().as_ptr()
+        };
+        let mut found = Vec::new();
+        for (of, params) in [
+            ("generator", gan.generator.parameters()),
+            ("discriminator", gan.discriminator.parameters()),
+            ("average", gan.average.parameters()),
+        ] {
+            found.extend(params.into_iter().map(|(name, p)| (format!("{of} {name}"), address(p.flat()))));
+        }
+        for (of, adam) in [("generator", &gan.adam_g), ("discriminator", &gan.adam_d)] {
+            for (name, (m, v)) in adam.moments() {
+                found.push((format!("{of} m {name}"), address(m.clone())));
+                found.push((format!("{of} v {name}"), address(v.clone())));
+            }
+        }
+        found
+    }
+
+    /// Nothing holds on to a weight between steps, so updates need no new memory.
+    #[test]
+    fn updates_happen_in_place() {
+        for loss in [GanLoss::NonSaturating, GanLoss::Wasserstein] {
+            let mut gan = trainer(loss);
+            both_steps(&mut gan, 0);
+            let before = addresses(&mut gan);
+            both_steps(&mut gan, 1);
+            both_steps(&mut gan, 2);
+            assert_eq!(addresses(&mut gan), before);
+        }
+    }
+
+    #[test]
+    fn gradients_reach_the_player_that_learns_and_nobody_else() {
+        let mut gan = trainer(GanLoss::NonSaturating);
+        let (z, _) = gan.latent(1, "latent", 0, 4, &gan.device.clone());
+        let fake = gan.generator.forward(z, None, Mode::Train);
+        let (x, _) = pictures_tensor(real(0), &gan.config.data, &gan.device);
+        assert!(!x.is_tracked() && !fake.clone().detach().is_tracked() && fake.is_tracked());
+
+        let (on_real, on_fake) =
+            (gan.discriminator.forward(x, None), gan.discriminator.forward(fake.clone().detach(), None));
+        let gradients = losses::discriminator(GanLoss::NonSaturating, on_real, on_fake).backward();
+        let known = |params: Vec<(String, &mut nn::Param)>, gradients: &burn::tensor::Gradients| {
+            let trained = params.into_iter().filter(|(_, p)| p.is_trained());
+            trained.map(|(_, p)| p.flat().grad(gradients).is_some()).collect::<Vec<_>>()
+        };
+        assert!(known(gan.discriminator.parameters(), &gradients).into_iter().all(|found| found));
+        assert!(!known(gan.generator.parameters(), &gradients).into_iter().any(|found| found));
+
+        let mut frozen = gan.discriminator.frozen();
+        for (name, param) in frozen.parameters() {
+            assert!(!param.flat().is_tracked(), "{name} wants a gradient");
+        }
+        let gradients = losses::generator(GanLoss::NonSaturating, frozen.forward(fake, None)).backward();
+        assert!(known(gan.generator.parameters(), &gradients).into_iter().all(|found| found));
+        assert!(!known(frozen.parameters(), &gradients).into_iter().any(|found| found));
+        assert!(!known(gan.discriminator.parameters(), &gradients).into_iter().any(|found| found));
     }
 }

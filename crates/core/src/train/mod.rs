@@ -259,8 +259,8 @@ fn same_classes(config: &RunConfig, dataset: &Dataset) -> Result<()> {
         .hint("leave model.classes out, or train without classes: --set model.classes=[]"))
 }
 
-/// A batch as a tensor `[batch, height, width, channels]` in [-1, 1].
-pub(crate) fn pictures_tensor(batch: &Batch, data: &DataConfig, device: &Device) -> Tensor<4> {
+/// A batch as a tensor `[batch, height, width, channels]` in [-1, 1], and its labels.
+pub(crate) fn pictures_tensor(batch: Batch, data: &DataConfig, device: &Device) -> (Tensor<4>, Vec<usize>) {
     let shape = [batch.size, data.height, data.width, data.channels];
-    Tensor::from_data(TensorData::new(batch.images.clone(), shape), device)
+    (Tensor::from_data(TensorData::new(batch.images, shape), device), batch.labels)
 }

@@ -1,14 +1,14 @@
-//! Adam over the named parameters of a model, and the moving average of its weights. All state is plain tensors by name.
+//! AdamW over the named parameters of a model, and the moving average of its weights. All state is plain tensors by name.
 
 use super::config::TrainConfig;
 use crate::Result;
 use crate::nn::{Module, host, join, vector};
 use crate::provenance::weights::{self, HostTensor, Weights};
 use burn::tensor::{Device, Gradients, Tensor};
-use maliang_kernels::AdamStep;
+use maliang_kernels::{AdamState, AdamStep};
 use std::collections::BTreeMap;
 
-/// Adam (Kingma & Ba 2015): both moments of every trained parameter, by name.
+/// AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019): both moments of every trained parameter, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Adam {
     moments: BTreeMap<String, (Tensor<1>, Tensor<1>)>,
@@ -16,31 +16,69 @@ pub struct Adam {
     pub updates: u64,
 }
 
+/// A moving average that follows the updates of a model.
+pub struct Average<'a, M> {
+    /// The averaged model.
+    pub model: &'a mut M,
+    /// `average ← β · average + (1 − β) · model` after an update.
+    pub beta: f32,
+}
+
 impl Adam {
-    /// One update of every trained parameter of `model` that `gradients` knows.
-    pub fn step(&mut self, model: &mut impl Module, mut gradients: Gradients, config: &TrainConfig, lr: f32) {
+    /// One update of every trained parameter of `model` that `gradients` knows, and of its average. A parameter that no
+    /// loss reaches stays as it is, and so does its average.
+    pub fn step<M: Module>(
+        &mut self,
+        model: &mut M,
+        average: Option<Average<M>>,
+        mut gradients: Gradients,
+        config: &TrainConfig,
+        lr: f32,
+    ) {
         self.updates += 1;
         let step = AdamStep {
             lr,
             beta_1: config.beta_1,
             beta_2: config.beta_2,
             epsilon: config.epsilon,
-            weight_decay: 0.0,
+            weight_decay: config.weight_decay,
+            clip_norm: config.clip_norm,
+            ema_beta: average.as_ref().map_or(0.0, |average| average.beta),
             step: self.updates,
         };
+        let mut averages = average.map(|average| average.model.parameters().into_iter());
+        let (mut state, mut slopes, mut reached) = (AdamState::default(), Vec::new(), Vec::new());
+        // Every tensor leaves its holder, so that the step can change it in place.
         for (name, param) in model.parameters() {
+            let mut average = averages.as_mut().and_then(Iterator::next).map(|(_, average)| average);
             if !param.is_trained() {
                 continue;
             }
-            let value = param.flat();
-            let Some(gradient) = value.grad_remove(&mut gradients) else { continue };
-            let device = value.device();
-            let value = value.inner();
+            let Some(slope) = param.flat().grad_remove(&mut gradients) else { continue };
+            let value = param.take();
             let (m, v) = self.moments.remove(&name).unwrap_or_else(|| (value.zeros_like(), value.zeros_like()));
-            let (value, m, v) = maliang_kernels::adam(value, gradient, m, v, step);
-            self.moments.insert(name, (m, v));
-            param.set(Tensor::from_inner(value).to_device(&device));
+            state.values.push(value);
+            state.first.push(m);
+            state.second.push(v);
+            state.averages.extend(average.as_mut().map(|average| average.take()));
+            slopes.push(slope);
+            reached.push((name, param, average));
         }
+        let AdamState { values, first, second, averages } = maliang_kernels::adam(state, slopes, step);
+        let (mut moments, mut averages) = (first.into_iter().zip(second), averages.into_iter());
+        for ((name, param, average), value) in reached.into_iter().zip(values) {
+            param.set(Tensor::from_inner(value));
+            self.moments.insert(name, moments.next().expect("moments of every tensor"));
+            if let Some(average) = average {
+                average.set(averages.next().expect("an average of every tensor"));
+            }
+        }
+    }
+
+    /// Both moments by name.
+    #[cfg(test)]
+    pub(super) fn moments(&self) -> impl Iterator<Item = (&String, &(Tensor<1>, Tensor<1>))> {
+        self.moments.iter()
     }
 
     /// Adds the moments to `state` under `prefix`.
@@ -86,16 +124,10 @@ impl Adam {
     }
 }
 
-/// `average ← β · average + (1 − β) · model` with `β = ½^(batch / half-life)`. The half-life, in pictures, ramps up with
-/// what has been seen (at most a twentieth of it, as in StyleGAN3's training loop), so that the first grids are not those
-/// of the untrained start.
-pub fn update_average(average: &mut impl Module, model: &impl Module, config: &TrainConfig, images_seen: u64) {
+/// The β of a moving average after one more batch, `½^(batch / half-life)`. The half-life, in pictures, ramps up with what
+/// has been seen (at most a twentieth of it, as in StyleGAN3's training loop), so that the first grids are not those of
+/// the untrained start.
+pub fn average_beta(config: &TrainConfig, images_seen: u64) -> f32 {
     let half_life = config.ema_half_life.min(images_seen as f64 * 0.05);
-    let beta = if half_life > 0.0 { 0.5f64.powf(config.batch as f64 / half_life) as f32 } else { 0.0 };
-    let mut model = model.inner();
-    for ((_, average), (_, current)) in average.parameters().into_iter().zip(model.parameters()) {
-        if average.is_trained() {
-            average.set(average.flat() * beta + current.flat() * (1.0 - beta));
-        }
-    }
+    if half_life > 0.0 { 0.5f64.powf(config.batch as f64 / half_life) as f32 } else { 0.0 }
 }

@@ -45,7 +45,10 @@ impl Session {
             ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(&config, model)),
             ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(&config, model, loader.clone())),
         };
-        estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
+        // A run that has nothing left to do has nothing to try.
+        if progress(&config.train, &counters) < 1.0 {
+            estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
+        }
         dir.write_config(&config)?;
         if !config.train.precision.is_supported() {
             observer.event(&Event::Note("this processor has no bf16 instructions: training in f32".into()));
@@ -151,10 +154,7 @@ impl Session {
     }
 
     fn progress(&self) -> f64 {
-        let t = &self.config.train;
-        let by_steps = if t.steps > 0 { self.counters.step as f64 / t.steps as f64 } else { 0.0 };
-        let by_time = if t.minutes > 0.0 { self.counters.seconds / (t.minutes * 60.0) } else { 0.0 };
-        by_steps.max(by_time)
+        progress(&self.config.train, &self.counters)
     }
 
     /// Regularly, and at an eighth, a quarter and half of the first interval, so that the first minute shows something.
@@ -297,11 +297,31 @@ impl Session {
         Ok(())
     }
 
-    /// Back to the newest whole checkpoint with half the learning rate and other random draws, or an error when the
+    /// Back to the newest trusted checkpoint with half the learning rate and other random draws, or an error when the
     /// retries are used up.
     fn roll_back(&mut self, trouble: &str, observer: &mut dyn Observer) -> Result<()> {
-        let attempt = self.counters.attempt + 1;
-        if attempt > health::RETRIES {
+        let checkpoints = self.dir.checkpoints();
+        let Some((directory, mut counters, state)) = checkpoint::trusted(&checkpoints, self.counters.step) else {
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                format!("{trouble}, and there is no checkpoint to go back to"),
+            ));
+        };
+        // A rollback to the same place, cut off before the later checkpoints were gone, may know of more than this state.
+        let attempt = self.counters.attempt.max(counters.attempt) + 1;
+        let given_up = attempt > health::RETRIES;
+        counters.best = counters.best.filter(|best| checkpoint::directory(&checkpoints, best.step).is_dir());
+        if !given_up {
+            counters.attempt = attempt;
+            counters.lr_scale = 0.5 * self.counters.lr_scale.min(counters.lr_scale);
+            counters.seconds = self.counters.seconds;
+            // Written down before anything else, so that being killed does not give the retry back.
+            checkpoint::rewrite(&directory, &counters)?;
+        }
+        self.dir.point("last", counters.step)?;
+        self.dir.point("best", counters.best.as_ref().map_or(counters.step, |best| best.step))?;
+        checkpoint::forget_after(&checkpoints, counters.step)?;
+        if given_up {
             return Err(Error::new(
                 ErrorKind::Diverged,
                 format!("{trouble}, and {} retries from the last good checkpoint did not help", health::RETRIES),
@@ -311,16 +331,6 @@ impl Session {
                 self.config.train.lr / 10.0
             )));
         }
-        let (found, _) = checkpoint::newest_whole(&self.dir.checkpoints());
-        let Some((_, mut counters, state)) = found else {
-            return Err(Error::new(
-                ErrorKind::Diverged,
-                format!("{trouble}, and there is no checkpoint to go back to"),
-            ));
-        };
-        counters.attempt = attempt;
-        counters.lr_scale = self.counters.lr_scale * 0.5;
-        counters.seconds = self.counters.seconds;
         let note = format!(
             "{trouble}: back to step {}, learning rate halved to {:.2e} (retry {attempt} of {})",
             counters.step,
@@ -383,6 +393,13 @@ fn estimate(
         memory: observer.memory(),
         look_every: config.train.look_every,
     });
+}
+
+/// Share of the budget that is spent.
+fn progress(config: &TrainConfig, counters: &Counters) -> f64 {
+    let by_steps = if config.steps > 0 { counters.step as f64 / config.steps as f64 } else { 0.0 };
+    let by_time = if config.minutes > 0.0 { counters.seconds / (config.minutes * 60.0) } else { 0.0 };
+    by_steps.max(by_time)
 }
 
 /// Steps until the budget is spent.

@@ -1,4 +1,5 @@
-//! Losses against golden values, the choices, and the small rules.
+//! Losses and optimiser against golden values, the choices, and the small rules.
 
 mod choices;
 mod losses;
+mod optim;

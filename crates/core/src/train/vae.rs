@@ -1,7 +1,7 @@
 //! Training a VAE (Kingma & Welling 2014, Algorithm 1 with minibatches), KL warm-up and free bits.
 
 use super::config::RunConfig;
-use super::optim::{Adam, update_average};
+use super::optim::{Adam, Average, average_beta};
 use super::{Losses, STANDING_BATCHES, StepInput, Trainer, losses, pictures_tensor};
 use crate::data::{Batch, Dataset, Loader, preprocess};
 use crate::models::{self, PictureModel, Vae, VaeConfig};
@@ -45,9 +45,9 @@ impl VaeTrainer {
         Self { config: config.clone(), model: model.clone(), device, average, vae, adam: Adam::default(), loader }
     }
 
-    fn elbo(&self, vae: &Vae, batch: &Batch, noise: Vec<f32>, mode: Mode, device: &Device) -> Elbo {
-        let x = pictures_tensor(batch, &self.config.data, device);
-        let labels = models::one_hot(&batch.labels, self.model.classes.len(), device);
+    fn elbo(&self, vae: &Vae, batch: Batch, noise: Vec<f32>, mode: Mode, device: &Device) -> Elbo {
+        let (x, labels) = pictures_tensor(batch, &self.config.data, device);
+        let labels = models::one_hot(&labels, self.model.classes.len(), device);
         let (mu, logvar) = vae.encode(x.clone(), labels.clone(), mode);
         let epsilon = Tensor::<2>::from_data(TensorData::new(noise, mu.dims()), device);
         let z = mu.clone() + (logvar.clone() * 0.5).exp() * epsilon; // the reparameterisation trick
@@ -64,9 +64,9 @@ impl VaeTrainer {
 impl Trainer for VaeTrainer {
     fn step(&mut self, input: &StepInput) -> Losses {
         let StepInput { step, seed, lr, loader } = *input;
-        let batch = loader.batch(step);
+        let batch = loader.batch_before(step, step + 1);
         let noise = self.noise(seed, "latent", step, batch.size);
-        let Elbo { reconstruction, kl } = self.elbo(&self.vae, &batch, noise, Mode::Train, &self.device);
+        let Elbo { reconstruction, kl } = self.elbo(&self.vae, batch, noise, Mode::Train, &self.device);
         let settings = &self.config.vae;
         let warmup = ((step + 1) as f32 / settings.kl_warmup.max(1) as f32).min(1.0);
         // Below `free_bits` a dimension costs a constant, so nothing is gained by switching it off (Kingma 2016, §3.4).
@@ -74,9 +74,10 @@ impl Trainer for VaeTrainer {
         let objective = reconstruction.clone() + charged * (settings.beta * warmup);
         let value = |t: Tensor<1>| host(t.inner())[0];
         let (reconstruction, kl) = (value(reconstruction), value(kl.sum()));
-        self.adam.step(&mut self.vae, objective.backward(), &self.config.train, lr);
-        let seen = (step + 1) * self.config.train.batch as u64;
-        update_average(&mut self.average, &self.vae, &self.config.train, seen);
+        let train = &self.config.train;
+        let beta = average_beta(train, (step + 1) * train.batch as u64);
+        let average = Average { model: &mut self.average, beta };
+        self.adam.step(&mut self.vae, Some(average), objective.backward(), train, lr);
         vec![("reconstruction", reconstruction), ("kl", kl)]
     }
 
@@ -86,7 +87,7 @@ impl Trainer for VaeTrainer {
             let batch = self.loader.batch(i);
             let noise = self.noise(self.config.seed, "standing", i, batch.size);
             let statistics = Statistics::default();
-            self.elbo(&self.average, &batch, noise, Mode::Measure(&statistics), &device);
+            self.elbo(&self.average, batch, noise, Mode::Measure(&statistics), &device);
             statistics
         });
         let passes = passes.collect();
@@ -94,9 +95,9 @@ impl Trainer for VaeTrainer {
         models::set_standing_statistics(model.norms(), passes);
         let (mut means, mut logvars) = (Vec::new(), Vec::new());
         for i in 0..PRIOR_BATCHES {
-            let batch = self.loader.batch(i);
-            let labels = models::one_hot(&batch.labels, self.model.classes.len(), &device);
-            let (mu, logvar) = model.encode(pictures_tensor(&batch, &self.config.data, &device), labels, Mode::Eval);
+            let (x, labels) = pictures_tensor(self.loader.batch(i), &self.config.data, &device);
+            let labels = models::one_hot(&labels, self.model.classes.len(), &device);
+            let (mu, logvar) = model.encode(x, labels, Mode::Eval);
             means.extend(host(mu));
             logvars.extend(host(logvar));
         }
@@ -120,10 +121,10 @@ impl Trainer for VaeTrainer {
             let labels = range.clone().filter_map(|i| data.heldout_label(i)).collect();
             let batch = Batch { images, labels, size: range.len() };
             let noise = self.noise(self.config.seed, "heldout", start as u64, batch.size);
-            let elbo = self.elbo(vae, &batch, noise, Mode::Eval, &device);
+            let elbo = self.elbo(vae, batch, noise, Mode::Eval, &device);
             let nats = host(elbo.reconstruction)[0] + self.config.vae.beta * host(elbo.kl.sum())[0];
-            total += f64::from(nats) * batch.size as f64;
-            pictures += batch.size;
+            total += f64::from(nats) * range.len() as f64;
+            pictures += range.len();
         }
         let numbers = (data.width() * data.height() * data.channels()) as f64;
         Some(total / pictures as f64 / numbers / std::f64::consts::LN_2)

@@ -200,6 +200,12 @@ fn a_batch_depends_on_seed_and_step_alone() {
         assert_eq!(batch.labels[place], dataset.train_label(index).unwrap());
         assert_eq!(dataset.train_picture(index).label.as_deref(), Some(dataset.labels()[batch.labels[place]].as_str()));
     }
+    // What is assembled ahead, rightly or wrongly guessed, changes nothing.
+    let guessing = Loader::new(dataset.clone(), 8, true, 7);
+    for (step, next) in [(0, 1), (1, 2), (2, 9), (3, 4), (4, 4), (4, 5), (19, 0)] {
+        assert_eq!(guessing.batch_before(step, next), expected[step as usize]);
+    }
+    assert_eq!(guessing.batch(0), expected[0]);
     // Far steps cost no more than near ones, and batches larger than the data repeat it.
     let large = Loader::new(dataset, 50, false, 7);
     assert_eq!(large.batch(u64::MAX / 100).size, 50);

@@ -10,13 +10,16 @@ use toml::Table;
 #[derive(Default)]
 struct Ear {
     notes: Vec<String>,
+    estimates: u32,
     stop: bool,
 }
 
 impl Observer for Ear {
     fn event(&mut self, event: &Event) {
-        if let Event::Note(text) = event {
-            self.notes.push(text.clone());
+        match event {
+            Event::Note(text) => self.notes.push(text.clone()),
+            Event::Estimate { .. } => self.estimates += 1,
+            _ => (),
         }
     }
 
@@ -52,14 +55,25 @@ fn session(family: &str, directory: &Path, ear: &mut Ear) -> Session {
     Session::open(run, ear).unwrap()
 }
 
+/// Opens a run that was left.
+fn reopen(directory: &Path, steps: u64, ear: &mut Ear) -> Session {
+    let cache = directory.join("cache");
+    let run = Run::resume(RunDir::new(directory.join("run")), &cache, |config| config.train.steps = steps).unwrap();
+    Session::open(run, ear).unwrap()
+}
+
 /// Makes weights of the model in training no numbers: those whose name contains `name`.
 fn poison(session: &mut Session, name: &str) {
+    overwrite(session, name, f32::NAN);
+}
+
+fn overwrite(session: &mut Session, name: &str, value: f32) {
     let mut state = session.trainer.state();
     let mut hit = 0;
     for (tensor, values) in state.iter_mut().filter(|(tensor, _)| tensor.contains(name) && !tensor.starts_with("adam"))
     {
         assert!(!tensor.is_empty());
-        values.data[0] = f32::NAN;
+        values.data[0] = value;
         hit += 1;
     }
     assert!(hit > 0, "no tensor {name}");
@@ -145,6 +159,92 @@ fn retries_are_bounded() {
     assert_eq!((session.counters.attempt, session.counters.lr_scale), (3, 0.125));
     let error = session.roll_back("a test", &mut ear).unwrap_err();
     assert_eq!(error.kind, crate::ErrorKind::Diverged);
+}
+
+/// Weights that have exploded can be numbers still when they are saved: the next loss shows what they are.
+#[test]
+fn a_checkpoint_is_on_probation() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let mut session = session("dcgan", directory.path(), &mut ear);
+    session.config.train.steps = 60;
+    let steps = |session: &Session| -> Vec<u64> {
+        checkpoint::list(&session.dir.checkpoints()).into_iter().map(|(step, _)| step).collect()
+    };
+    let walk = |session: &mut Session, ear: &mut Ear, to: u64| {
+        while session.counters.step < to {
+            session.step();
+        }
+        assert_eq!(session.look(ear).unwrap(), None);
+    };
+    for step in [10, 30] {
+        walk(&mut session, &mut ear, step);
+    }
+    session.step();
+    overwrite(&mut session, "discriminator.logit", 1e30);
+    walk(&mut session, &mut ear, 31);
+    assert_eq!(steps(&session), [31, 30, 10]);
+    let trouble = health::losses(32, &session.step(), session.loss_limit()).expect("trouble");
+    session.roll_back(&trouble, &mut ear).unwrap();
+    assert!(ear.notes[0].contains("at step 32: back to step 10,"), "{:?}", ear.notes);
+    // What is not trusted is gone, and nothing points to it.
+    assert_eq!((session.counters.step, steps(&session)), (10, vec![10]));
+    for pointer in ["best", "last"] {
+        assert!(session.dir.pointed(pointer).is_some_and(|path| path.ends_with("00000010")), "{pointer}");
+    }
+    let outcome = session.train(&mut ear).unwrap();
+    assert!(outcome.finished && ear.notes.len() == 1, "{:?}", ear.notes);
+}
+
+/// Young checkpoints are not trusted, but the oldest is better than none.
+#[test]
+fn there_is_always_a_way_back() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let mut session = session("vae", directory.path(), &mut ear);
+    session.step();
+    session.roll_back("a test", &mut ear).unwrap();
+    assert_eq!(session.counters.step, 0);
+    for _ in 0..3 {
+        session.step();
+        session.look(&mut ear).unwrap();
+    }
+    session.roll_back("a test", &mut ear).unwrap();
+    assert_eq!(session.counters.step, 0);
+}
+
+/// Whoever is killed right after a rollback finds it as it was: no retry is given back, and the draws are the same.
+#[test]
+fn a_rollback_is_remembered() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let mut first = session("dcgan", directory.path(), &mut ear);
+    first.step();
+    first.roll_back("a test", &mut ear).unwrap();
+    let (counters, losses) = (first.counters.clone(), first.step());
+    drop(first);
+    let mut again = reopen(directory.path(), STEPS, &mut ear);
+    assert_eq!((again.counters.attempt, again.counters.lr_scale, again.counters.step), (1, 0.5, 0));
+    assert_eq!(again.counters.seconds, counters.seconds);
+    assert_eq!(again.step(), losses);
+    again.roll_back("a test", &mut ear).unwrap();
+    drop(again);
+    let mut third = reopen(directory.path(), STEPS, &mut ear);
+    assert_eq!(third.counters.attempt, 2);
+    third.roll_back("a test", &mut ear).unwrap();
+    drop(third);
+    let error = reopen(directory.path(), STEPS, &mut ear).roll_back("a test", &mut ear).unwrap_err();
+    assert_eq!(error.kind, crate::ErrorKind::Diverged);
+    assert_eq!(newest_is_good(directory.path()), 0);
+}
+
+#[test]
+fn a_finished_run_tries_nothing() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let session = session("dcgan", directory.path(), &mut ear);
+    assert!(session.train(&mut ear).unwrap().finished);
+    assert_eq!(ear.estimates, 1);
+    assert!(reopen(directory.path(), STEPS, &mut ear).train(&mut ear).unwrap().finished);
+    assert_eq!(ear.estimates, 1);
+    assert_eq!(reopen(directory.path(), STEPS + 1, &mut ear).train(&mut ear).unwrap().step, STEPS + 1);
+    assert_eq!(ear.estimates, 2);
 }
 
 /// A state goes out and comes back as it was, and training goes on from it as if nothing had happened.

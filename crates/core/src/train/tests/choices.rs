@@ -1,14 +1,11 @@
 //! What is chosen where the user said nothing, and the small rules of the loop.
 
 use crate::data::{CheckReport, Fit, Source, check, scan};
-use crate::nn::{self, BatchNorm, Init, Module, host};
 use crate::rng;
 use crate::train::augment::plans;
 use crate::train::look;
-use crate::train::optim::update_average;
-use crate::train::{Augmentation, Choice, Request, TrainConfig, choose, set};
-use burn::tensor::Device;
-use maliang_kernels::{AUGMENT_PARAMETERS, Activation};
+use crate::train::{Augmentation, Choice, Request, choose, set};
+use maliang_kernels::AUGMENT_PARAMETERS;
 use std::sync::LazyLock;
 use toml::{Table, Value};
 
@@ -142,37 +139,6 @@ fn plans_of_augmentation_stay_in_their_ranges() {
             assert_eq!(plan, [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         }
     }
-}
-
-/// The moving average follows at once in the beginning and slowly later, and never touches measured statistics.
-#[test]
-fn the_average_ramps_up() {
-    let norm = |gamma: f32| {
-        let mut norm = BatchNorm::new(1, Init::Constant(gamma), Activation::Identity);
-        nn::initialise(&mut norm, 0, &Device::flex());
-        norm
-    };
-    let config = TrainConfig { batch: 10, ema_half_life: 1000.0, ..chosen(&FOOD, &[]).config.train };
-    let after = |config: &TrainConfig, seen| {
-        let mut average = norm(0.0);
-        update_average(&mut average, &norm(1.0), config, seen);
-        host(average.parameters()[0].1.flat())[0]
-    };
-    // β = ½^(10 / min(1000, seen / 20))
-    for (seen, expected) in
-        [(10, 1.0 - 0.5f32.powf(20.0)), (2000, 1.0 - 0.5f32.powf(0.1)), (1_000_000, 1.0 - 0.5f32.powf(0.01))]
-    {
-        assert!((after(&config, seen) - expected).abs() < 1e-6, "{seen}: {}", after(&config, seen));
-    }
-    assert_eq!(
-        after(&TrainConfig { ema_half_life: 0.0, ..config.clone() }, 1_000_000),
-        1.0,
-        "off: the weights themselves"
-    );
-    let mut average = norm(0.0);
-    average.parameters()[2].1.set(nn::vector(vec![7.0], &Device::flex()));
-    update_average(&mut average, &norm(1.0), &config, 10);
-    assert_eq!(host(average.parameters()[2].1.flat()), [7.0]);
 }
 
 #[test]

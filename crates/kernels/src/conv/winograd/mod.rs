@@ -38,9 +38,9 @@ const TASK_ROWS: usize = 64;
 /// Elements of transformed tiles that are alive at once in the weight gradient: more, because each chunk visits all sums.
 const WEIGHT_CHUNK: usize = 4 * CHUNK_FLOATS;
 
-/// Tiles below which the filters, of which there are A² for every r² of the kernel, cost more to transform than larger
-/// tiles save.
-const MANY_TILES: usize = 128;
+/// Tiles of a picture below which the filters, of which there are A² for every r² of the kernel, cost more to transform than
+/// larger tiles save. A matter of the picture and not of the batch, so that a picture's bytes do not depend on its company.
+const MANY_TILES: usize = 4;
 
 /// The A for a shape: None where channels are too few to fill vectors, or the kernel is not 2 or 3 taps wide in every phase.
 pub(super) fn size(s: &ConvShape, precision: Precision) -> Option<usize> {
@@ -54,7 +54,7 @@ pub(super) fn size(s: &ConvShape, precision: Precision) -> Option<usize> {
     let tiles = |m: usize| s.out_height.div_ceil(m) * s.out_width.div_ceil(m);
     match kh / s.stride {
         2 if suits => {
-            let large = precision == Precision::F32 && s.batch * tiles(4) >= MANY_TILES && 25 * tiles(4) < 9 * tiles(2);
+            let large = precision == Precision::F32 && tiles(4) >= MANY_TILES && 25 * tiles(4) < 9 * tiles(2);
             Some(if large { 5 } else { 3 })
         }
         3 if suits && s.stride == 1 => Some(4),
