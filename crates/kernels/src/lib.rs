@@ -20,6 +20,7 @@ mod plain;
 mod simd;
 #[cfg(test)]
 mod tests;
+pub mod workload;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
