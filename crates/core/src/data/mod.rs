@@ -31,6 +31,7 @@ mod quiet;
 mod resize;
 mod source;
 mod split;
+mod synthetic;
 #[cfg(test)]
 mod tests;
 
