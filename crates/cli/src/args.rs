@@ -40,6 +40,8 @@ pub enum Verb {
     },
     /// Check this machine: processor, memory, directories, a short self-test
     Doctor,
+    /// Measure this machine: its peak, operations, training steps, generation, start, memory
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,4 +151,42 @@ pub enum Format {
     Png,
     /// One animation
     Gif,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct BenchArgs {
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Only these: gemm, ops, conv, dcgan-64, vae-64, generate, cold-start, memory [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Numbers to compute with
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub precision: Precision,
+    /// Seconds of measuring an entry; a single operation takes a sixth of it
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// Write the JSON object to this file, too
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// Single precision
+    F32,
+    /// Products of bfloat16, sums of f32
+    Bf16,
+}
+
+impl Precision {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
