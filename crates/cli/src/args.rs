@@ -1,6 +1,7 @@
 //! Arguments as typed.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use maliang::train::Precision;
 use std::path::PathBuf;
 
 /// 神笔马良 — trains a generator on your own pictures, on your own machine.
@@ -40,6 +41,8 @@ pub enum Verb {
     },
     /// Check this machine: processor, memory, directories, a short self-test
     Doctor,
+    /// Measure this machine: its peak, operations, training steps, generation, start, memory
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,14 +106,6 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum PrecisionArg {
-    /// 32-bit floats
-    F32,
-    /// 16-bit brain floats in products, 32-bit everywhere else
-    Bf16,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum FitArg {
     /// Fill the size, cut the edges off
     Crop,
@@ -160,4 +155,49 @@ pub enum Format {
     Png,
     /// One animation
     Gif,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct BenchArgs {
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Only these: gemm, ops, conv, dcgan-64, vae-64, generate, cold-start, memory [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// What products are computed with in operations and training
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    pub precision: PrecisionArg,
+    /// Seconds of measuring an entry; a single operation takes a sixth of it
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// Write the JSON object to this file, too
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PrecisionArg {
+    /// Single precision
+    F32,
+    /// Products of bfloat16, sums of f32
+    Bf16,
+}
+
+impl PrecisionArg {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub fn get(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! be used, 3 training diverged, 70 a bug.
 
 mod args;
+mod bench;
 mod data;
 mod demo;
 mod doctor;
@@ -63,6 +64,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Runs { directory } => runs::list(&directory)?,
         Verb::Show { run, json } => runs::show(&run, json)?,
         Verb::Doctor => doctor::run()?,
+        Verb::Bench(bench) => bench::run(&bench)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `maliang train`: from pictures, or from a run that is to go on.
 
-use crate::args::{FitArg, PrecisionArg, TrainArgs};
+use crate::args::{FitArg, TrainArgs};
 use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print};
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::models::ModelConfig;
@@ -141,11 +141,7 @@ fn settings(args: &TrainArgs) -> Result<Table> {
         train::set(&mut table, "seed", Value::Integer(seed));
     }
     if let Some(precision) = args.precision {
-        let name = match precision {
-            PrecisionArg::F32 => "f32",
-            PrecisionArg::Bf16 => "bf16",
-        };
-        train::set(&mut table, "train.precision", Value::String(name.into()));
+        train::set(&mut table, "train.precision", Value::String(precision.name().into()));
     }
     if let Some(fit) = args.fit {
         let name = match fit {

@@ -16,6 +16,7 @@ pub mod rng;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
+pub use maliang_kernels::workload;
 
 /// Version of Maliang.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -22,6 +22,7 @@ mod simd;
 mod tensors;
 #[cfg(test)]
 mod tests;
+pub mod workload;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;

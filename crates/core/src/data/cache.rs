@@ -102,7 +102,7 @@ pub(super) fn remove_leftovers(dir: &Path, fingerprint: &str) {
     }
 }
 
-fn header(config: &DataConfig, rows: u64, json: blake3::Hash, pixels: blake3::Hash) -> [u8; HEADER_BYTES] {
+pub(super) fn header(config: &DataConfig, rows: u64, json: blake3::Hash, pixels: blake3::Hash) -> [u8; HEADER_BYTES] {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend(MAGIC);
     for number in [VERSION, config.width as u32, config.height as u32, config.channels as u32] {

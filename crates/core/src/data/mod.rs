@@ -32,6 +32,7 @@ mod quiet;
 mod resize;
 mod source;
 mod split;
+mod synthetic;
 #[cfg(test)]
 mod tests;
 

@@ -15,15 +15,17 @@ mod run_dir;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod vae;
 
 pub use choose::{Choice, Request, choose, set};
 pub use config::{Augmentation, GanConfig, GanLoss, Reconstruction, RunConfig, TrainConfig, VaeTraining};
 pub use maliang_kernels::Precision;
 pub use run_dir::{Lock, Log, RunDir};
+pub use trial::Trial;
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};
-use crate::models::PictureModel;
+use crate::models::{ModelConfig, PictureModel};
 use crate::provenance::weights::Weights;
 use crate::{Error, Result, files};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -65,6 +67,14 @@ pub(crate) trait Trainer {
     fn restore(&mut self, state: Weights, step: u64) -> Result<()>;
     /// A copy for trial steps.
     fn boxed_clone(&self) -> Box<dyn Trainer>;
+}
+
+/// The untrained trainer of `config`'s family.
+fn new_trainer(config: &RunConfig, loader: &Arc<Loader>) -> Box<dyn Trainer> {
+    match &config.model {
+        ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(config, model)),
+        ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(config, model, loader.clone())),
+    }
 }
 
 /// What training reports while it runs.

@@ -4,7 +4,7 @@ use super::checkpoint::{self, Best, Counters};
 use super::config::{RunConfig, TrainConfig};
 use super::look::{self, Looker};
 use super::run_dir::{Lock, Log, RunDir};
-use super::{Event, Losses, Observer, Outcome, Run, StepInput, Trainer, gan, health, vae};
+use super::{Event, Losses, Observer, Outcome, Run, StepInput, Trainer, health, new_trainer};
 use crate::data::{Dataset, Loader};
 use crate::generate::sampler::Sampler;
 use crate::models::{ModelConfig, PictureModel};
@@ -41,10 +41,7 @@ impl Session {
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
         // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
         let loader = loader(&config, &dataset, 0);
-        let mut trainer: Box<dyn Trainer> = match &config.model {
-            ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(&config, model)),
-            ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(&config, model, loader.clone())),
-        };
+        let mut trainer = new_trainer(&config, &loader);
         // A run that has nothing left to do has nothing to try.
         if progress(&config.train, &counters) < 1.0 {
             estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
@@ -359,7 +356,7 @@ fn seed_of(config: &RunConfig, attempt: u32) -> u64 {
     config.seed ^ (u64::from(attempt) << 48)
 }
 
-fn loader(config: &RunConfig, dataset: &Arc<Dataset>, attempt: u32) -> Arc<Loader> {
+pub(super) fn loader(config: &RunConfig, dataset: &Arc<Dataset>, attempt: u32) -> Arc<Loader> {
     Arc::new(Loader::new(dataset.clone(), config.train.batch, config.train.flip, seed_of(config, attempt)))
 }
 

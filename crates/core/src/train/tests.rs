@@ -3,3 +3,4 @@
 mod choices;
 mod losses;
 mod optim;
+mod trial;

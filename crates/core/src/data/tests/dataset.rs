@@ -257,3 +257,17 @@ fn a_cache_that_cannot_be_written_is_an_error_that_names_it() {
     assert_eq!(error.kind, crate::ErrorKind::Io);
     assert!(error.message.contains("taken"), "{error}");
 }
+
+#[test]
+fn noise_is_a_data_set_like_any_other() {
+    let classes = ["cat".to_string(), "dog".to_string()];
+    let data = Dataset::synthetic(&config(16), &classes, 10).unwrap();
+    data.verify().unwrap();
+    assert_eq!((data.train_len(), data.heldout_len(), data.labels()), (10, 0, &classes[..]));
+    assert_ne!(data.train(0), data.train(1));
+    assert_eq!(data.train_label(3), Some(1));
+    assert_eq!(data.train_picture(9).name, "noise 9");
+    let again = Dataset::synthetic(&config(16), &classes, 10).unwrap();
+    assert_eq!(data.manifest(), again.manifest());
+    assert!(Dataset::synthetic(&config(16), &[], 1).unwrap().train_label(0).is_none());
+}

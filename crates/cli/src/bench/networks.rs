@@ -1,0 +1,43 @@
+//! The networks whose training is timed.
+
+use maliang::data::DataConfig;
+use maliang::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
+use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, VaeTraining};
+
+/// The sizes of PyTorch's DCGAN example.
+const STACK: StackConfig = StackConfig { height: 64, width: 64, channels: 3, base: 64 };
+
+pub fn dcgan() -> ModelConfig {
+    ModelConfig::Dcgan(DcganConfig { z_dim: 100, classes: Vec::new(), stack: STACK })
+}
+
+pub fn vae() -> ModelConfig {
+    ModelConfig::Vae(VaeConfig { z_dim: 64, classes: Vec::new(), stack: STACK })
+}
+
+/// The settings of a run with `model`, as `maliang train` chooses them, but without DiffAugment, which PyTorch's example
+/// does not have.
+pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConfig {
+    let (lr, beta_1) = match model {
+        ModelConfig::Dcgan(_) => (2e-4, 0.5),
+        ModelConfig::Vae(_) => (1e-3, 0.9),
+    };
+    let train = TrainConfig {
+        batch,
+        steps: 1,
+        minutes: 0.0,
+        lr,
+        beta_1,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+        clip_norm: 0.0,
+        ema_half_life: 10_000.0,
+        flip: true,
+        precision,
+        look_every: 0,
+    };
+    let data = DataConfig { width: STACK.width, height: STACK.height, channels: STACK.channels, ..Default::default() };
+    let gan = GanConfig { augment: Vec::new(), ..Default::default() };
+    RunConfig { seed: 0, data, model, train, gan, vae: VaeTraining::default() }
+}

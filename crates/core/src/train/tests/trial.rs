@@ -1,0 +1,66 @@
+//! Steps without a run.
+
+use crate::data::DataConfig;
+use crate::generate::sampler::Sampler;
+use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
+use crate::train::{GanConfig, RunConfig, TrainConfig, Trial, VaeTraining};
+
+/// Every family, with and without classes.
+fn configs() -> Vec<RunConfig> {
+    let stack = StackConfig { height: 16, width: 24, channels: 3, base: 4 };
+    let families = |classes: Vec<String>| {
+        [
+            ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
+            ModelConfig::Vae(VaeConfig { z_dim: 5, classes, stack: stack.clone() }),
+        ]
+    };
+    let models = [families(Vec::new()), families(vec!["cat".into(), "dog".into()])].concat();
+    let train = TrainConfig {
+        batch: 4,
+        steps: 1,
+        minutes: 0.0,
+        lr: 1e-3,
+        beta_1: 0.5,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        ema_half_life: 100.0,
+        flip: true,
+        look_every: 0,
+    };
+    let config = |model| RunConfig {
+        seed: 1,
+        data: DataConfig { height: 16, width: 24, ..DataConfig::default() },
+        model,
+        train: train.clone(),
+        gan: GanConfig::default(),
+        vae: VaeTraining::default(),
+    };
+    models.into_iter().map(config).collect()
+}
+
+#[test]
+fn a_trial_steps_and_its_model_makes_pictures() {
+    for config in configs() {
+        let (mut trial, mut twin) = (Trial::new(&config).unwrap(), Trial::new(&config).unwrap());
+        // More steps than there are batches: the pictures repeat.
+        for _ in 0..6 {
+            let losses = trial.step();
+            assert!(losses.iter().all(|(_, value)| value.is_finite()), "{losses:?}");
+            assert_eq!(losses, twin.step(), "the same settings, the same steps");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.safetensors");
+        trial.save_model(&path).unwrap();
+        let (sampler, _) = Sampler::open(&path).unwrap();
+        assert_eq!((sampler.info.step, sampler.info.images_seen), (6, 24));
+        let picture = &sampler.pictures(&[sampler.latent(0, 0, 1.0)], &[0])[0];
+        assert_eq!((picture.width, picture.height), (24, 16));
+    }
+}
+
+#[test]
+fn a_trial_refuses_what_a_run_refuses() {
+    let mut config = configs().remove(0);
+    config.data.width = 32;
+    assert!(Trial::new(&config).is_err());
+}
