@@ -20,11 +20,8 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-/// Training takes and returns the same large blocks at every step.
-#[global_allocator]
-static MEMORY: maliang_kernels::Recycling = maliang_kernels::Recycling::new();
-
 fn main() -> ExitCode {
+    maliang_kernels::keep_freed_memory();
     let args = Args::parse();
     // A panic is our bug: it becomes one sentence, not a stack trace. The text is kept until the unwinding ends, because
     // panics that the library expects and catches (a decoder on a broken picture) must not be shown.

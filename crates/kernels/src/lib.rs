@@ -26,7 +26,7 @@ pub mod workload;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
-pub use memory::Recycling;
+pub use memory::keep_freed_memory;
 pub use ops::{Conv2dOptions, KernelOps, Precision};
 pub use optim::AdamStep;
 pub use tensors::Tensors;
