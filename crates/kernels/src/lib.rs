@@ -13,6 +13,7 @@ mod autodiff;
 mod conv;
 mod flex;
 mod matmul;
+mod memory;
 mod norm;
 mod ops;
 mod optim;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
+pub use memory::keep_freed_memory;
 pub use ops::{Conv2dOptions, KernelOps};
 pub use optim::AdamStep;
 pub use tensors::Tensors;
