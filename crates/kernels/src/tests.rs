@@ -216,12 +216,9 @@ fn adam_tensors(seed: u64, sizes: &[usize], averaged: bool) -> [Tensors<Flex>; 5
 }
 
 type List = Tensors<Flex>;
+type Update = fn(List, List, List, List, List, AdamStep) -> (List, List, List, List);
 
-fn adam(
-    update: fn(List, List, List, List, List, AdamStep) -> (List, List, List, List),
-    [values, gradients, first, second, averages]: [List; 5],
-    step: AdamStep,
-) -> [List; 4] {
+fn adam(update: Update, [values, gradients, first, second, averages]: [List; 5], step: AdamStep) -> [List; 4] {
     let (values, first, second, averages) = update(values, gradients, first, second, averages, step);
     [values, first, second, averages]
 }

@@ -36,6 +36,7 @@ pub(super) struct Session {
 
 impl Session {
     pub fn open(run: Run, observer: &mut dyn Observer) -> Result<Self> {
+        maliang_kernels::keep_freed_memory();
         let Run { dir, mut config, dataset, _lock } = run;
         let (found, warnings) = checkpoint::newest_whole(&dir.checkpoints());
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
