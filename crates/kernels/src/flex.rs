@@ -6,9 +6,37 @@ use crate::conv::{self, ConvShape};
 use crate::norm;
 use crate::ops::{Conv2dOptions, KernelOps};
 use crate::optim::{self, AdamStep};
+use crate::plain;
 use burn::backend::Flex;
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
+use std::cell::Cell;
+
+thread_local! {
+    static DEFAULT_BODIES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with the default bodies in place of the CPU kernels, for what this thread computes. Slow: for tests and for
+/// finding out whether a fault is a kernel's.
+pub fn with_default_bodies<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DEFAULT_BODIES.set(self.0);
+        }
+    }
+    let _restore = Restore(DEFAULT_BODIES.replace(true));
+    f()
+}
+
+/// The first line of every kernel: hands over to the default body where [`with_default_bodies`] asks for it.
+macro_rules! or_default_body {
+    ($operation:ident($($argument:expr),+)) => {
+        if DEFAULT_BODIES.get() {
+            return plain::$operation::<Flex>($($argument),+);
+        }
+    };
+}
 
 /// Runs `body` on the numbers of a tensor, without a copy when it lies contiguous in memory.
 macro_rules! slices {
@@ -48,6 +76,7 @@ fn conv_shape(input: [usize; 4], kernel: [usize; 2], output: [usize; 4], options
 
 impl KernelOps for Flex {
     fn conv2d_nhwc(x: FlexTensor, w: FlexTensor, options: Conv2dOptions) -> FlexTensor {
+        or_default_body!(conv2d_nhwc(x, w, options));
         let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
         assert_eq!(input[3], c_in, "convolution channels differ");
         let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
@@ -57,6 +86,7 @@ impl KernelOps for Flex {
     }
 
     fn conv2d_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: Conv2dOptions) -> FlexTensor {
+        or_default_body!(conv2d_input_grad(gy, w, size, options));
         let (output, [kh, kw, c_in, c_out]) = (dims::<4>(&gy), dims(&w));
         assert_eq!(output[3], c_out, "convolution channels differ");
         let input = [output[0], size[0], size[1], c_in];
@@ -65,6 +95,7 @@ impl KernelOps for Flex {
     }
 
     fn conv2d_weight_grad(x: FlexTensor, gy: FlexTensor, kernel: [usize; 2], options: Conv2dOptions) -> FlexTensor {
+        or_default_body!(conv2d_weight_grad(x, gy, kernel, options));
         let (input, output) = (dims::<4>(&x), dims::<4>(&gy));
         let shape = conv_shape(input, kernel, output, options);
         slices!([x, gy] tensor(conv::weight_grad(x, gy, &shape), [kernel[0], kernel[1], input[3], output[3]]))
@@ -77,6 +108,7 @@ impl KernelOps for Flex {
         epsilon: f32,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(batch_norm_rows(x, gamma, beta, epsilon, activation));
         let shape = dims::<2>(&x);
         slices!([x, gamma, beta] {
             let (mean, variance) = norm::mean_variance(x, shape[1]);
@@ -98,6 +130,7 @@ impl KernelOps for Flex {
         epsilon: f32,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(batch_norm_backward(x, y, gy, gamma, mean, variance, epsilon, activation));
         let shape = dims::<2>(&x);
         slices!([x, y, gy, gamma, mean, variance] {
             let (gx, g_gamma, g_beta) =
@@ -107,6 +140,7 @@ impl KernelOps for Flex {
     }
 
     fn affine_rows(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
+        or_default_body!(affine_rows(x, scale, shift, activation));
         let shape = dims::<2>(&x);
         slices!([x, scale, shift] tensor(norm::affine(x, scale, shift, activation), shape))
     }
@@ -118,6 +152,7 @@ impl KernelOps for Flex {
         scale: FlexTensor,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(affine_backward(x, y, gy, scale, activation));
         let shape = dims::<2>(&x);
         slices!([x, y, gy, scale] {
             let (gx, g_scale, g_shift) = norm::affine_backward(x, y, gy, scale, activation);
@@ -126,12 +161,14 @@ impl KernelOps for Flex {
     }
 
     fn augment_pictures(x: FlexTensor, plans: Vec<f32>) -> FlexTensor {
+        or_default_body!(augment_pictures(x, plans));
         let shape = dims::<4>(&x);
         let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
         slices!([x] tensor(augment::augment(x, &plans, picture), shape))
     }
 
     fn augment_backward(gy: FlexTensor, plans: Vec<f32>) -> FlexTensor {
+        or_default_body!(augment_backward(gy, plans));
         let shape = dims::<4>(&gy);
         let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
         slices!([gy] tensor(augment::augment_backward(gy, &plans, picture), shape))
@@ -144,6 +181,7 @@ impl KernelOps for Flex {
         v: FlexTensor,
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(adam_update(p, g, m, v, step));
         let (mut p, mut m, mut v) = (p.to_contiguous(), m.to_contiguous(), v.to_contiguous());
         slices!([g] optim::adam(p.storage_mut(), g, m.storage_mut(), v.storage_mut(), &step));
         (p, m, v)

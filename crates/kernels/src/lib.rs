@@ -23,6 +23,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
+pub use flex::with_default_bodies;
 pub use ops::{Conv2dOptions, KernelOps};
 pub use optim::AdamStep;
 

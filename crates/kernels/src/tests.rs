@@ -8,6 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
 
+mod default_bodies;
+
 /// Numbers in about [-1, 1] from a small generator of our own (xorshift), so that a failure names only its seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
