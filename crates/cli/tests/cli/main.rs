@@ -1,6 +1,7 @@
 //! The program as its users meet it: every test runs the real binary in a directory of its own.
 
 mod damage;
+mod devices;
 mod families;
 mod input;
 mod labels;
