@@ -94,6 +94,9 @@ pub struct TrainArgs {
     /// Seed of all random numbers
     #[arg(long)]
     pub seed: Option<u64>,
+    /// What computes [default: cpu]
+    #[arg(long, value_enum)]
+    pub device: Option<DeviceArg>,
     /// Run directory [default: the next free runs/NAME-N]
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -103,6 +106,14 @@ pub struct TrainArgs {
     /// Any setting of run.toml, for example train.lr=1e-4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DeviceArg {
+    /// The processor
+    Cpu,
+    /// A GPU; in builds with `--features vulkan`
+    Vulkan,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

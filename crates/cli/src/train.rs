@@ -1,8 +1,9 @@
 //! `maliang train`: from pictures, or from a run that is to go on.
 
-use crate::args::{FitArg, TrainArgs};
+use crate::args::{DeviceArg, FitArg, TrainArgs};
 use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print};
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
+use maliang::device::ComputeDevice;
 use maliang::models::ModelConfig;
 use maliang::train::{self, Choice, Outcome, Request, Run, RunConfig, RunDir};
 use maliang::{Error, Result, report};
@@ -89,12 +90,15 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
         || args.precision.is_some()
     {
         return Err(Error::input(format!("{} is a run already, and its settings are fixed", path.display()))
-            .hint("only --minutes and --steps may change when going on; other settings need a new run"));
+            .hint("only --minutes, --steps and --device may change when going on; other settings need a new run"));
     }
     let run = Run::resume(RunDir::new(path), &cache_dir(), |config| {
         if args.steps.is_some() || args.minutes.is_some() {
             config.train.steps = args.steps.unwrap_or(0);
             config.train.minutes = args.minutes.unwrap_or(0.0);
+        }
+        if let Some(device) = args.device {
+            config.train.device = device.into();
         }
     })?;
     train_and_report(run).map(|_| ())
@@ -102,6 +106,9 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
 
 fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
     let dir = run.dir().clone();
+    if let Some(name) = run.config().train.device.name()? {
+        eprintln!("  computing on {name}");
+    }
     let mut progress = Progress::new();
     let outcome = run.train(&mut progress);
     progress.finish();
@@ -118,6 +125,15 @@ fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
         eprintln!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
     }
     Ok((outcome, dir))
+}
+
+impl From<DeviceArg> for ComputeDevice {
+    fn from(device: DeviceArg) -> Self {
+        match device {
+            DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Vulkan => Self::Vulkan,
+        }
+    }
 }
 
 /// Everything set by recipe, flags and `--set`, the later winning, as in `run.toml`.
@@ -142,6 +158,9 @@ fn settings(args: &TrainArgs) -> Result<Table> {
     }
     if let Some(precision) = args.precision {
         train::set(&mut table, "train.precision", Value::String(precision.name().into()));
+    }
+    if let Some(device) = args.device {
+        train::set(&mut table, "train.device", Value::String(named(&ComputeDevice::from(device))));
     }
     if let Some(fit) = args.fit {
         let name = match fit {

@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod files;
 pub mod generate;

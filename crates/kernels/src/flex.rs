@@ -6,10 +6,38 @@ use crate::conv::{self, ConvShape};
 use crate::norm;
 use crate::ops::{Conv2dOptions, KernelOps};
 use crate::optim::{self, AdamStep, Slot};
+use crate::plain;
 use crate::tensors::Tensors;
 use burn::backend::Flex;
 use burn::tensor::{DType, TensorData};
 use burn_flex::FlexTensor;
+use std::cell::Cell;
+
+thread_local! {
+    static DEFAULT_BODIES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with the default bodies in place of the CPU kernels, for what this thread computes. Slow: for tests and for
+/// finding out whether a fault is a kernel's.
+pub fn with_default_bodies<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DEFAULT_BODIES.set(self.0);
+        }
+    }
+    let _restore = Restore(DEFAULT_BODIES.replace(true));
+    f()
+}
+
+/// The first line of every kernel: hands over to the default body where [`with_default_bodies`] asks for it.
+macro_rules! or_default_body {
+    ($operation:ident($($argument:expr),+)) => {
+        if DEFAULT_BODIES.get() {
+            return plain::$operation::<Flex>($($argument),+);
+        }
+    };
+}
 
 /// Runs `body` on the numbers of a tensor, without a copy when it lies contiguous in memory.
 macro_rules! slices {
@@ -56,6 +84,7 @@ fn conv_shape(input: [usize; 4], kernel: [usize; 2], output: [usize; 4], options
 
 impl KernelOps for Flex {
     fn conv2d_nhwc(x: FlexTensor, w: FlexTensor, options: Conv2dOptions) -> FlexTensor {
+        or_default_body!(conv2d_nhwc(x, w, options));
         let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
         assert_eq!(input[3], c_in, "convolution channels differ");
         let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
@@ -65,6 +94,7 @@ impl KernelOps for Flex {
     }
 
     fn conv2d_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: Conv2dOptions) -> FlexTensor {
+        or_default_body!(conv2d_input_grad(gy, w, size, options));
         let (output, [kh, kw, c_in, c_out]) = (dims::<4>(&gy), dims(&w));
         assert_eq!(output[3], c_out, "convolution channels differ");
         let input = [output[0], size[0], size[1], c_in];
@@ -73,6 +103,7 @@ impl KernelOps for Flex {
     }
 
     fn conv2d_weight_grad(x: FlexTensor, gy: FlexTensor, kernel: [usize; 2], options: Conv2dOptions) -> FlexTensor {
+        or_default_body!(conv2d_weight_grad(x, gy, kernel, options));
         let (input, output) = (dims::<4>(&x), dims::<4>(&gy));
         let shape = conv_shape(input, kernel, output, options);
         slices!([x, gy] tensor(conv::weight_grad(x, gy, &shape, options.precision), [kernel[0], kernel[1], input[3], output[3]]))
@@ -85,6 +116,7 @@ impl KernelOps for Flex {
         epsilon: f32,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(batch_norm_rows(x, gamma, beta, epsilon, activation));
         let shape = dims::<2>(&x);
         slices!([x, gamma, beta] {
             let (mean, variance) = norm::mean_variance(x, shape[1]);
@@ -104,6 +136,7 @@ impl KernelOps for Flex {
         epsilon: f32,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(batch_norm_backward(x, gy, gamma, beta, mean, variance, epsilon, activation));
         let shape = dims::<2>(&x);
         slices!([x, gy, gamma, beta, mean, variance] {
             let (gx, g_gamma, g_beta) =
@@ -113,6 +146,7 @@ impl KernelOps for Flex {
     }
 
     fn affine_rows(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
+        or_default_body!(affine_rows(x, scale, shift, activation));
         let shape = dims::<2>(&x);
         slices!([x, scale, shift] tensor(norm::affine(x, scale, shift, activation), shape))
     }
@@ -124,6 +158,7 @@ impl KernelOps for Flex {
         scale: FlexTensor,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        or_default_body!(affine_backward(x, y, gy, scale, activation));
         let shape = dims::<2>(&x);
         slices!([x, y, gy, scale] {
             let (gx, g_scale, g_shift) = norm::affine_backward(x, y, gy, scale, activation);
@@ -132,12 +167,14 @@ impl KernelOps for Flex {
     }
 
     fn bias_rows(x: FlexTensor, bias: FlexTensor, activation: Activation) -> FlexTensor {
+        or_default_body!(bias_rows(x, bias, activation));
         let mut x = owned(x);
         slices!([bias] norm::bias(x.storage_mut(), bias, activation));
         x
     }
 
     fn activation_backward(y: FlexTensor, gy: FlexTensor, activation: Activation) -> FlexTensor {
+        or_default_body!(activation_backward(y, gy, activation));
         if activation == Activation::Identity {
             return gy;
         }
@@ -147,17 +184,20 @@ impl KernelOps for Flex {
     }
 
     fn channel_sums(x: FlexTensor) -> FlexTensor {
+        or_default_body!(channel_sums(x));
         let [_, channels] = dims(&x);
         slices!([x] tensor(norm::channel_sums(x, channels), [channels]))
     }
 
     fn augment_pictures(x: FlexTensor, plans: Vec<f32>) -> FlexTensor {
+        or_default_body!(augment_pictures(x, plans));
         let shape = dims::<4>(&x);
         let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
         slices!([x] tensor(augment::augment(x, &plans, picture), shape))
     }
 
     fn augment_backward(gy: FlexTensor, plans: Vec<f32>) -> FlexTensor {
+        or_default_body!(augment_backward(gy, plans));
         let shape = dims::<4>(&gy);
         let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
         slices!([gy] tensor(augment::augment_backward(gy, &plans, picture), shape))
@@ -172,6 +212,7 @@ impl KernelOps for Flex {
         averages: Tensors<Self>,
         step: AdamStep,
     ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        or_default_body!(adam_update(values, gradients, first, second, averages, step));
         let own = |tensors: Tensors<Self>| tensors.0.into_iter().map(owned).collect::<Vec<_>>();
         let (mut values, mut first, mut second, mut averages) = (own(values), own(first), own(second), own(averages));
         let gradients = own(gradients);

@@ -26,6 +26,7 @@ pub mod workload;
 
 pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
+pub use flex::with_default_bodies;
 pub use memory::keep_freed_memory;
 pub use ops::{Conv2dOptions, KernelOps, Precision};
 pub use optim::AdamStep;

@@ -1,4 +1,4 @@
-//! Memory that the process keeps for its next step.
+//! Requests to the system about the process's memory. Nothing depends on whether they are granted.
 
 /// Asks the allocator not to give freed memory back to the system.
 ///
@@ -24,4 +24,28 @@ pub fn keep_freed_memory() {
             mallopt(M_MMAP_THRESHOLD, 1 << 30);
         }
     }
+}
+
+/// Asks for huge pages where `buffer` spans some: buffers of many megabytes that are read in many places at once otherwise
+/// spend their time on looking up pages.
+pub(crate) fn prefer_huge_pages<T>(buffer: &mut [T]) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        use std::ffi::{c_int, c_void};
+        unsafe extern "C" {
+            fn madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
+        }
+        const PAGE: usize = 2 << 20;
+        // From sys/mman.h.
+        const MADV_HUGEPAGE: c_int = 14;
+        let start = buffer.as_mut_ptr().cast::<u8>();
+        let before = start.align_offset(PAGE);
+        let length = size_of_val(buffer).saturating_sub(before) / PAGE * PAGE;
+        if length > 0 {
+            // SAFETY: the range lies inside of the buffer; the advice changes nothing but how it is mapped.
+            unsafe { madvise(start.add(before).cast(), length, MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = buffer;
 }

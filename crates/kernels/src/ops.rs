@@ -57,7 +57,7 @@ impl Conv2dOptions {
 
 /// Operations of Maliang on Burn's backends. Tensors are NHWC, weights `[kh, kw, c_in, c_out]`; the norm operations see
 /// `[rows, channels]`. Use the functions of the crate root, which take `Tensor`s.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "vulkan"), Autodiff)]
 pub trait KernelOps: Backend {
     /// See [`conv2d`](crate::conv2d).
     fn conv2d_nhwc(x: FloatTensor<Self>, w: FloatTensor<Self>, options: Conv2dOptions) -> FloatTensor<Self> {
@@ -171,3 +171,7 @@ pub trait KernelOps: Backend {
         plain::adam_update::<Self>(values, gradients, first, second, averages, step)
     }
 }
+
+/// GPUs run the default bodies.
+#[cfg(feature = "vulkan")]
+impl KernelOps for burn::backend::Cube {}

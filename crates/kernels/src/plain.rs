@@ -24,7 +24,7 @@ pub(crate) fn conv2d_input_grad<B: Backend>(
     let (out, kernel) = (gy.shape(), w.shape());
     let reach = |axis: usize| (out[axis + 1] - 1) * options.stride + kernel[axis];
     let padding_out = [0, 1].map(|axis| size[axis] + 2 * options.padding - reach(axis));
-    // Rows and columns that no kernel position covered, beyond what Burn accepts as output padding, get zeros by slicing.
+    // The remainder of the stride, always less than it: rows and columns that no kernel position covered.
     let transposed = ConvTransposeOptions::new([options.stride; 2], [options.padding; 2], padding_out, [1, 1], 1);
     let gx = B::conv_transpose2d(to_nchw::<B>(gy), weight_to_burn::<B>(w), None, transposed);
     to_nhwc::<B>(gx)

@@ -38,6 +38,7 @@ pub(crate) fn with_scratch<T: Packed, R>(count: usize, body: impl FnOnce(&mut [T
     });
     if buffer.len() < lines {
         buffer = vec![Line([0; 16]); lines];
+        crate::memory::prefer_huge_pages(&mut buffer);
     }
     // SAFETY: the buffer holds at least `count` initialised 4-byte words at an alignment of 64; `T` is f32 or a wrapper of
     // u32 (the only implementors of `Packed`), for which every bit pattern is a value.

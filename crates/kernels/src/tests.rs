@@ -8,6 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
 
+mod default_bodies;
+
 /// Numbers in about [-1, 1] from a small generator of our own (xorshift), so that a failure names only its seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -361,7 +363,7 @@ fn bias_writes_over_a_convolution() {
     let device = Device::flex().autodiff();
     let x = Tensor::<4>::ones([1, 8, 8, 3], &device);
     let w = Tensor::<4>::ones([4, 4, 3, 2], &device).require_grad();
-    let convolved = crate::conv2d(x, w.clone(), Conv2dOptions { stride: 2, padding: 1 });
+    let convolved = crate::conv2d(x, w.clone(), Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 });
     let before = address(&convolved);
     let y = crate::bias(convolved, Tensor::ones([2], &device), Activation::LeakyRelu(0.2));
     assert_eq!(address(&y), before);

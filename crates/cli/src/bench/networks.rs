@@ -1,6 +1,7 @@
 //! The networks whose training is timed.
 
 use maliang::data::DataConfig;
+use maliang::device::ComputeDevice;
 use maliang::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
 use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, VaeTraining};
 
@@ -35,9 +36,22 @@ pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConf
         ema_half_life: 10_000.0,
         flip: true,
         precision,
+        device: ComputeDevice::Cpu,
         look_every: 0,
     };
     let data = DataConfig { width: STACK.width, height: STACK.height, channels: STACK.channels, ..Default::default() };
     let gan = GanConfig { augment: Vec::new(), ..Default::default() };
     RunConfig { seed: 0, data, model, train, gan, vae: VaeTraining::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_what_a_run_takes() {
+        for model in [dcgan(), vae()] {
+            config(model, 64, Precision::F32).validate().unwrap();
+        }
+    }
 }

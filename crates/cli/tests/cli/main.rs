@@ -2,6 +2,7 @@
 
 mod bench;
 mod damage;
+mod devices;
 mod families;
 mod input;
 mod labels;

@@ -3,6 +3,7 @@
 use super::latent::latent;
 use super::picture::Picture;
 use crate::data::preprocess;
+use crate::device;
 use crate::models::{self, PictureModel};
 use crate::nn::host;
 use crate::provenance::bundle::{self, ModelInfo};
@@ -24,6 +25,7 @@ pub struct Sampler {
     /// BLAKE3 of the model file.
     pub hash: String,
     model: PictureModel,
+    device: Device,
 }
 
 impl Sampler {
@@ -47,7 +49,8 @@ impl Sampler {
     }
 
     fn open_file(path: &Path) -> Result<Self> {
-        let (model, info, hash) = bundle::open(path)?;
+        let device = device::cpu();
+        let (model, info, hash) = bundle::open(path, &device)?;
         // Inside a checkpoint the recorded checksum must agree too: a flipped bit in a weight is still a number.
         if let Some(directory) = path.parent().filter(|d| d.join("state.json").is_file()) {
             let counters = checkpoint::counters(directory)?;
@@ -55,12 +58,12 @@ impl Sampler {
                 return Err(Error::corrupt(format!("{} is damaged: its checksum does not match", path.display())));
             }
         }
-        Ok(Self { info, hash, model })
+        Ok(Self { info, hash, model, device })
     }
 
-    /// A model in memory, as training looks at it.
-    pub(crate) fn in_training(model: PictureModel, info: ModelInfo) -> Self {
-        Self { info, hash: String::new(), model }
+    /// A model in memory on `device`, as training looks at it.
+    pub(crate) fn in_training(model: PictureModel, info: ModelInfo, device: Device) -> Self {
+        Self { info, hash: String::new(), model, device }
     }
 
     /// The model itself.
@@ -113,10 +116,9 @@ impl Sampler {
 
     /// As [`pictures`](Self::pictures), as one tensor in [-1, 1].
     pub(crate) fn tensor(&self, latents: &[Vec<f32>], classes: &[usize]) -> Tensor<4> {
-        let device = Device::flex();
         let z = TensorData::new(latents.concat(), [latents.len(), self.info.config.z_dim()]);
-        let labels = models::one_hot(classes, self.info.config.classes().len(), &device);
-        self.model.generate(Tensor::from_data(z, &device), labels)
+        let labels = models::one_hot(classes, self.info.config.classes().len(), &self.device);
+        self.model.generate(Tensor::from_data(z, &self.device), labels)
     }
 
     /// The provenance of picture `index` of `seed`; `latent` says in words how its latent was chosen.

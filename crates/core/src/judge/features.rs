@@ -22,14 +22,14 @@ impl RandomFeatures {
     /// Length of a feature vector.
     pub const LENGTH: usize = 2 * (CHANNELS[0] + CHANNELS[1] + CHANNELS[2] + CHANNELS[3]);
 
-    /// The extractor for pictures with `channels` channels. Weights are He-normal: √(2 / (9 · c_in)).
-    pub fn new(channels: usize) -> Self {
+    /// The extractor for pictures with `channels` channels that lie on `device`. Weights are He-normal: √(2 / (9 · c_in)).
+    pub fn new(channels: usize, device: &Device) -> Self {
         let mut c_in = channels;
         let layers = CHANNELS.iter().enumerate().map(|(i, &c_out)| {
             let deviation = (2.0 / (9 * c_in) as f32).sqrt();
             let values = rng::normal(&mut rng::stream(SEED, "random-features", i as u64), 9 * c_in * c_out);
             let values = values.into_iter().map(|v| v * deviation).collect::<Vec<f32>>();
-            let layer = Tensor::from_data(TensorData::new(values, [3, 3, c_in, c_out]), &Device::flex());
+            let layer = Tensor::from_data(TensorData::new(values, [3, 3, c_in, c_out]), device);
             c_in = c_out;
             layer
         });

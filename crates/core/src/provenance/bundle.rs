@@ -55,11 +55,11 @@ pub fn save(path: &Path, model: &PictureModel, info: &ModelInfo) -> Result<()> {
     weights::save(path, &model.weights(), &Metadata::from([(KEY.to_string(), json)]))
 }
 
-/// Reads a model file: the model, its description, and the BLAKE3 of the file.
+/// Reads a model file: the model on `device`, its description, and the BLAKE3 of the file.
 ///
 /// # Errors
 /// The file is missing, damaged, not a model of ours, or its tensors are not those of its config.
-pub fn open(path: &Path) -> Result<(PictureModel, ModelInfo, String)> {
+pub fn open(path: &Path, device: &Device) -> Result<(PictureModel, ModelInfo, String)> {
     let hash = files::blake3_file(path)?;
     let (tensors, metadata) = weights::load(path)?;
     let named = |message: String| Error::corrupt(format!("{}: {message}", path.display()));
@@ -82,6 +82,6 @@ pub fn open(path: &Path) -> Result<(PictureModel, ModelInfo, String)> {
     let info: ModelInfo = serde_json::from_str(json)
         .map_err(|error| named(format!("the model's description cannot be read: {error}")))?;
     let in_file = |error: Error| Error { message: format!("{}: {}", path.display(), error.message), ..error };
-    let model = PictureModel::load(&info.config, tensors, &Device::flex()).map_err(in_file)?;
+    let model = PictureModel::load(&info.config, tensors, device).map_err(in_file)?;
     Ok((model, info, hash))
 }

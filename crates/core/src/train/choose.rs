@@ -2,6 +2,7 @@
 
 use super::config::{GanConfig, RunConfig, TrainConfig, VaeTraining};
 use crate::data::{CheckReport, DataConfig, Fit, Source};
+use crate::device::ComputeDevice;
 use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
 use crate::{Error, Result};
 use maliang_kernels::Precision;
@@ -168,6 +169,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         }
     };
     let train = TrainConfig {
+        device: ComputeDevice::default(),
         batch,
         steps: steps.unwrap_or(0),
         minutes,

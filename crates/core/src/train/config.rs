@@ -1,6 +1,7 @@
 //! The resolved settings of a run: everything in `run.toml`.
 
 use crate::data::DataConfig;
+use crate::device::ComputeDevice;
 use crate::models::ModelConfig;
 use crate::{Error, Result};
 use maliang_kernels::Precision;
@@ -30,6 +31,9 @@ pub struct RunConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
+    /// What computes. The numbers of another device differ in their last digits.
+    #[serde(default)]
+    pub device: ComputeDevice,
     /// Pictures a step.
     pub batch: usize,
     /// Stop after this many steps; 0 is no limit.
@@ -145,10 +149,10 @@ impl Default for VaeTraining {
 }
 
 impl RunConfig {
-    /// Checks every number, so that nothing is allocated or started from one that makes no sense.
+    /// Checks every number and that the device is there, so that nothing is allocated or started that cannot work.
     ///
     /// # Errors
-    /// One sentence naming the first value that is out of range.
+    /// One sentence naming the first value that is out of range, or the device that is missing.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         let stack = self.model.stack();
@@ -186,7 +190,7 @@ impl RunConfig {
                 Error::input("neither train.steps nor train.minutes limits the run").hint("for example --minutes 10")
             );
         }
-        Ok(())
+        t.device.open().map(|_| ())
     }
 
     /// As the text of `run.toml`.

@@ -25,8 +25,8 @@ pub(super) struct GanTrainer {
 
 impl GanTrainer {
     /// Untrained players.
-    pub fn new(config: &RunConfig, model: &DcganConfig) -> Self {
-        let device = Device::flex().autodiff();
+    pub fn new(config: &RunConfig, model: &DcganConfig, device: Device) -> Self {
+        let device = device.autodiff();
         let (mut generator, mut discriminator) = (Generator::new(model), Discriminator::new(model));
         nn::initialise(&mut generator, config.seed, &device);
         // Another seed, so that layers of the same name do not start alike in both players.
@@ -134,7 +134,7 @@ impl Trainer for GanTrainer {
     }
 
     fn model(&mut self) -> PictureModel {
-        let device = Device::flex();
+        let device = self.device.clone().inner();
         let passes = (0..STANDING_BATCHES).map(|i| {
             let (z, labels) = self.latent(self.config.seed, "standing", i, self.config.train.batch, &device);
             let statistics = Statistics::default();
@@ -158,7 +158,7 @@ impl Trainer for GanTrainer {
     }
 
     fn restore(&mut self, mut state: Weights, step: u64) -> Result<()> {
-        let inner = Device::flex();
+        let inner = self.device.clone().inner();
         nn::load(&mut self.generator, &mut state, "generator", &self.device)?;
         nn::load(&mut self.discriminator, &mut state, "discriminator", &self.device)?;
         nn::load(&mut self.average, &mut state, "average", &inner)?;
@@ -198,7 +198,7 @@ mod tests {
             gan,
             vae: VaeTraining::default(),
         };
-        GanTrainer::new(&config, &model)
+        GanTrainer::new(&config, &model, Device::flex())
     }
 
     fn real(seed: u64) -> Batch {

@@ -43,7 +43,7 @@ impl Looker {
     ///
     /// The score that decides for a GAN is KID against pictures the training never sees: a GAN's own losses measure the
     /// balance of two players and not the pictures, and KID is unbiased for any number of pictures.
-    pub fn new(config: &RunConfig, data: &Dataset) -> Self {
+    pub fn new(config: &RunConfig, data: &Dataset, device: &Device) -> Self {
         let heldout = data.heldout_len() >= ENOUGH_HELDOUT;
         let available = if heldout { data.heldout_len() } else { data.heldout_len() + data.train_len() };
         let count = available.min(SCORED);
@@ -58,14 +58,14 @@ impl Looker {
                 }
             })
             .collect();
-        let features = RandomFeatures::new(config.data.channels);
+        let features = RandomFeatures::new(config.data.channels, device);
         let shape = [config.data.height, config.data.width, config.data.channels];
         let real = pictures
             .chunks(32)
             .flat_map(|part| {
                 let values = part.iter().flat_map(|p| preprocess::to_unit(p)).collect::<Vec<f32>>();
                 let data = TensorData::new(values, [part.len(), shape[0], shape[1], shape[2]]);
-                features.extract(Tensor::from_data(data, &Device::flex()))
+                features.extract(Tensor::from_data(data, device))
             })
             .collect();
         let side = if heldout { "heldout" } else { "all" };

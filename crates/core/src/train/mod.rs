@@ -70,10 +70,10 @@ pub(crate) trait Trainer {
 }
 
 /// The untrained trainer of `config`'s family.
-fn new_trainer(config: &RunConfig, loader: &Arc<Loader>) -> Box<dyn Trainer> {
+fn new_trainer(config: &RunConfig, loader: &Arc<Loader>, device: &Device) -> Box<dyn Trainer> {
     match &config.model {
-        ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(config, model)),
-        ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(config, model, loader.clone())),
+        ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(config, model, device.clone())),
+        ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(config, model, loader.clone(), device.clone())),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::models::{ModelConfig, PictureModel};
 use crate::provenance::bundle::ModelInfo;
 use crate::provenance::weights::Weights;
 use crate::{Error, ErrorKind, Result};
+use burn::tensor::Device;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(super) struct Session {
     dir: RunDir,
     config: RunConfig,
     dataset: Arc<Dataset>,
+    device: Device,
     trainer: Box<dyn Trainer>,
     loader: Arc<Loader>,
     looker: Looker,
@@ -36,13 +38,13 @@ pub(super) struct Session {
 
 impl Session {
     pub fn open(run: Run, observer: &mut dyn Observer) -> Result<Self> {
-        maliang_kernels::keep_freed_memory();
         let Run { dir, mut config, dataset, _lock } = run;
         let (found, warnings) = checkpoint::newest_whole(&dir.checkpoints());
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
         // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
         let loader = loader(&config, &dataset, 0);
-        let mut trainer = new_trainer(&config, &loader);
+        let device = config.train.device.open()?;
+        let mut trainer = new_trainer(&config, &loader, &device);
         // A run that has nothing left to do has nothing to try.
         if progress(&config.train, &counters) < 1.0 {
             estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
@@ -56,8 +58,9 @@ impl Session {
         }
         let mut session = Self {
             log: dir.open_log()?,
-            looker: Looker::new(&config, &dataset),
+            looker: Looker::new(&config, &dataset, &device),
             dir,
+            device,
             config,
             dataset,
             trainer,
@@ -219,7 +222,7 @@ impl Session {
     /// Scores the averaged model, saves a checkpoint, draws the grid. Returns the trouble it saw, if any; then nothing was saved.
     fn look(&mut self, observer: &mut dyn Observer) -> Result<Option<String>> {
         let step = self.counters.step;
-        let sampler = Sampler::in_training(self.trainer.model(), self.info());
+        let sampler = Sampler::in_training(self.trainer.model(), self.info(), self.device.clone());
         let looked = self.looker.look(&sampler);
         if let Some(trouble) = health::diversity(step, looked.diversity, self.counters.diversity) {
             return Ok(Some(trouble));

@@ -34,12 +34,12 @@ impl Trial {
     /// An untrained model of `config`; its source is not looked at and its budget does not matter.
     ///
     /// # Errors
-    /// A setting out of range.
+    /// A setting out of range, or a device that is not there.
     pub fn new(config: &RunConfig) -> Result<Self> {
         config.validate()?;
         let dataset = Dataset::synthetic(&config.data, config.model.classes(), BATCHES * config.train.batch)?;
         let loader = session::loader(config, &Arc::new(dataset), 0);
-        let trainer = new_trainer(config, &loader);
+        let trainer = new_trainer(config, &loader, &config.train.device.open()?);
         Ok(Self { config: config.clone(), trainer, loader, step: 0 })
     }
 

@@ -36,8 +36,8 @@ struct Elbo {
 
 impl VaeTrainer {
     /// An untrained network.
-    pub fn new(config: &RunConfig, model: &VaeConfig, loader: Arc<Loader>) -> Self {
-        let device = Device::flex().autodiff();
+    pub fn new(config: &RunConfig, model: &VaeConfig, loader: Arc<Loader>, device: Device) -> Self {
+        let device = device.autodiff();
         let mut vae = Vae::new(model);
         nn::initialise(&mut vae, config.seed, &device);
         vae.set_precision(config.train.precision);
@@ -82,7 +82,7 @@ impl Trainer for VaeTrainer {
     }
 
     fn model(&mut self) -> PictureModel {
-        let device = Device::flex();
+        let device = self.device.clone().inner();
         let passes = (0..STANDING_BATCHES).map(|i| {
             let batch = self.loader.batch(i);
             let noise = self.noise(self.config.seed, "standing", i, batch.size);
@@ -109,7 +109,7 @@ impl Trainer for VaeTrainer {
     /// model (exact for the logistic, up to a constant for the others), which is what a VAE is trained to lower.
     fn likelihood(&self, model: &PictureModel, data: &Dataset) -> Option<f64> {
         let PictureModel::Vae(vae) = model else { return None };
-        let device = Device::flex();
+        let device = self.device.clone().inner();
         let count = data.heldout_len().min(512);
         if count < 2 {
             return None;
@@ -139,7 +139,7 @@ impl Trainer for VaeTrainer {
     }
 
     fn restore(&mut self, mut state: Weights, step: u64) -> Result<()> {
-        let inner = Device::flex();
+        let inner = self.device.clone().inner();
         nn::load(&mut self.vae, &mut state, "vae", &self.device)?;
         nn::load(&mut self.average, &mut state, "average", &inner)?;
         self.adam.restore(&mut self.vae, &mut state, "adam", step, &inner)

@@ -15,21 +15,26 @@ const STEP_PIXELS: usize = 64;
 /// Rows of the weight gradient that one task computes.
 const TASK_ROWS: usize = 64;
 
-/// Copies the receptive field of output pixel (`oh`, `ow`) of picture `b` into `patch` (`[kh, kw, c_in]`); what lies
-/// outside the picture is zero.
+/// Copies the receptive field of an output pixel to the start of `patch` (`[kh, kw, c_in]`); what lies outside the picture is
+/// zero. `patch` is at least LANES floats longer, and what stands there may change.
 fn unroll(x: &[f32], s: &ConvShape, pixel: usize, patch: &mut [f32]) {
     let (b, oh, ow) = split(pixel, s.out_height, s.out_width);
     let row_floats = s.kernel[1] * s.c_in;
     let (before, taps) = clip(ow * s.stride, s.padding, s.kernel[1], s.width);
     let first = (ow * s.stride + before).wrapping_sub(s.padding);
-    for (row, out) in patch.chunks_exact_mut(row_floats).enumerate() {
+    for row in 0..s.kernel[0] {
+        let out = &mut patch[row * row_floats..];
         let ih = (oh * s.stride + row).wrapping_sub(s.padding);
         if ih >= s.height || taps == 0 {
-            out.fill(0.0);
+            out[..row_floats].fill(0.0);
             continue;
         }
-        let source = ((b * s.height + ih) * s.width + first) * s.c_in;
-        fill_row(out, before * s.c_in, &x[source..source + taps * s.c_in]);
+        let source = &x[((b * s.height + ih) * s.width + first) * s.c_in..];
+        // Short rows are copied as one vector: the next row overwrites what is too much.
+        match (source.first_chunk::<LANES>(), out.first_chunk_mut::<LANES>()) {
+            (Some(source), Some(out)) if row_floats <= LANES && taps == s.kernel[1] => *out = *source,
+            _ => fill_row(&mut out[..row_floats], before * s.c_in, &source[..taps * s.c_in]),
+        }
     }
 }
 
@@ -53,15 +58,15 @@ fn split(pixel: usize, height: usize, width: usize) -> (usize, usize, usize) {
     (pixel / (height * width), pixel / width % height, pixel % width)
 }
 
-/// Has `fill` write a row of `depth` floats and packs it into `out`.
+/// Has `fill` write a row of `depth` floats, with LANES to spare after them, and packs it into `out`.
 fn pack_row<T: Packed>(depth: usize, out: &mut [T], fill: impl FnOnce(&mut [f32])) {
     match T::as_floats(out) {
-        Some(out) => fill(&mut out[..depth]),
-        None => with_scratch::<f32, _>(depth, |row| {
+        Some(out) => fill(out),
+        None => with_scratch::<f32, _>(depth + LANES, |row| {
             fill(row);
             vectorised(
                 #[inline(always)]
-                || T::pack_along(row, &mut out[..depth.div_ceil(T::STEPS)]),
+                || T::pack_along(&row[..depth], &mut out[..depth.div_ceil(T::STEPS)]),
             );
         }),
     }
@@ -229,18 +234,19 @@ fn pack_steps<T: Packed>(x: &[f32], gy: &[f32], s: &ConvShape, first: usize, str
     let width = panel_vectors(s.c_out) * LANES;
     let steps = STEP_PIXELS / T::STEPS;
     let pixels = s.batch * s.out_height * s.out_width;
-    with_scratch::<f32, _>(T::STEPS * (depth + s.c_out), |rows| {
+    let len = depth + s.c_out + LANES;
+    with_scratch::<f32, _>(T::STEPS * len, |rows| {
         for (step, v) in v.chunks_exact_mut(stride).enumerate() {
-            for (half, rows) in rows.chunks_exact_mut(depth + s.c_out).enumerate() {
+            for (half, rows) in rows.chunks_exact_mut(len).enumerate() {
                 let pixel = first + step * T::STEPS + half;
                 if pixel < pixels {
-                    unroll(x, s, pixel, &mut rows[..depth]);
-                    rows[depth..].copy_from_slice(&gy[pixel * s.c_out..(pixel + 1) * s.c_out]);
+                    unroll(x, s, pixel, rows);
+                    rows[depth..depth + s.c_out].copy_from_slice(&gy[pixel * s.c_out..(pixel + 1) * s.c_out]);
                 } else {
                     rows.fill(0.0);
                 }
             }
-            let (first, second) = rows.split_at(depth + s.c_out);
+            let (first, second) = rows.split_at(len);
             vectorised(
                 #[inline(always)]
                 || {
@@ -354,7 +360,7 @@ fn unroll_phase(gy: &[f32], s: &ConvShape, [b, h, x]: [usize; 3], v: &Phase, u: 
     let (before, taps) = clip(left, u.count - 1, u.count, s.out_width);
     let first = (left + before).wrapping_sub(u.count - 1);
     let top = v.start(h, s.stride, s.padding);
-    for (t, out) in patch.chunks_exact_mut(row_floats).enumerate() {
+    for (t, out) in patch[..v.count * row_floats].chunks_exact_mut(row_floats).enumerate() {
         let oh = (top + t).wrapping_sub(v.count - 1);
         if oh >= s.out_height || taps == 0 {
             out.fill(0.0);

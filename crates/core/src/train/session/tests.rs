@@ -6,6 +6,8 @@ use crate::train::{Request, choose, set};
 use std::path::Path;
 use toml::Table;
 
+mod devices;
+
 /// Remembers what it is told.
 #[derive(Default)]
 struct Ear {

@@ -1,9 +1,11 @@
 //! The optimiser against `tests/golden/adamw.json`, which `adamw.py` computes from the papers in 64 bits.
 
+use crate::device::ComputeDevice;
 use crate::nn::{Init, Module, Param, host, initialise, vector};
 use crate::train::config::TrainConfig;
 use crate::train::optim::{Adam, Average, average_beta};
 use burn::tensor::{Device, Tensor};
+use maliang_kernels::Precision;
 use serde_json::Value;
 
 /// Two parameters and a statistic.
@@ -50,6 +52,8 @@ fn settings(values: &Value) -> TrainConfig {
         clip_norm: 0.0,
         ema_half_life: 0.0,
         flip: false,
+        precision: Precision::F32,
+        device: ComputeDevice::Cpu,
         look_every: 0,
     }
 }

@@ -1,9 +1,10 @@
 //! Steps without a run.
 
 use crate::data::DataConfig;
+use crate::device::ComputeDevice;
 use crate::generate::sampler::Sampler;
 use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
-use crate::train::{GanConfig, RunConfig, TrainConfig, Trial, VaeTraining};
+use crate::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
 
 /// Every family, with and without classes.
 fn configs() -> Vec<RunConfig> {
@@ -23,8 +24,12 @@ fn configs() -> Vec<RunConfig> {
         beta_1: 0.5,
         beta_2: 0.999,
         epsilon: 1e-8,
+        weight_decay: 0.0,
+        clip_norm: 0.0,
         ema_half_life: 100.0,
         flip: true,
+        precision: Precision::F32,
+        device: ComputeDevice::Cpu,
         look_every: 0,
     };
     let config = |model| RunConfig {
@@ -63,4 +68,20 @@ fn a_trial_refuses_what_a_run_refuses() {
     let mut config = configs().remove(0);
     config.data.width = 32;
     assert!(Trial::new(&config).is_err());
+}
+
+#[test]
+fn bf16_trains_nearly_like_f32() {
+    for mut config in configs() {
+        let mut losses = |precision| {
+            config.train.precision = precision;
+            let mut trial = Trial::new(&config).unwrap();
+            (0..3).flat_map(|_| trial.step()).map(|(_, loss)| loss).collect::<Vec<f32>>()
+        };
+        let (full, half) = (losses(Precision::F32), losses(Precision::Bf16));
+        assert_eq!(full != half, Precision::Bf16.is_supported(), "other numbers exactly where there are instructions");
+        for (a, b) in full.iter().zip(&half) {
+            assert!((a - b).abs() < 0.05 * (1.0 + a.abs()), "{full:?} {half:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::pack::{Axis, Filters, Source, Tiles, filters_len, pack_rows};
 use super::transform::{Transform, outputs, store};
-use super::{CHUNK_FLOATS, ConvShape, Products, products, row_stride, tap};
+use super::{ConvShape, Products, chunk, products, row_stride, tap};
 use crate::gemm::{LANES, Packed, TILE_ROWS};
 use crate::simd::{filled, with_scratch};
 use pulp::{Simd, WithSimd};
@@ -23,10 +23,11 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
     let stride = row_stride::<T>(depth);
     let (rows, tiles_across) = (s.out_height.div_ceil(outputs(A)), s.out_width.div_ceil(outputs(A)));
     let picture_tiles = rows * tiles_across;
-    let pictures = (CHUNK_FLOATS / (A * A * (stride + columns) * picture_tiles)).clamp(1, s.batch);
+    let filters_len = filters_len::<T, A>(depth, columns);
+    let pictures = (chunk(filters_len) / (A * A * (stride + columns) * picture_tiles)).clamp(1, s.batch);
     let most = pictures * picture_tiles;
     let here = [Axis { start: 0, tile: outputs(A), step: 1 }; 2];
-    with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
+    with_scratch::<T, _>(filters_len, |filters| {
         Filters { weights: w, depth, columns, transposed: true, row }.pack::<T, A>(filters);
         filled(s.inputs(), |mut gx| {
             with_scratch::<T, _>(A * A * most.next_multiple_of(TILE_ROWS) * stride, |v| {
@@ -108,18 +109,15 @@ impl<const A: usize> WithSimd for AddTiles<'_, A> {
                     let before = self.tile(u, v.wrapping_sub(1), column);
                     let above = self.tile(u.wrapping_sub(1), v, column);
                     let diagonal = self.tile(u.wrapping_sub(1), v.wrapping_sub(1), column);
-                    // SAFETY: each pointer comes from `tile`, whose positions can all be read.
-                    let y = unsafe { Transform::<S, A>(simd).inputs(here, before, above, diagonal) };
-                    for i in 0..outputs(A) {
-                        for j in 0..outputs(A) {
-                            let (row, pixel) = (top.wrapping_add(i * s.stride), left.wrapping_add(j * s.stride));
-                            if row < lines && pixel < s.width {
-                                let at = (row * s.width + pixel) * s.c_in;
-                                // SAFETY: the row and the pixel lie in `out`, and c < c_in.
-                                unsafe { store(simd, out.add(at), c, s.c_in, y[i][j]) };
-                            }
+                    let put = |i: usize, j: usize, value: S::f32s| {
+                        let (row, pixel) = (top.wrapping_add(i * s.stride), left.wrapping_add(j * s.stride));
+                        if row < lines && pixel < s.width {
+                            // SAFETY: the row and the pixel lie in `out`, and c < c_in.
+                            unsafe { store(simd, out.add((row * s.width + pixel) * s.c_in), c, s.c_in, value) };
                         }
-                    }
+                    };
+                    // SAFETY: each pointer comes from `tile`, whose positions can all be read.
+                    unsafe { Transform::<S, A>(simd).inputs(here, before, above, diagonal, put) };
                 }
             }
         }

@@ -152,7 +152,7 @@ impl Problem<'_> {
         let (rows, columns) = (self.height.div_ceil(outputs(A)), self.width.div_ceil(outputs(A)));
         let all = self.batch * rows;
         let tile_floats = A * A * (stride + self.channels);
-        let chunk = (CHUNK_FLOATS / (tile_floats * columns)).max(TASK_TILES.div_ceil(columns)).min(all);
+        let chunk = (chunk(filters.len()) / (tile_floats * columns)).max(TASK_TILES.div_ceil(columns)).min(all);
         let most = chunk * columns;
         filled(self.batch * self.height * self.width * self.channels, |mut y| {
             with_scratch::<T, _>(A * A * most.next_multiple_of(TILE_ROWS) * stride, |v| {
@@ -202,15 +202,15 @@ impl<const A: usize> WithSimd for Unpack<'_, A> {
         assert_eq!(out.len(), rows * width * channels);
         for v in 0..columns {
             for c in (0..channels).step_by(S::F32_LANES) {
-                // SAFETY: `at` checks that all positions lie in the slice, whose rows are whole vectors.
-                let y = unsafe { Transform::<S, A>(simd).outputs(products.at(first + v, c), products.stride()) };
-                for i in 0..outputs(A).min(rows) {
-                    for j in 0..outputs(A).min(width - outputs(A) * v) {
+                let put = |i: usize, j: usize, value: S::f32s| {
+                    if i < rows && outputs(A) * v + j < width {
                         let pixel = (i * width + outputs(A) * v + j) * channels;
-                        // SAFETY: i < rows and m·v + j < width, so the pixel lies in `out`.
-                        unsafe { store(simd, out.as_mut_ptr().add(pixel).cast(), c, channels, y[i][j]) };
+                        // SAFETY: the pixel lies in `out`, and c < channels.
+                        unsafe { store(simd, out.as_mut_ptr().add(pixel).cast(), c, channels, value) };
                     }
-                }
+                };
+                // SAFETY: `at` checks that all positions lie in the slice, whose rows are whole vectors.
+                unsafe { Transform::<S, A>(simd).outputs(products.at(first + v, c), products.stride(), put) };
             }
         }
     }
@@ -221,6 +221,11 @@ fn input_planes<const A: usize>(s: &ConvShape) -> Vec<[Axis; 2]> {
     let axis =
         |phase: usize| Axis { start: phase as isize - s.padding as isize, tile: outputs(A) * s.stride, step: s.stride };
     (0..s.stride * s.stride).map(|phase| [axis(phase / s.stride), axis(phase % s.stride)]).collect()
+}
+
+/// Elements of transformed tiles that are alive at once. Every chunk reads all filters, so it should not be smaller than they.
+fn chunk(filters_len: usize) -> usize {
+    CHUNK_FLOATS.max(filters_len)
 }
 
 /// Elements from row to row of packed tiles.
@@ -385,15 +390,13 @@ impl<const A: usize> WithSimd for UnpackTaps<'_, A> {
             for c in (0..self.columns).step_by(S::F32_LANES) {
                 let at = ((group * self.panels + c / self.width) * TASK_ROWS + row) * self.width + c % self.width;
                 let m = self.sums[at..at + (A * A - 1) * self.stride + S::F32_LANES].as_ptr();
+                let put = |i: usize, j: usize, value: S::f32s| {
+                    let out = self.out[i * taps + j].as_mut_ptr().cast::<f32>();
+                    // SAFETY: the assertion makes every row `columns` long, and c < columns.
+                    unsafe { store(simd, out.add(channel * self.columns), c, self.columns, value) };
+                };
                 // SAFETY: the slice just taken reaches to the last of the A×A vectors.
-                let g = unsafe { Transform::<S, A>(simd).weights(m, self.stride) };
-                for i in 0..taps {
-                    for j in 0..taps {
-                        let out = self.out[i * taps + j].as_mut_ptr().cast::<f32>();
-                        // SAFETY: the assertion makes every row `columns` long, and c < columns.
-                        unsafe { store(simd, out.add(channel * self.columns), c, self.columns, g[i][j]) };
-                    }
-                }
+                unsafe { Transform::<S, A>(simd).weights(m, self.stride, put) };
             }
         }
     }

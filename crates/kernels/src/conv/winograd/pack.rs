@@ -109,7 +109,13 @@ impl<const A: usize> WithSimd for TransformTile<'_, A> {
             let pixels = source.pixels::<A>(if adjoint { outputs(A) } else { A }, picture, axes, [u, v]);
             let out = out[plane * channels..].as_mut_ptr();
             // SAFETY: every pixel and the zeros have `channels` floats, and the assertion bounds the rows of `out`.
-            unsafe { Transform::<S, A>(simd).pixels(&pixels, adjoint, channels, out, stride) };
+            unsafe {
+                if adjoint {
+                    Transform::<S, A>(simd).pixels::<true>(&pixels, channels, out, stride);
+                } else {
+                    Transform::<S, A>(simd).pixels::<false>(&pixels, channels, out, stride);
+                }
+            }
         }
     }
 }

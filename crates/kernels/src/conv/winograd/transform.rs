@@ -1,6 +1,10 @@
 //! The transforms of minimal filtering on vectors of channels.
 
+// Loops by index are unrolled; iterators would be functions of their own, outside of the vector instructions.
+#![allow(clippy::needless_range_loop, clippy::manual_memcpy)]
+
 use pulp::Simd;
+use std::mem::MaybeUninit;
 
 /// Taps r of the filter of a transform.
 pub(super) const fn filter_taps(a: usize) -> usize {
@@ -19,25 +23,35 @@ pub(super) type Grid<V, const A: usize> = [[V; A]; A];
 #[derive(Clone, Copy)]
 pub(super) struct Transform<S: Simd, const A: usize>(pub S);
 
-/// Applies a transform of one dimension to the columns and then the rows of a grid. A macro, because the compiler keeps
-/// vector instructions in registers only within functions that are inlined into each other.
+/// Applies a transform of one dimension to the columns and then the rows of an n×n square, of which m×m values come out.
+/// `$load` is the value at ($i, $j), `$store` takes `$v` there. A macro, because the compiler keeps vectors in registers only
+/// within functions that are inlined into each other; `unsafe`
+/// is that of the place where it stands.
 macro_rules! both {
-    ($transform:ident.$method:ident($grid:expr)) => {{
-        let mut grid = $grid;
-        for j in 0..A {
-            let mut column = grid[j];
-            for i in 0..A {
-                column[i] = grid[i][j];
+    ($transform:ident.$method:ident, $n:expr => $m:expr, ($i:ident, $j:ident), $load:expr, |$v:ident| $store:expr) => {{
+        let mut half = [[MaybeUninit::uninit(); A]; A];
+        for $j in 0..$n {
+            let mut line = [$transform.zero(); A];
+            for $i in 0..$n {
+                line[$i] = $load;
             }
-            column = $transform.$method(column);
-            for i in 0..A {
-                grid[i][j] = column[i];
+            line = $transform.$method(line);
+            for i in 0..$m {
+                half[i][$j].write(line[i]);
             }
         }
-        for i in 0..A {
-            grid[i] = $transform.$method(grid[i]);
+        for $i in 0..$m {
+            let mut line = [$transform.zero(); A];
+            for j in 0..$n {
+                // Sound: the loop before has written all values of the first m rows and n columns.
+                line[j] = half[$i][j].assume_init();
+            }
+            line = $transform.$method(line);
+            for $j in 0..$m {
+                let $v = line[$j];
+                $store;
+            }
         }
-        grid
     }};
 }
 
@@ -179,28 +193,34 @@ impl<S: Simd, const A: usize> Transform<S, A> {
         }
     }
 
-    /// Transforms the pixels of a tile into A×A rows: row (i, j) starts at `out + (i · A + j) · stride`. `adjoint` takes
-    /// the pixels of m×m outputs through `output_adjoint`, otherwise A×A pixels go through `input`.
+    /// Transforms the pixels of a tile into A×A rows: row (i, j) starts at `out + (i · A + j) · stride`. `ADJOINT` takes the
+    /// pixels of m×m outputs through `output_adjoint`, otherwise A×A pixels go through `input`.
     ///
     /// # Safety
     /// Every pixel that is read holds `channels` floats, and so does every row of `out`.
     #[inline(always)]
-    pub unsafe fn pixels(self, pixels: &Grid<&[f32], A>, adjoint: bool, channels: usize, out: *mut f32, stride: usize) {
-        let size = if adjoint { outputs(A) } else { A };
+    pub unsafe fn pixels<const ADJOINT: bool>(
+        self,
+        pixels: &Grid<&[f32], A>,
+        channels: usize,
+        out: *mut f32,
+        stride: usize,
+    ) {
         for c in (0..channels).step_by(S::F32_LANES) {
-            let mut d = [[self.zero(); A]; A];
-            for i in 0..size {
-                for j in 0..size {
-                    debug_assert_eq!(pixels[i][j].len(), channels);
-                    // SAFETY: c < channels, and the caller vouches for the pixel.
-                    d[i][j] = unsafe { load(self.0, pixels[i][j].as_ptr(), c, channels) };
-                }
-            }
-            let m = if adjoint { both!(self.output_adjoint(d)) } else { both!(self.input(d)) };
-            for i in 0..A {
-                for j in 0..A {
-                    // SAFETY: c < channels, and the caller vouches for the row.
-                    unsafe { store(self.0, out.add((i * A + j) * stride), c, channels, m[i][j]) };
+            // SAFETY: c < channels, and the caller vouches for the pixels and the rows.
+            unsafe {
+                if ADJOINT {
+                    both!(
+                        self.output_adjoint, outputs(A) => A, (i, j),
+                        load(self.0, pixels[i][j].as_ptr(), c, channels),
+                        |m| store(self.0, out.add((i * A + j) * stride), c, channels, m)
+                    );
+                } else {
+                    both!(
+                        self.input, A => A, (i, j),
+                        load(self.0, pixels[i][j].as_ptr(), c, channels),
+                        |m| store(self.0, out.add((i * A + j) * stride), c, channels, m)
+                    );
                 }
             }
         }
@@ -213,48 +233,45 @@ impl<S: Simd, const A: usize> Transform<S, A> {
     #[inline(always)]
     pub unsafe fn filters(self, taps: &Grid<&[f32], A>, len: usize, out: *mut f32, stride: usize) {
         for c in (0..len).step_by(S::F32_LANES) {
-            let mut g = [[self.zero(); A]; A];
-            for i in 0..filter_taps(A) {
-                for j in 0..filter_taps(A) {
-                    debug_assert_eq!(taps[i][j].len(), len);
-                    // SAFETY: c < len, and the caller vouches for the row.
-                    g[i][j] = unsafe { load(self.0, taps[i][j].as_ptr(), c, len) };
-                }
-            }
-            let m = both!(self.filter(g));
-            for i in 0..A {
-                for j in 0..A {
-                    // SAFETY: as above.
-                    unsafe { store(self.0, out.add((i * A + j) * stride), c, len, m[i][j]) };
-                }
+            // SAFETY: c < len, and the caller vouches for the rows.
+            unsafe {
+                both!(
+                    self.filter, filter_taps(A) => A, (i, j),
+                    load(self.0, taps[i][j].as_ptr(), c, len),
+                    |m| store(self.0, out.add((i * A + j) * stride), c, len, m)
+                );
             }
         }
     }
 
-    /// Loads A×A vectors at distance `stride` and takes them through `output`.
+    /// Takes A×A vectors at distance `stride` through `output` and gives each of the m×m results with its place to `put`.
     ///
     /// # Safety
     /// A whole vector can be read at each of them.
     #[inline(always)]
-    pub unsafe fn outputs(self, m: *const f32, stride: usize) -> Grid<S::f32s, A> {
+    pub unsafe fn outputs(self, m: *const f32, stride: usize, mut put: impl FnMut(usize, usize, S::f32s)) {
         // SAFETY: by the contract of this function.
-        let m = unsafe { self.grid(m, stride) };
-        both!(self.output(m))
+        unsafe { both!(self.output, A => outputs(A), (i, j), read::<S>(m, (i * A + j) * stride), |y| put(i, j, y)) };
     }
 
-    /// Loads A×A vectors at distance `stride` and takes them through `filter_adjoint`.
+    /// As [`outputs`](Self::outputs), through `filter_adjoint` to r×r results.
     ///
     /// # Safety
-    /// As for [`outputs`](Self::outputs).
+    /// The same.
     #[inline(always)]
-    pub unsafe fn weights(self, m: *const f32, stride: usize) -> Grid<S::f32s, A> {
+    pub unsafe fn weights(self, m: *const f32, stride: usize, mut put: impl FnMut(usize, usize, S::f32s)) {
         // SAFETY: by the contract of this function.
-        let m = unsafe { self.grid(m, stride) };
-        both!(self.filter_adjoint(m))
+        unsafe {
+            both!(
+                self.filter_adjoint, A => filter_taps(A), (i, j),
+                read::<S>(m, (i * A + j) * stride),
+                |g| put(i, j, g)
+            );
+        }
     }
 
-    /// The pixels of a tile through `input_adjoint`: from its own products and from those of the tiles before, above and
-    /// diagonally above it, which reach one row or column in.
+    /// The pixels of a tile through `input_adjoint`, given with their places to `put`: from its own products and from those of
+    /// the tiles before, above and diagonally above it, which reach one row or column in.
     ///
     /// # Safety
     /// A whole vector can be read at each of the A×A positions of each tile `(products, stride)`.
@@ -265,51 +282,56 @@ impl<S: Simd, const A: usize> Transform<S, A> {
         before: (*const f32, usize),
         above: (*const f32, usize),
         diagonal: (*const f32, usize),
-    ) -> Grid<S::f32s, A> {
-        let at = |(products, stride): (*const f32, usize), i: usize, j: usize| {
-            // SAFETY: by the contract of this function.
-            unsafe { products.add((i * A + j) * stride).cast::<S::f32s>().read_unaligned() }
-        };
-        // Rows first: those of this row of tiles, and the last one of the row above.
-        let mut rows = [[self.zero(); A]; A];
-        let mut last = [self.zero(); A];
+        mut put: impl FnMut(usize, usize, S::f32s),
+    ) {
+        let mut rows = [[MaybeUninit::uninit(); A]; A];
         for i in 0..A {
-            for j in 0..A {
-                rows[i][j] = at(here, i, j);
+            // SAFETY: by the contract of this function.
+            let line = unsafe { self.input_row(here, before, i) };
+            for j in 0..outputs(A) {
+                rows[i][j].write(line[j]);
             }
-            rows[i] = self.input_adjoint(rows[i]);
-            rows[i][0] = self.add(rows[i][0], at(before, i, A - 1));
         }
-        for (j, last) in last.iter_mut().enumerate().take(A) {
-            *last = at(above, A - 1, j);
-        }
-        last = self.input_adjoint(last);
-        last[0] = self.add(last[0], at(diagonal, A - 1, A - 1));
+        // SAFETY: by the contract of this function.
+        let last = unsafe { self.input_row(above, diagonal, A - 1) };
         for j in 0..outputs(A) {
-            let mut column = rows[j];
+            let mut column = [self.zero(); A];
             for i in 0..A {
-                column[i] = rows[i][j];
+                // SAFETY: the first m columns of all rows were written above.
+                column[i] = unsafe { rows[i][j].assume_init() };
             }
             column = self.input_adjoint(column);
+            column[0] = self.add(column[0], last[j]);
             for i in 0..outputs(A) {
-                rows[i][j] = column[i];
+                put(i, j, column[i]);
             }
-            rows[0][j] = self.add(rows[0][j], last[j]);
         }
-        rows
     }
 
+    /// Row `i` of a tile's products through `input_adjoint`, with what the tile before sends into its first column.
+    ///
+    /// # Safety
+    /// As for [`inputs`](Self::inputs).
     #[inline(always)]
-    unsafe fn grid(self, m: *const f32, stride: usize) -> Grid<S::f32s, A> {
-        let mut grid = [[self.zero(); A]; A];
-        for i in 0..A {
-            for j in 0..A {
-                // SAFETY: the callers pass their contract on.
-                grid[i][j] = unsafe { m.add((i * A + j) * stride).cast::<S::f32s>().read_unaligned() };
-            }
+    unsafe fn input_row(self, own: (*const f32, usize), before: (*const f32, usize), i: usize) -> [S::f32s; A] {
+        let mut line = [self.zero(); A];
+        for j in 0..A {
+            // SAFETY: by the contract of this function.
+            line[j] = unsafe { read::<S>(own.0, (i * A + j) * own.1) };
         }
-        grid
+        line = self.input_adjoint(line);
+        // SAFETY: by the contract of this function.
+        line[0] = self.add(line[0], unsafe { read::<S>(before.0, (i * A + A - 1) * before.1) });
+        line
     }
+}
+
+/// # Safety
+/// A whole vector can be read at `row + at`.
+#[inline(always)]
+unsafe fn read<S: Simd>(row: *const f32, at: usize) -> S::f32s {
+    // SAFETY: by the contract of this function; vectors are plain floats.
+    unsafe { row.add(at).cast::<S::f32s>().read_unaligned() }
 }
 
 /// The vector at `at` of a row of `len` floats, zeros beyond its end.
