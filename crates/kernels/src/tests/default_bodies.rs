@@ -60,7 +60,10 @@ fn default_bodies_stand_in_for_the_kernels_where_they_are_asked_for() {
         let (y, ..) = crate::batch_norm(x, gamma.clone(), on_device(3, 8), 1e-5, Activation::Tanh);
         let gradients = y.clone().powi_scalar(2).sum().backward();
         let gradient = gamma.grad(&gradients).expect("a gradient");
-        (y.into_data().try_into_vec::<f32>().expect("f32 values"), gradient.into_data().to_vec::<f32>().expect("f32 values"))
+        (
+            y.into_data().try_into_vec::<f32>().expect("f32 values"),
+            gradient.into_data().try_into_vec::<f32>().expect("f32 values"),
+        )
     };
     let (kernel, plain) = (run(), with_default_bodies(run));
     assert!(kernel.0 != plain.0, "another output");
@@ -85,7 +88,8 @@ fn default_bodies_stand_in_for_the_kernels_where_they_are_asked_for() {
 #[test]
 #[ignore = "needs a Vulkan driver"]
 fn vulkan_agrees_with_the_kernels() {
-    let vulkan = Device::vulkan(burn::tensor::DeviceKind::DefaultDevice);
+    use burn::tensor::wgpu::WgpuBackend;
+    let vulkan = Device::wgpu_options().graphics_api(WgpuBackend::Vulkan).init().expect("a Vulkan driver");
     let compare = |name: &str, shapes: &[Vec<usize>], f: &dyn Fn(&[Tensor<1>]) -> Tensor<1>| {
         let [cpu, gpu] =
             [Device::flex(), vulkan.clone()].map(|device| output_and_gradients(shapes, f, &device.autodiff()));
