@@ -92,7 +92,8 @@ fn default_bodies_stand_in_for_the_kernels_where_they_are_asked_for() {
 #[test]
 #[ignore = "needs a Vulkan driver"]
 fn vulkan_agrees_with_the_kernels() {
-    let vulkan = Device::vulkan(burn::tensor::DeviceKind::DefaultDevice);
+    use burn::tensor::wgpu::WgpuBackend;
+    let vulkan = Device::wgpu_options().graphics_api(WgpuBackend::Vulkan).init().expect("a Vulkan driver");
     let compare = |name: &str, shapes: &[Vec<usize>], f: &dyn Fn(&[Tensor<1>]) -> Tensor<1>| {
         let [cpu, gpu] =
             [Device::flex(), vulkan.clone()].map(|device| output_and_gradients(shapes, f, &device.autodiff()));
