@@ -13,7 +13,7 @@ use std::hint::black_box;
 pub struct Workload {
     /// For example `conv/64x128/weight-gradient`.
     pub name: String,
-    /// What one run does. For [`gemm`] and [`convolutions`] floating-point operations, two a multiply–add of the direct
+    /// What one run does. For [`gemm`](fn@gemm) and [`convolutions`] floating-point operations, two a multiply–add of the direct
     /// form: taps on the padding count, tricks do not. For [`streams`] the bytes that must move: every input read once
     /// and every output written once.
     pub work: f64,
