@@ -82,7 +82,9 @@ def entries(groups: list[str], tools: Tools) -> list[Entry]:
 
     def all_modes(group: str) -> list[Entry]:
         torch = [peer(group, "pytorch", mode) for mode in TORCH_MODES]
-        return [ours(group), *torch, *[peer(group, "keras", mode) for mode in KERAS_MODES], ours(group, "bf16")]
+        entries = [ours(group), *torch, *[peer(group, "keras", mode) for mode in KERAS_MODES]]
+        # Maliang makes pictures in f32 whatever it was trained in.
+        return entries if group == "generate" else [*entries, ours(group, "bf16")]
 
     def cold_start() -> list[Entry]:
         model, out = tools.scratch / "model.safetensors", tools.scratch / "pictures"

@@ -1,7 +1,7 @@
 //! The transpose of the forward pass for two taps a phase: every tile of output gradients sends a square of A×A to each
 //! phase of the input, and neighbouring squares overlap by one row and one column, where they are added.
 
-use super::pack::{Axis, Filters, Source, Tiles, filters_len, pack_rows};
+use super::pack::{Axis, Filters, Source, Tiles, filters_len, pack_rows, transpose};
 use super::transform::{Transform, outputs, store};
 use super::{ConvShape, Products, chunk, products, row_stride, tap};
 use crate::gemm::{LANES, Packed, TILE_ROWS};
@@ -16,10 +16,6 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
     // Whole vectors for every phase.
     let channels = s.c_in.next_multiple_of(LANES);
     let (depth, columns) = (s.c_out, phases * channels);
-    let row = |column: usize, i: usize, j: usize| {
-        let (phase, channel) = (column / channels, column % channels);
-        (channel < s.c_in).then(|| tap(s, phase, channel, [i, j]))
-    };
     let stride = row_stride::<T>(depth);
     let (rows, tiles_across) = (s.out_height.div_ceil(outputs(A)), s.out_width.div_ceil(outputs(A)));
     let picture_tiles = rows * tiles_across;
@@ -28,7 +24,18 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
     let most = pictures * picture_tiles;
     let here = [Axis { start: 0, tile: outputs(A), step: 1 }; 2];
     with_scratch::<T, _>(filters_len, |filters| {
-        Filters { weights: w, depth, columns, transposed: true, row }.pack::<T, A>(filters);
+        with_scratch::<f32, _>(s.weights(), |transposed| {
+            transpose(w, s, transposed);
+            let row = |o: usize, column: usize, at: [usize; 2]| {
+                let (phase, channel) = (column / channels, column % channels);
+                if channel >= s.c_in {
+                    return &[][..];
+                }
+                let tap = tap(s, phase, at) * s.c_out + o;
+                &transposed[tap * s.c_in + channel..][..LANES.min(s.c_in - channel)]
+            };
+            Filters { depth, columns, row }.pack::<T, A>(filters);
+        });
         filled(s.inputs(), |mut gx| {
             with_scratch::<T, _>(A * A * most.next_multiple_of(TILE_ROWS) * stride, |v| {
                 with_scratch::<f32, _>(Products::<A>::len(most, columns), |p| {

@@ -25,7 +25,7 @@ use super::{CHUNK_FLOATS, ConvShape, ROW_GAP};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
 use crate::ops::Precision;
 use crate::simd::{filled, with_scratch};
-use pack::{Axis, Filters, STEP_TILES, Source, Tiles, filters_len, pack_rows, pack_steps, steps_len};
+use pack::{Axis, Filters, STEP_TILES, Source, Tiles, filters_len, pack_rows, pack_steps, steps_len, transpose};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -233,20 +233,22 @@ fn row_stride<T: Packed>(depth: usize) -> usize {
     depth.div_ceil(T::STEPS).next_multiple_of(TILE_ROWS) + ROW_GAP
 }
 
-/// Offset of the weights `[c_out]` of tap (i, j) of one phase of the stride and one input channel.
-fn tap(s: &ConvShape, phase: usize, channel: usize, [i, j]: [usize; 2]) -> usize {
-    let (row, column) = (phase / s.stride + i * s.stride, phase % s.stride + j * s.stride);
-    ((row * s.kernel[1] + column) * s.c_in + channel) * s.c_out
+/// Number of tap (i, j) of one phase of the stride among all taps of the kernel.
+fn tap(s: &ConvShape, phase: usize, [i, j]: [usize; 2]) -> usize {
+    (phase / s.stride + i * s.stride) * s.kernel[1] + phase % s.stride + j * s.stride
 }
 
 /// See [`forward`](super::forward).
 pub(super) fn forward<T: Packed, const A: usize>(x: &[f32], w: &[f32], s: &ConvShape) -> Vec<f32> {
     let planes = input_planes::<A>(s);
     let (depth, columns) = (planes.len() * s.c_in, s.c_out);
-    let row = |p: usize, i: usize, j: usize| Some(tap(s, p / s.c_in, p % s.c_in, [i, j]));
+    let row = |p: usize, column: usize, at: [usize; 2]| {
+        let tap = tap(s, p / s.c_in, at) * s.c_in + p % s.c_in;
+        &w[tap * s.c_out + column..][..LANES.min(s.c_out - column)]
+    };
     let zeros = vec![0.0; s.c_in];
     with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
-        Filters { weights: w, depth, columns, transposed: false, row }.pack::<T, A>(filters);
+        Filters { depth, columns, row }.pack::<T, A>(filters);
         let problem = Problem {
             source: Source { data: x, height: s.height, width: s.width, channels: s.c_in, zeros: &zeros },
             planes: &planes,
@@ -269,12 +271,18 @@ pub(super) fn input_grad<T: Packed, const A: usize>(gy: &[f32], w: &[f32], s: &C
     }
     let taps = filter_taps(A);
     let axis = Axis { start: s.padding as isize - (taps as isize - 1), tile: outputs(A), step: 1 };
-    let row = |c: usize, i: usize, j: usize| Some(tap(s, 0, c, [taps - 1 - i, taps - 1 - j]));
     let (depth, columns) = (s.c_out, s.c_in);
-    with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
-        Filters { weights: w, depth, columns, transposed: true, row }.pack::<T, A>(filters);
-        let (batch, height, width) = (s.batch, s.height, s.width);
-        Problem { source, planes: &[[axis; 2]], batch, height, width, channels: s.c_in }.solve::<T, A>(filters)
+    with_scratch::<f32, _>(s.weights(), |transposed| {
+        transpose(w, s, transposed);
+        let row = |o: usize, c: usize, [i, j]: [usize; 2]| {
+            let tap = tap(s, 0, [taps - 1 - i, taps - 1 - j]) * s.c_out + o;
+            &transposed[tap * s.c_in + c..][..LANES.min(s.c_in - c)]
+        };
+        with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
+            Filters { depth, columns, row }.pack::<T, A>(filters);
+            let (batch, height, width) = (s.batch, s.height, s.width);
+            Problem { source, planes: &[[axis; 2]], batch, height, width, channels: s.c_in }.solve::<T, A>(filters)
+        })
     })
 }
 
@@ -336,12 +344,9 @@ pub(super) fn weight_grad<T: Packed, const A: usize>(x: &[f32], gy: &[f32], s: &
             for first in (0..s.c_in).step_by(TASK_ROWS) {
                 let mut part: Vec<_> = taps.iter_mut().map(|tap| tap.next()).collect();
                 for plane in 0..planes.len() {
-                    let tap = |i: usize, j: usize| {
-                        (plane / s.stride + i * s.stride) * s.kernel[1] + plane % s.stride + j * s.stride
-                    };
                     let out: Vec<_> = (0..filter_taps(A))
                         .flat_map(|i| (0..filter_taps(A)).map(move |j| (i, j)))
-                        .map(|(i, j)| part[tap(i, j)].take().expect("every tap has these channels once"))
+                        .map(|(i, j)| part[tap(s, plane, [i, j])].take().expect("every tap has these channels once"))
                         .collect();
                     parts.push((plane * s.c_in + first, out));
                 }

@@ -1,8 +1,9 @@
 //! The first stage of minimal filtering: tiles of pixels and filters, transformed, as packed operands.
 
 use super::transform::{Grid, Transform, filter_taps, outputs};
+use crate::conv::ConvShape;
 use crate::gemm::{LANES, Packed, TILE_ROWS, panel_vectors};
-use crate::simd::{vectorised, with_scratch};
+use crate::simd::with_scratch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -207,88 +208,77 @@ pub(super) fn filters_len<T: Packed, const A: usize>(depth: usize, columns: usiz
     columns.next_multiple_of(width) * A * A * depth.div_ceil(T::STEPS)
 }
 
-/// Filters of `depth` inputs and `columns` outputs, somewhere in the weights.
-pub(super) struct Filters<'a, F> {
-    pub weights: &'a [f32],
+/// Filters of `depth` inputs and `columns` outputs.
+pub(super) struct Filters<F> {
     pub depth: usize,
     pub columns: usize,
-    /// Neighbours in memory are neighbours in depth; otherwise they are neighbouring columns.
-    pub transposed: bool,
-    /// Offset of the row of weights of tap (i, j) for a step of the depth or, `transposed`, for a column. None is a column
-    /// whose products nobody reads.
+    /// The weights of tap (i, j) from input `step` to the outputs from `column` (a multiple of LANES) on, at most LANES of them;
+    /// none where nobody reads the products.
     pub row: F,
 }
 
-impl<F: Fn(usize, usize, usize) -> Option<usize> + Sync> Filters<'_, F> {
-    /// The r×r taps of a row, from its float `first` on.
-    fn taps<const A: usize>(&self, row: usize, first: usize, len: usize) -> Option<Grid<&[f32], A>> {
-        let mut taps: Grid<&[f32], A> = [[&[]; A]; A];
-        for (i, taps) in taps.iter_mut().enumerate().take(filter_taps(A)) {
-            for (j, tap) in taps.iter_mut().enumerate().take(filter_taps(A)) {
-                *tap = &self.weights[(self.row)(row, i, j)? + first..][..len];
-            }
-        }
-        Some(taps)
-    }
-
+impl<'a, F: Fn(usize, usize, [usize; 2]) -> &'a [f32] + Sync> Filters<F> {
     /// Transforms the filters and packs them as panels `[panels, A·A, depth / STEPS, vectors · LANES]`.
     pub fn pack<T: Packed, const A: usize>(&self, out: &mut [T]) {
         let Self { depth, columns, .. } = *self;
         let width = panel_vectors(columns) * LANES;
         let packed = depth.div_ceil(T::STEPS);
         out.par_chunks_mut(A * A * packed * width).enumerate().for_each(|(panel, out)| {
-            let range = panel * width..columns.min((panel + 1) * width);
-            // LANES steps of the inner dimension at a time: [step, A·A, width].
-            with_scratch::<f32, _>(2 * LANES * A * A * width, |scratch| {
-                let (rows, square) = scratch.split_at_mut(LANES * A * A * width);
-                for first in (0..depth).step_by(LANES) {
-                    let steps = LANES.min(depth - first);
-                    if self.transposed {
-                        for (lane, column) in range.clone().enumerate() {
-                            let Some(taps) = self.taps::<A>(column, first, steps) else { continue };
-                            let (out, stride) = (&mut square[lane * LANES..], width * LANES);
-                            pulp::Arch::new().dispatch(TransformFilter::<A> { taps, len: steps, out, stride });
-                        }
-                        transpose(square, width, steps, range.len(), A * A, rows);
-                    } else {
-                        for (step, out) in rows.chunks_exact_mut(A * A * width).take(steps).enumerate() {
-                            let len = range.len();
-                            let Some(taps) = self.taps::<A>(first + step, range.start, len) else { continue };
-                            pulp::Arch::new().dispatch(TransformFilter::<A> { taps, len, out, stride: width });
+            let first = panel * width;
+            with_scratch::<f32, _>(T::STEPS * A * A * width, |scratch| {
+                for step in 0..packed {
+                    if let Some(out) = T::as_floats(out) {
+                        self.transform::<A>(step, first, width, &mut out[step * width..], packed * width);
+                        continue;
+                    }
+                    for (half, rows) in scratch.chunks_exact_mut(A * A * width).enumerate() {
+                        let step = step * T::STEPS + half;
+                        if step < depth {
+                            self.transform::<A>(step, first, width, rows, width);
+                        } else {
+                            rows.fill(0.0);
                         }
                     }
-                    if steps % T::STEPS > 0 {
-                        rows[steps * A * A * width..][..A * A * width].fill(0.0);
-                    }
-                    for step in (0..steps).step_by(T::STEPS) {
-                        for position in 0..A * A {
-                            let row = |step: usize| &rows[(step * A * A + position) * width..][..range.len()];
-                            let second = if T::STEPS > 1 { row(step + 1) } else { &[] };
-                            let at = (position * packed + (first + step) / T::STEPS) * width;
-                            T::pack_across(row(step), second, &mut out[at..at + range.len()]);
-                        }
+                    let (one, other) = scratch.split_at(A * A * width);
+                    let rows = one.chunks_exact(width).zip(other.chunks_exact(width));
+                    for (position, (one, other)) in rows.enumerate() {
+                        T::pack_across(one, other, &mut out[(position * packed + step) * width..][..width]);
                     }
                 }
             });
         });
     }
+
+    /// Transforms `width` columns of one step into A×A rows at distance `stride`.
+    fn transform<const A: usize>(&self, step: usize, first: usize, width: usize, out: &mut [f32], stride: usize) {
+        for lane in (0..width.min(self.columns - first)).step_by(LANES) {
+            let mut taps: Grid<&[f32], A> = [[&[]; A]; A];
+            for (i, taps) in taps.iter_mut().enumerate().take(filter_taps(A)) {
+                for (j, tap) in taps.iter_mut().enumerate().take(filter_taps(A)) {
+                    *tap = (self.row)(step, first + lane, [i, j]);
+                }
+            }
+            let len = taps[0][0].len();
+            pulp::Arch::new().dispatch(TransformFilter::<A> { taps, len, out: &mut out[lane..], stride });
+        }
+    }
 }
 
-/// `[positions, width, LANES]` → `[LANES, positions, width]`, as far as `steps` and `columns` go.
-fn transpose(square: &[f32], width: usize, steps: usize, columns: usize, positions: usize, rows: &mut [f32]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for (position, from) in square.chunks_exact(width * LANES).enumerate() {
-                for step in 0..steps {
-                    let row = &mut rows[(step * positions + position) * width..][..columns];
-                    for (value, from) in row.iter_mut().zip(from.chunks_exact(LANES)) {
-                        *value = from[step];
+/// The `[c_in, c_out]` matrices of all taps, each transposed.
+pub(super) fn transpose(w: &[f32], s: &ConvShape, out: &mut [f32]) {
+    let matrix = s.c_in * s.c_out;
+    out.par_chunks_mut(matrix).zip(w.par_chunks(matrix)).for_each(|(out, w)| {
+        // Squares that stay in the first-level cache.
+        for top in (0..s.c_out).step_by(LANES) {
+            for left in (0..s.c_in).step_by(LANES) {
+                for o in top..s.c_out.min(top + LANES) {
+                    for c in left..s.c_in.min(left + LANES) {
+                        out[o * s.c_in + c] = w[c * s.c_out + o];
                     }
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// The transform of r×r taps into A×A rows of `len` floats.
@@ -304,8 +294,13 @@ impl<const A: usize> WithSimd for TransformFilter<'_, A> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.len == 0 {
+            return;
+        }
         assert!((A * A - 1) * self.stride + self.len <= self.out.len());
-        // SAFETY: `taps` made rows of `len` floats, and the assertion bounds the rows of `out`.
+        let taps = self.taps.iter().take(filter_taps(A)).flat_map(|taps| &taps[..filter_taps(A)]);
+        assert!(taps.into_iter().all(|tap| tap.len() == self.len));
+        // SAFETY: the assertions bound the rows of weights and of `out`.
         unsafe { Transform::<S, A>(simd).filters(&self.taps, self.len, self.out.as_mut_ptr(), self.stride) };
     }
 }
