@@ -9,6 +9,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
+use burn::tensor::Shape;
 
 /// Prepares the operation `$backward` on `$parents`, keeping `$state` only when one of them is tracked.
 macro_rules! record {
@@ -32,6 +33,34 @@ impl<B: Backend + KernelOps> Backward<B, 2> for Conv2d {
         let gy = grads.consume::<B>(&ops.node);
         let (x, w, options) = ops.state;
         let (input, kernel) = (x.shape(), w.shape());
+        if let Some(node) = parent_w {
+            grads.register::<B>(node.id, B::conv2d_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
+        }
+        if let Some(node) = parent_x {
+            grads.register::<B>(node.id, B::conv2d_input_grad(gy, w, [input[1], input[2]], options));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Conv2dBias;
+
+impl<B: Backend + KernelOps> Backward<B, 3> for Conv2dBias {
+    /// x, w, the output, and how it came about.
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Conv2dOptions, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent_x, parent_w, parent_bias] = ops.parents;
+        let gy = grads.consume::<B>(&ops.node);
+        let (x, w, y, options, activation) = ops.state;
+        let (input, kernel, output) = (x.shape(), w.shape(), y.shape());
+        let rows = Shape::from([output.num_elements() / output[3].max(1), output[3]]);
+        let y = B::float_reshape(y, rows.clone());
+        let gy = B::activation_backward(y, B::float_reshape(gy, rows), activation);
+        if let Some(node) = parent_bias {
+            grads.register::<B>(node.id, B::channel_sums(gy.clone()));
+        }
+        let gy = B::float_reshape(gy, output);
         if let Some(node) = parent_w {
             grads.register::<B>(node.id, B::conv2d_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
         }
@@ -144,6 +173,19 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (x, w) = (x.into_primitive(), w.into_primitive());
         let y = B::conv2d_nhwc(x.clone(), w.clone(), options);
         record!(Conv2d, [node_x, node_w], y, (x, w, options))
+    }
+
+    fn conv2d_bias(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        options: Conv2dOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let (node_x, node_w, node_bias) = (x.node(), w.node(), bias.node());
+        let (x, w, bias) = (x.into_primitive(), w.into_primitive(), bias.into_primitive());
+        let y = B::conv2d_bias(x.clone(), w.clone(), bias, options, activation);
+        record!(Conv2dBias, [node_x, node_w, node_bias], y.clone(), (x, w, y, options, activation))
     }
 
     fn conv2d_input_grad(

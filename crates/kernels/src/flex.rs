@@ -2,11 +2,12 @@
 
 use crate::activation::Activation;
 use crate::augment::{self, PictureShape};
-use crate::conv::{self, ConvShape};
+use crate::conv::{self, ConvShape, Finish};
 use crate::norm;
 use crate::ops::{Conv2dOptions, KernelOps};
 use crate::optim::{self, AdamStep, Slot};
 use crate::plain;
+use crate::reuse::{self, Operation};
 use crate::tensors::Tensors;
 use burn::backend::Flex;
 use burn::tensor::{DType, TensorData};
@@ -90,7 +91,38 @@ impl KernelOps for Flex {
         let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
         let output = [input[0], height, width, c_out];
         let shape = conv_shape(input, [kh, kw], output, options);
-        slices!([x, w] tensor(conv::forward(x, w, &shape, options.precision), output))
+        let w = w.to_contiguous();
+        reuse::note_weights(&w);
+        let [y] = reuse::outputs(Operation::Conv2d(options), &[&x, &w], || {
+            let (x, w) = (x.clone(), w.clone());
+            slices!([x, w][tensor(conv::forward(x, w, &shape, options.precision, None), output)])
+        });
+        y
+    }
+
+    fn conv2d_bias(
+        x: FlexTensor,
+        w: FlexTensor,
+        bias: FlexTensor,
+        options: Conv2dOptions,
+        activation: Activation,
+    ) -> FlexTensor {
+        or_default_body!(conv2d_bias(x, w, bias, options, activation));
+        let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
+        assert!(input[3] == c_in && dims(&bias) == [c_out], "convolution channels differ");
+        let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
+        let output = [input[0], height, width, c_out];
+        let shape = conv_shape(input, [kh, kw], output, options);
+        let w = w.to_contiguous();
+        reuse::note_weights(&w);
+        let [y] = reuse::outputs(Operation::Conv2dBias(options, activation), &[&x, &w, &bias], || {
+            let (x, w, bias) = (x.clone(), w.clone(), bias.clone());
+            slices!([x, w, bias] {
+                let finish = Some(Finish { bias, activation });
+                [tensor(conv::forward(x, w, &shape, options.precision, finish), output)]
+            })
+        });
+        y
     }
 
     fn conv2d_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: Conv2dOptions) -> FlexTensor {
@@ -118,12 +150,17 @@ impl KernelOps for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         or_default_body!(batch_norm_rows(x, gamma, beta, epsilon, activation));
         let shape = dims::<2>(&x);
-        slices!([x, gamma, beta] {
-            let (mean, variance) = norm::mean_variance(x, shape[1]);
-            let (scale, shift) = norm::normalisation(gamma, beta, &mean, &variance, epsilon);
-            let y = norm::affine(x, &scale, &shift, activation);
-            (tensor(y, shape), tensor(mean, [shape[1]]), tensor(variance, [shape[1]]))
-        })
+        let [y, mean, variance] =
+            reuse::outputs(Operation::BatchNorm(epsilon, activation), &[&x, &gamma, &beta], || {
+                let (x, gamma, beta) = (x.clone(), gamma.clone(), beta.clone());
+                slices!([x, gamma, beta] {
+                    let (mean, variance) = norm::mean_variance(x, shape[1]);
+                    let (scale, shift) = norm::normalisation(gamma, beta, &mean, &variance, epsilon);
+                    let y = norm::affine(x, &scale, &shift, activation);
+                    [tensor(y, shape), tensor(mean, [shape[1]]), tensor(variance, [shape[1]])]
+                })
+            });
+        (y, mean, variance)
     }
 
     fn batch_norm_backward(

@@ -28,6 +28,9 @@ pub(crate) trait Packed: Copy + Default + Debug + Send + Sync + 'static {
     /// `out` itself where packing is copying, so that results can be written in place.
     fn as_floats(out: &mut [Self]) -> Option<&mut [f32]>;
 
+    /// `numbers` themselves where an element is one of them.
+    fn from_floats(numbers: &[f32]) -> Option<&[Self]>;
+
     /// The inner loop of this processor for panels of `vectors` vectors.
     fn inner_loop(vectors: usize, order: Order) -> InnerLoop<Self>;
 }
@@ -85,13 +88,22 @@ pub(crate) struct Left<'a, T> {
     pub block_stride: usize,
 }
 
-/// A panel of the right operand: `vectors · LANES` columns, element (p, j) of a block at `p · columns + j`.
+/// A panel of the right operand: `vectors · LANES` columns, element (p, j) of a block at `p · stride + j`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Panel<'a, T> {
     pub data: &'a [T],
     pub vectors: usize,
+    /// From step to step.
+    pub stride: usize,
     /// From one block of steps to the next.
     pub block_stride: usize,
+}
+
+impl<'a, T> Panel<'a, T> {
+    /// One block whose steps follow each other.
+    pub fn dense(data: &'a [T], vectors: usize) -> Self {
+        Self { data, vectors, stride: vectors * LANES, block_stride: 0 }
+    }
 }
 
 /// What an inner loop is given. Pointers, because the loops are shared by all shapes and their bounds are checked once.
@@ -102,6 +114,7 @@ pub(crate) struct Call<T> {
     c: *mut f32,
     steps: usize,
     blocks: usize,
+    b_stride: usize,
     a_block: usize,
     b_block: usize,
     accumulate: bool,
@@ -139,7 +152,10 @@ pub(crate) fn multiply<T: Packed>(a: &Left<T>, b: &Panel<T>, c: &mut [f32], accu
     };
     let last = (a.tiles - 1) * a.tile_stride + (a.blocks - 1) * a.block_stride + inside;
     assert!(last < a.data.len(), "the left operand reaches past its slice");
-    assert!((a.blocks - 1) * b.block_stride + a.steps * columns <= b.data.len(), "the panel reaches past its slice");
+    assert!(
+        (a.blocks - 1) * b.block_stride + steps * b.stride + columns <= b.data.len(),
+        "the panel reaches past its slice"
+    );
     let run = T::inner_loop(b.vectors, a.order);
     // Deep products visit C several times, so that the panel stays in the first-level cache between groups of rows.
     let (blocks, steps) = if a.blocks == 1 { (1, BLOCK_STEPS) } else { ((BLOCK_STEPS / a.steps).max(1), a.steps) };
@@ -152,7 +168,7 @@ pub(crate) fn multiply<T: Packed>(a: &Left<T>, b: &Panel<T>, c: &mut [f32], accu
                     Order::Rows => first_step,
                     Order::Steps => first_step * a.stride,
                 };
-            let b_start = first_block * b.block_stride + first_step * columns;
+            let b_start = first_block * b.block_stride + first_step * b.stride;
             for (tile, c) in c.chunks_exact_mut(TILE_ROWS * columns).enumerate() {
                 let call = Call {
                     a: a.data[tile * a.tile_stride + a_start..].as_ptr(),
@@ -161,6 +177,7 @@ pub(crate) fn multiply<T: Packed>(a: &Left<T>, b: &Panel<T>, c: &mut [f32], accu
                     c: c.as_mut_ptr(),
                     steps,
                     blocks: blocks.min(a.blocks - first_block),
+                    b_stride: b.stride,
                     a_block: a.block_stride,
                     b_block: b.block_stride,
                     accumulate,
@@ -196,7 +213,7 @@ macro_rules! inner_loop {
                     let a = call.a.add(block * call.a_block);
                     let b = call.b.add(block * call.b_block);
                     for p in 0..call.steps {
-                        let b = b.add(p * VECTORS * LANES);
+                        let b = b.add(p * call.b_stride);
                         let mut columns = [$load(b); VECTORS];
                         for j in 1..VECTORS {
                             columns[j] = $load(b.add(j * LANES));
@@ -324,7 +341,7 @@ unsafe fn portable<const VECTORS: usize, const BY_ROWS: bool, const FUSED: bool>
                     let a = call.a.add(block * call.a_block);
                     let b = call.b.add(block * call.b_block);
                     for p in 0..call.steps {
-                        let columns = b.add((p * VECTORS + j) * LANES).cast::<[f32; LANES]>().read();
+                        let columns = b.add(p * call.b_stride + j * LANES).cast::<[f32; LANES]>().read();
                         for (i, sum) in sums.iter_mut().enumerate() {
                             let row = top + i;
                             let at = if BY_ROWS { row * call.stride + p } else { p * call.stride + row };
@@ -391,6 +408,10 @@ impl Packed for f32 {
         Some(out)
     }
 
+    fn from_floats(numbers: &[f32]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+
     fn inner_loop(vectors: usize, order: Order) -> InnerLoop<f32> {
         #[cfg(target_arch = "x86_64")]
         {
@@ -433,6 +454,10 @@ impl Packed for Bf16Pair {
     }
 
     fn as_floats(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
+
+    fn from_floats(_: &[f32]) -> Option<&[Self]> {
         None
     }
 

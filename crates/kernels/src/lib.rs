@@ -18,6 +18,7 @@ mod norm;
 mod ops;
 mod optim;
 mod plain;
+mod reuse;
 mod simd;
 mod tensors;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use flex::with_default_bodies;
 pub use memory::keep_freed_memory;
 pub use ops::{Conv2dOptions, KernelOps, Precision};
 pub use optim::AdamStep;
+pub use reuse::Reuse;
 pub use tensors::Tensors;
 
 use burn::backend::Dispatch;
@@ -42,6 +44,26 @@ use burn::tensor::Tensor;
 /// `[batch, ⌊(height + 2p − kh)/s⌋ + 1, ⌊(width + 2p − kw)/s⌋ + 1, c_out]`.
 pub fn conv2d(x: Tensor<4>, w: Tensor<4>, options: Conv2dOptions) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelOps>::conv2d_nhwc(x.into_dispatch(), w.into_dispatch(), options))
+}
+
+/// Convolution, bias per output channel and activation: `y = f(conv2d(x, w) + bias)`.
+///
+/// # Shapes
+/// As [`conv2d`], `bias [c_out]`.
+pub fn conv2d_bias(
+    x: Tensor<4>,
+    w: Tensor<4>,
+    bias: Tensor<1>,
+    options: Conv2dOptions,
+    activation: Activation,
+) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelOps>::conv2d_bias(
+        x.into_dispatch(),
+        w.into_dispatch(),
+        bias.into_dispatch(),
+        options,
+        activation,
+    ))
 }
 
 /// Linear layer: `y = x · w`.

@@ -129,18 +129,21 @@ pub(crate) fn normalisation(
 /// `x ← f(x + bias)` per channel, in place.
 pub(crate) fn bias(x: &mut [f32], bias: &[f32], activation: Activation) {
     let channels = bias.len();
-    x.par_chunks_mut(block_rows(channels) * channels).for_each(|x| {
-        with_activation!(activation, apply, |f| vectorised(
-            #[inline(always)]
-            || {
-                for x in x.chunks_exact_mut(channels) {
-                    for (x, &b) in x.iter_mut().zip(bias) {
-                        *x = f(*x + b);
-                    }
+    x.par_chunks_mut(block_rows(channels) * channels).for_each(|x| bias_pixels(x, bias, activation));
+}
+
+/// As [`bias()`], on this thread.
+pub(crate) fn bias_pixels(x: &mut [f32], bias: &[f32], activation: Activation) {
+    with_activation!(activation, apply, |f| vectorised(
+        #[inline(always)]
+        || {
+            for x in x.chunks_exact_mut(bias.len()) {
+                for (x, &b) in x.iter_mut().zip(bias) {
+                    *x = f(*x + b);
                 }
             }
-        ));
-    });
+        }
+    ));
 }
 
 /// `gy ← gy · f′(y)`, in place.

@@ -64,6 +64,17 @@ pub trait KernelOps: Backend {
         plain::conv2d_nhwc::<Self>(x, w, options)
     }
 
+    /// See [`conv2d_bias`](crate::conv2d_bias).
+    fn conv2d_bias(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        options: Conv2dOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        plain::conv2d_bias::<Self>(x, w, bias, options, activation)
+    }
+
     /// Gradient of `conv2d_nhwc` with respect to its input, whose height and width are `size`. This is transposed
     /// convolution: see [`conv_transpose2d`](crate::conv_transpose2d).
     fn conv2d_input_grad(

@@ -15,6 +15,17 @@ pub(crate) fn conv2d_nhwc<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>, opti
     let y = B::conv2d(to_nchw::<B>(x), weight_to_burn::<B>(w), None, options.burn());
     to_nhwc::<B>(y)
 }
+pub(crate) fn conv2d_bias<B: Backend>(
+    x: FloatTensor<B>,
+    w: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    options: Conv2dOptions,
+    activation: Activation,
+) -> FloatTensor<B> {
+    let y = conv2d_nhwc::<B>(x, w, options);
+    let bias = B::float_reshape(bias, Shape::new([1, 1, 1, y.shape()[3]]));
+    activate::<B>(B::float_add(y, bias), activation)
+}
 pub(crate) fn conv2d_input_grad<B: Backend>(
     gy: FloatTensor<B>,
     w: FloatTensor<B>,

@@ -19,31 +19,57 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// One cache line.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u32; 16]);
 
-/// Lends `count` elements of scratch memory (contents unspecified) to `body`, aligned to a cache line. Each thread keeps
-/// what it has lent, so a training step allocates none after the first.
-pub(crate) fn with_scratch<T: Packed, R>(count: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
-    thread_local!(static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) });
-    const { assert!(size_of::<T>() == 4 && align_of::<T>() <= 64) };
-    let lines = count.div_ceil(16);
-    // Nested calls and calls from stolen tasks take buffers of their own, each the smallest that is large enough.
-    let mut buffer = FREE.with_borrow_mut(|free| {
-        let enough =
-            free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= lines).min_by_key(|(_, buffer)| buffer.len());
-        let at = enough.map(|(i, _)| i).or_else(|| free.len().checked_sub(1));
-        at.map(|i| free.swap_remove(i)).unwrap_or_default()
-    });
-    if buffer.len() < lines {
-        buffer = vec![Line([0; 16]); lines];
-        crate::memory::prefer_huge_pages(&mut buffer);
+/// Memory aligned to a cache line, contents unspecified. Each thread keeps what it has given back, so a training step
+/// allocates none after the first.
+#[derive(Debug)]
+pub(crate) struct Scratch(Vec<Line>);
+
+thread_local!(static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) });
+
+impl Scratch {
+    /// Memory for `count` elements of 4 bytes: the smallest free buffer that is large enough.
+    pub fn take(count: usize) -> Self {
+        let lines = count.div_ceil(16);
+        let mut buffer = FREE.with_borrow_mut(|free| {
+            let enough = free.iter().enumerate().filter(|(_, b)| b.len() >= lines).min_by_key(|(_, b)| b.len());
+            let at = enough.map(|(i, _)| i).or_else(|| free.len().checked_sub(1));
+            at.map(|i| free.swap_remove(i)).unwrap_or_default()
+        });
+        if buffer.len() < lines {
+            buffer = vec![Line([0; 16]); lines];
+            crate::memory::prefer_huge_pages(&mut buffer);
+        }
+        Self(buffer)
     }
-    // SAFETY: the buffer holds at least `count` initialised 4-byte words at an alignment of 64; `T` is f32 or a wrapper of
-    // u32 (the only implementors of `Packed`), for which every bit pattern is a value.
-    let result = body(unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<T>(), count) });
-    FREE.with_borrow_mut(|free| free.push(buffer));
+
+    /// The first `count` elements.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn elements<T: Packed>(&mut self, count: usize) -> &mut [T] {
+        const { assert!(size_of::<T>() == 4 && align_of::<T>() <= 64) };
+        assert!(count <= self.0.len() * 16, "scratch memory of another size");
+        // SAFETY: the buffer holds at least `count` initialised 4-byte words at an alignment of 64; `T` is f32 or a wrapper of
+        // u32 (the only implementors of `Packed`), for which every bit pattern is a value.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast::<T>(), count) }
+    }
+
+    /// Keeps the memory for the next taker on this thread.
+    pub fn give_back(self) {
+        FREE.with_borrow_mut(|free| free.push(self.0));
+    }
+}
+
+/// Lends `count` elements of scratch memory to `body`.
+pub(crate) fn with_scratch<T: Packed, R>(count: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
+    // Nested calls and calls from stolen tasks take buffers of their own.
+    let mut scratch = Scratch::take(count);
+    let result = body(scratch.elements(count));
+    scratch.give_back();
     result
 }
 

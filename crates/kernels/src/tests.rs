@@ -302,6 +302,13 @@ fn gradients_agree_with_finite_differences() {
             all(crate::affine(v[0].clone().reshape([1, 2, 2, 2]), v[1].clone(), v[2].clone(), activation))
         });
     }
+    for activation in [Activation::Identity, Activation::Tanh] {
+        check_gradients("conv2d_bias", &[vec![1, 4, 4, 2], vec![4, 4, 2, 3], vec![3]], |v| {
+            let (x, w) = (v[0].clone().reshape([1, 4, 4, 2]), v[1].clone().reshape([4, 4, 2, 3]));
+            let options = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
+            all(crate::conv2d_bias(x, w, v[2].clone(), options, activation))
+        });
+    }
     for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
         check_gradients("bias", &[vec![2, 2, 2, 2], channels()], |v| {
             all(crate::bias(v[0].clone().reshape([2, 2, 2, 2]), v[1].clone(), activation))
@@ -370,6 +377,74 @@ fn bias_writes_over_a_convolution() {
     assert!(w.grad(&y.sum().backward()).is_some());
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_convolution_with_bias_matches_the_plain_composition(
+        (input, c_out, kernel, options) in convolutions(), activation in activations(), seed in 1u64..1_000_000,
+    ) {
+        let (x, w, bias) = (flex(seed, input), flex(seed + 1, [kernel, kernel, input[3], c_out]), flex(seed + 2, [c_out]));
+        let oracle = plain::conv2d_bias::<Flex>(x.clone(), w.clone(), bias.clone(), options, activation);
+        assert_close("conv2d_bias", Flex::conv2d_bias(x, w, bias, options, activation), oracle, 1e-4);
+    }
+}
+
+/// A layer of few channels and one of many, batch norm between them; several ways of convolution and all that is remembered.
+fn small_network(x: Tensor<4>, [first, bias, second, gamma, beta]: &[Tensor<1>; 5]) -> Tensor<4> {
+    let options = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
+    let x =
+        crate::conv2d_bias(x, first.clone().reshape([4, 4, 3, 16]), bias.clone(), options, Activation::LeakyRelu(0.2));
+    let x = crate::conv2d(x, second.clone().reshape([4, 4, 16, 16]), options);
+    crate::batch_norm(x, gamma.clone(), beta.clone(), 1e-5, Activation::Relu).0
+}
+
+#[test]
+fn what_is_reused_is_what_would_be_computed() {
+    let device = Device::flex().autodiff();
+    let vector = |seed, count| Tensor::<1>::from_data(TensorData::new(numbers(seed, count), [count]), &device);
+    let weights =
+        [vector(1, 768), vector(2, 16), vector(3, 4096), vector(4, 16), vector(7, 16)].map(|w| w.require_grad());
+    let frozen = weights.clone().map(|w| w.detach().set_require_grad(false));
+    let (fake, real) = (vector(5, 2 * 32 * 32 * 3), vector(6, 2 * 32 * 32 * 3).reshape([2, 32, 32, 3]));
+    let pictures = || fake.clone().reshape([2, 32, 32, 3]);
+    let values = |tensor: Tensor<1>| tensor.into_data().try_into_vec::<f32>().unwrap();
+
+    let run = |reuse: Option<&crate::Reuse>| {
+        let first = || small_network(pictures().detach(), &weights);
+        let on_fake = reuse.map_or_else(first, |reuse| reuse.remember(first));
+        let rest = || {
+            let gradients =
+                (on_fake.clone().sum() - small_network(real.clone(), &weights).powi_scalar(2).sum()).backward();
+            weights.clone().map(|w| values(w.grad(&gradients).unwrap()))
+        };
+        let of_weights = reuse.map_or_else(rest, |reuse| reuse.share(rest));
+        let x = fake.clone().detach().require_grad();
+        // The same memory as before, in another graph.
+        assert_eq!(address(&x), address(&fake));
+        let again = || small_network(x.clone().reshape([2, 32, 32, 3]), &frozen);
+        let y = reuse.map_or_else(again, |reuse| reuse.recall(again));
+        let last = || values(x.grad(&y.clone().powi_scalar(3).sum().backward()).unwrap());
+        let of_pictures = reuse.map_or_else(last, |reuse| reuse.share(last));
+        (address(&on_fake) == address(&y), of_weights, of_pictures)
+    };
+    let reuse = crate::Reuse::default();
+    let (recalled, of_weights, of_pictures) = run(Some(&reuse));
+    let (computed, weights_again, pictures_again) = run(None);
+    assert!(recalled && !computed, "the result itself comes back, and only where it was remembered");
+    assert!(of_weights == weights_again && of_pictures == pictures_again);
+    // Each result comes back once; a tensor of the same numbers elsewhere, or other options, bring nothing back.
+    let (x, w) = (flex(1, [1, 8, 8, 3]), flex(2, [4, 4, 3, 2]));
+    let options = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
+    let run = |x: &FlexTensor, options| Flex::conv2d_nhwc(x.clone(), w.clone(), options);
+    let at = |y: &FlexTensor| y.as_slice::<f32>().unwrap().as_ptr();
+    let known = reuse.remember(|| run(&x, options));
+    let recall = |x: &FlexTensor, options| at(&reuse.recall(|| run(x, options))) == at(&known);
+    assert!(!recall(&flex(1, [1, 8, 8, 3]), options));
+    assert!(!recall(&x, Conv2dOptions { padding: 2, ..options }));
+    assert!(recall(&x, options) && !recall(&x, options));
+}
+
 #[test]
 fn a_broken_gradient_is_not_clipped_away() {
     for broken in [f32::NAN, f32::INFINITY] {
@@ -403,6 +478,14 @@ fn any_number_of_threads_gives_the_same_bytes() {
             );
             let [updated, ..] = adam(Flex::adam_update, adam_tensors(7, &[100_000, 10, 40_000], true), ADAM);
             let mut all = updated.0;
+            // A few channels go another way.
+            let (few, w3) = (flex(9, [5, 33, 30, 3]), flex(10, [4, 4, 3, 24]));
+            let y3 = Flex::conv2d_nhwc(few.clone(), w3.clone(), options);
+            all.extend([
+                Flex::conv2d_input_grad(y3.clone(), w3, [33, 30], options),
+                Flex::conv2d_weight_grad(few, y3.clone(), [4, 4], options),
+                y3,
+            ]);
             all.extend([
                 Flex::channel_sums(flex(8, [5000, 24])),
                 Flex::conv2d_input_grad(y.clone(), w, [33, 30], options),

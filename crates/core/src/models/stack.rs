@@ -1,6 +1,6 @@
 //! The two convolutional stacks that DCGAN and VAE share: numbers up to a picture, a picture down to features.
 
-use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Init, Linear, Mode, Module, Param, join};
+use crate::nn::{BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Init, Linear, Mode, Module, Param, join};
 use burn::tensor::Tensor;
 use maliang_kernels::{Activation, Conv2dOptions, Precision};
 use serde::{Deserialize, Serialize};
@@ -127,8 +127,7 @@ impl Module for Upsampler {
 /// Picture → features: convolutions that halve the size, LeakyReLU 0.2, batch norm on all but the first (Radford 2015).
 #[derive(Debug, Clone)]
 pub struct Downsampler {
-    first: Conv2d,
-    bias: Bias,
+    first: Conv2dBias,
     stages: Vec<(Conv2d, BatchNorm)>,
 }
 
@@ -144,15 +143,14 @@ impl Downsampler {
         };
         let norm = |level: usize| BatchNorm::new(config.channels_at(level), GAMMA_INIT, LEAK);
         Self {
-            first: down(1),
-            bias: Bias::new(config.channels_at(1)),
+            first: Conv2dBias::new(down(1), config.channels_at(1), LEAK),
             stages: (2..config.sizes().len()).map(|level| (down(level), norm(level))).collect(),
         }
     }
 
     /// `[batch, height, width, channels]` → `[batch, features]`.
     pub fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let mut x = self.bias.forward(self.first.forward(x), LEAK);
+        let mut x = self.first.forward(x);
         for (conv, norm) in &self.stages {
             x = norm.forward(conv.forward(x), mode);
         }
@@ -168,7 +166,6 @@ impl Downsampler {
 impl Module for Downsampler {
     fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
         self.first.collect(&join(path, "first"), into);
-        self.bias.collect(&join(path, "first"), into);
         for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
             conv.collect(&join(path, &format!("stages.{i}.conv")), into);
             norm.collect(&join(path, &format!("stages.{i}.norm")), into);

@@ -23,6 +23,34 @@ impl Conv2d {
     }
 }
 
+/// Convolution, bias and activation in one; see [`Conv2d`].
+#[derive(Debug, Clone)]
+pub struct Conv2dBias {
+    conv: Conv2d,
+    bias: Bias,
+    activation: Activation,
+}
+
+impl Conv2dBias {
+    /// A bias that starts at zero.
+    pub fn new(conv: Conv2d, c_out: usize, activation: Activation) -> Self {
+        Self { conv, bias: Bias::new(c_out), activation }
+    }
+
+    /// `[batch, height, width, c_in]` → `[batch, out_height, out_width, c_out]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let Conv2d { weight, options: o } = &self.conv;
+        maliang_kernels::conv2d_bias(x, weight.get(), self.bias.bias.get(), options(*o, weight), self.activation)
+    }
+}
+
+impl Module for Conv2dBias {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.conv.collect(path, into);
+        self.bias.collect(path, into);
+    }
+}
+
 impl Module for Conv2d {
     fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
         into.push((join(path, "weight"), &mut self.weight));

@@ -5,7 +5,7 @@ mod conv;
 mod linear;
 mod norm;
 
-pub use conv::{Bias, Conv2d, ConvTranspose2d};
+pub use conv::{Bias, Conv2d, Conv2dBias, ConvTranspose2d};
 pub use linear::Linear;
 pub use norm::{BatchNorm, Mode, Statistics};
 

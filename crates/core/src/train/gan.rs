@@ -1,4 +1,4 @@
-//! Training a DCGAN (Goodfellow 2014, Algorithm 1; Radford 2015), alternating the two players.
+//! Training a DCGAN (Goodfellow 2014; Radford 2015), moving both players at once.
 
 use super::config::{GanLoss, RunConfig};
 use super::optim::{Adam, Average, average_beta};
@@ -8,7 +8,8 @@ use crate::models::{self, DcganConfig, Discriminator, Generator, PictureModel};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::provenance::weights::Weights;
 use crate::{Result, rng};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use maliang_kernels::Reuse;
 
 /// Both players, their optimisers, and the moving average of the generator.
 #[derive(Clone)]
@@ -66,26 +67,37 @@ impl GanTrainer {
         maliang_kernels::augment(x, augment::plans(kinds, batch, height, width, &mut rng::stream(seed, name, index)))
     }
 
-    /// Lowers the discriminator's loss on one real and one generated batch. `draw` numbers the random draws.
-    fn discriminator_step(
-        &mut self,
+    /// The discriminator's loss on one real and one generated batch, and its gradients. What is computed from `fake` (augmented
+    /// already) is remembered in `reuse`. `draw` numbers the random draws.
+    fn discriminator_gradients(
+        &self,
+        reuse: &Reuse,
         real: Batch,
         fake: Tensor<4>,
         fake_labels: &[usize],
-        seed: u64,
         draw: u64,
-        lr: f32,
-    ) -> f32 {
-        let loss = self.config.gan.loss;
+        seed: u64,
+    ) -> (f32, Gradients) {
         let (x, labels) = pictures_tensor(real, &self.config.data, &self.device);
         let x = self.augment(x, seed, "augment/real", draw);
-        let fake = self.augment(fake, seed, "augment/fake", draw);
-        let on_real = self.discriminator.forward(x, self.one_hot(&labels, &self.device));
-        let on_fake = self.discriminator.forward(fake, self.one_hot(fake_labels, &self.device));
-        let objective = losses::discriminator(loss, on_real, on_fake);
-        let value = host(objective.clone().inner())[0];
-        self.adam_d.step(&mut self.discriminator, None, objective.backward(), &self.config.train, lr);
-        if loss == GanLoss::Wasserstein {
+        let on_fake = reuse.remember(|| self.discriminator.forward(fake, self.one_hot(fake_labels, &self.device)));
+        let on_real = reuse.share(|| self.discriminator.forward(x, self.one_hot(&labels, &self.device)));
+        let objective = losses::discriminator(self.config.gan.loss, on_real, on_fake);
+        (host(objective.clone().inner())[0], reuse.share(|| objective.backward()))
+    }
+
+    /// The generator's loss against the frozen discriminator, and its gradients. `fake` is what the discriminator has seen.
+    fn generator_gradients(&self, reuse: &Reuse, fake: Tensor<4>, labels: &[usize]) -> (f32, Gradients) {
+        let frozen = self.discriminator.frozen();
+        let logits = reuse.recall(|| frozen.forward(fake, self.one_hot(labels, &self.device)));
+        let objective = losses::generator(self.config.gan.loss, logits);
+        (host(objective.clone().inner())[0], reuse.share(|| objective.backward()))
+    }
+
+    /// Moves the discriminator.
+    fn update_discriminator(&mut self, gradients: Gradients, lr: f32) {
+        self.adam_d.step(&mut self.discriminator, None, gradients, &self.config.train, lr);
+        if self.config.gan.loss == GanLoss::Wasserstein {
             let clip = self.config.gan.clip;
             for (_, param) in self.discriminator.parameters() {
                 if param.is_trained() {
@@ -94,18 +106,29 @@ impl GanTrainer {
                 }
             }
         }
-        value
     }
 
-    /// Lowers the generator's loss against the frozen discriminator; the average follows with decay `beta`.
-    fn generator_step(&mut self, fake: Tensor<4>, labels: &[usize], seed: u64, draw: u64, lr: f32, beta: f32) -> f32 {
-        let fake = self.augment(fake, seed, "augment/generator", draw);
-        let logits = self.discriminator.frozen().forward(fake, self.one_hot(labels, &self.device));
-        let objective = losses::generator(self.config.gan.loss, logits);
-        let value = host(objective.clone().inner())[0];
+    /// Moves the generator; the average follows with decay `beta`.
+    fn update_generator(&mut self, gradients: Gradients, lr: f32, beta: f32) {
         let average = Average { model: &mut self.average, beta };
-        self.adam_g.step(&mut self.generator, Some(average), objective.backward(), &self.config.train, lr);
-        value
+        self.adam_g.step(&mut self.generator, Some(average), gradients, &self.config.train, lr);
+    }
+
+    /// One step of both players on number `draw` of the random draws.
+    fn both(&mut self, real: Batch, seed: u64, draw: u64, lr: f32, beta: f32) -> (f32, f32) {
+        let batch = self.config.train.batch;
+        let (z, labels) = self.latent(seed, "latent", draw, batch, &self.device);
+        let fake = self.generator.forward(z, self.one_hot(&labels, &self.device), Mode::Train); // [B, H, W, C] in [-1, 1]
+        let fake = self.augment(fake, seed, "augment/fake", draw);
+        // Both gradients are taken at the same weights, so that D(G(z)) is computed once.
+        let reuse = Reuse::default();
+        let (d_loss, d_gradients) =
+            self.discriminator_gradients(&reuse, real, fake.clone().detach(), &labels, draw, seed);
+        let (g_loss, g_gradients) = self.generator_gradients(&reuse, fake, &labels);
+        drop(reuse);
+        self.update_discriminator(d_gradients, lr);
+        self.update_generator(g_gradients, lr, beta);
+        (d_loss, g_loss)
     }
 }
 
@@ -120,16 +143,16 @@ impl Trainer for GanTrainer {
             // No gradient goes back to the generator here, so none is prepared for.
             let fake = self.generator.frozen().forward(z, self.one_hot(&labels, &self.device), Mode::Train);
             let next = if k + 1 < critic_steps { draw + 1 } else { step * critic_steps };
-            self.discriminator_step(loader.batch_before(draw, next), fake, &labels, seed, draw, lr);
+            let fake = self.augment(fake, seed, "augment/fake", draw);
+            let real = loader.batch_before(draw, next);
+            let (_, gradients) = self.discriminator_gradients(&Reuse::default(), real, fake, &labels, draw, seed);
+            self.update_discriminator(gradients, lr);
         }
         let draw = step * critic_steps;
         let next = (step + 1) * critic_steps + u64::from(critic_steps > 1);
         let real = loader.batch_before(draw, next); // [B, H, W, C] in [-1, 1]
-        let (z, labels) = self.latent(seed, "latent", draw, batch, &self.device);
-        let fake = self.generator.forward(z, self.one_hot(&labels, &self.device), Mode::Train); // used by both players
-        let d_loss = self.discriminator_step(real, fake.clone().detach(), &labels, seed, draw, lr);
         let beta = average_beta(&self.config.train, (step + 1) * batch as u64);
-        let g_loss = self.generator_step(fake, &labels, seed, draw, lr, beta);
+        let (d_loss, g_loss) = self.both(real, seed, draw, lr, beta);
         vec![("d_loss", d_loss), ("g_loss", g_loss)]
     }
 
@@ -207,10 +230,7 @@ mod tests {
     }
 
     fn both_steps(gan: &mut GanTrainer, draw: u64) {
-        let (z, labels) = gan.latent(1, "latent", draw, 4, &gan.device.clone());
-        let fake = gan.generator.forward(z, None, Mode::Train);
-        gan.discriminator_step(real(draw), fake.clone().detach(), &labels, 1, draw, 1e-3);
-        gan.generator_step(fake, &labels, 1, draw, 1e-3, 0.5);
+        gan.both(real(draw), 1, draw, 1e-3, 0.5);
     }
 
     /// Where the numbers of all that an update changes lie in memory.

@@ -1,6 +1,6 @@
 //! Convolutions whose kernel covers the whole picture, and linear layers: one matrix product each.
 
-use super::{ConvShape, ROW_GAP};
+use super::{ConvShape, Finish, ROW_GAP};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
 use crate::simd::{filled, with_scratch};
 use rayon::prelude::*;
@@ -15,19 +15,25 @@ pub(super) fn suits(s: &ConvShape) -> bool {
 }
 
 /// See [`forward`](super::forward).
-pub(super) fn forward<T: Packed>(x: &[f32], w: &[f32], s: &ConvShape, _: PhantomData<T>) -> Vec<f32> {
+pub(super) fn forward<T: Packed>(
+    x: &[f32],
+    w: &[f32],
+    s: &ConvShape,
+    finish: Option<Finish>,
+    _: PhantomData<T>,
+) -> Vec<f32> {
     let depth = s.taps() * s.c_in;
-    product::<T>(Matrix::along(x, s.batch, depth), Matrix::across(w, s.c_out, depth))
+    product::<T>(Matrix::along(x, s.batch, depth), Matrix::across(w, s.c_out, depth), finish)
 }
 
 /// See [`input_grad`](super::input_grad).
 pub(super) fn input_grad<T: Packed>(gy: &[f32], w: &[f32], s: &ConvShape, _: PhantomData<T>) -> Vec<f32> {
-    product::<T>(Matrix::along(gy, s.batch, s.c_out), Matrix::along(w, s.taps() * s.c_in, s.c_out))
+    product::<T>(Matrix::along(gy, s.batch, s.c_out), Matrix::along(w, s.taps() * s.c_in, s.c_out), None)
 }
 
 /// See [`weight_grad`](super::weight_grad).
 pub(super) fn weight_grad<T: Packed>(x: &[f32], gy: &[f32], s: &ConvShape, _: PhantomData<T>) -> Vec<f32> {
-    product::<T>(Matrix::across(x, s.taps() * s.c_in, s.batch), Matrix::across(gy, s.c_out, s.batch))
+    product::<T>(Matrix::across(x, s.taps() * s.c_in, s.batch), Matrix::across(gy, s.c_out, s.batch), None)
 }
 
 /// An operand: `lines` rows of A or columns of B, each `depth` long in the inner dimension.
@@ -77,7 +83,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// `c[i, j] = Σ_p a[i, p] · b[p, j]`, dense `[a.lines, b.lines]`.
-fn product<T: Packed>(a: Matrix, b: Matrix) -> Vec<f32> {
+fn product<T: Packed>(a: Matrix, b: Matrix, finish: Option<Finish>) -> Vec<f32> {
     let (rows, columns) = (a.lines, b.lines);
     let steps = a.depth.div_ceil(T::STEPS);
     let vectors = panel_vectors(columns);
@@ -112,7 +118,7 @@ fn product<T: Packed>(a: Matrix, b: Matrix) -> Vec<f32> {
                     let left = Left { data, order, stride, tiles, tile_stride, steps, blocks: 1, block_stride: 0 };
                     let data = &right[panel * steps * width..];
                     let c = &mut c[..tiles * TILE_ROWS * width];
-                    multiply(&left, &Panel { data, vectors, block_stride: 0 }, c, false);
+                    multiply(&left, &Panel::dense(data, vectors), c, false);
                 });
                 filled(rows * columns, |out| {
                     out.par_chunks_mut((TASK_ROWS * columns).max(1)).enumerate().for_each(|(g, out)| {
@@ -122,6 +128,8 @@ fn product<T: Packed>(a: Matrix, b: Matrix) -> Vec<f32> {
                                 out.write_copy_of_slice(&c[at..at + out.len()]);
                             }
                         }
+                        // SAFETY: the panels have all columns.
+                        unsafe { Finish::apply(finish, out) };
                     });
                 })
             })

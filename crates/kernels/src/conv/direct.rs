@@ -1,7 +1,7 @@
 //! Convolution by unrolled tiles (im2col): a tile of pixels is copied into a matrix whose rows are receptive fields,
 //! multiplied, and written. Works for every shape.
 
-use super::{CHUNK_FLOATS, ConvShape, ROW_GAP};
+use super::{CHUNK_FLOATS, ConvShape, Finish, ROW_GAP};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
 use crate::simd::{filled, vectorised, with_scratch};
 use rayon::prelude::*;
@@ -73,7 +73,12 @@ fn pack_row<T: Packed>(depth: usize, out: &mut [T], fill: impl FnOnce(&mut [f32]
 }
 
 /// A matrix `[depth, columns]`, row `p` at `row(p)`, as panels `[panels, depth / STEPS, vectors · LANES]`.
-fn pack_panels<'a, T: Packed>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32] + Sync, out: &mut [T]) {
+pub(super) fn pack_panels<'a, T: Packed>(
+    depth: usize,
+    columns: usize,
+    row: impl Fn(usize) -> &'a [f32] + Sync,
+    out: &mut [T],
+) {
     let width = panel_vectors(columns) * LANES;
     out.par_chunks_mut((depth.div_ceil(T::STEPS) * width).max(1)).enumerate().for_each(|(panel, out)| {
         let part = panel * width..columns.min((panel + 1) * width);
@@ -125,7 +130,7 @@ pub(super) fn multiply_panels<T: Packed>(
     };
     with_scratch::<f32, _>(tiles * TILE_ROWS * width, |product| {
         for (panel, data) in panels.chunks_exact((steps * width).max(1)).enumerate() {
-            multiply(&left, &Panel { data, vectors, block_stride: 0 }, product, false);
+            multiply(&left, &Panel::dense(data, vectors), product, false);
             take(panel * width..columns.min((panel + 1) * width), product);
         }
     });
@@ -137,7 +142,13 @@ pub(super) fn row_stride<T: Packed>(depth: usize) -> usize {
 }
 
 /// See [`forward`](super::forward).
-pub(super) fn forward<T: Packed>(x: &[f32], w: &[f32], s: &ConvShape, _: PhantomData<T>) -> Vec<f32> {
+pub(super) fn forward<T: Packed>(
+    x: &[f32],
+    w: &[f32],
+    s: &ConvShape,
+    finish: Option<Finish>,
+    _: PhantomData<T>,
+) -> Vec<f32> {
     let depth = s.taps() * s.c_in;
     let stride = row_stride::<T>(depth);
     with_scratch::<T, _>(panels_len::<T>(depth, s.c_out), |panels| {
@@ -154,13 +165,15 @@ pub(super) fn forward<T: Packed>(x: &[f32], w: &[f32], s: &ConvShape, _: Phantom
                         copy_rows(product, panel_vectors(s.c_out) * LANES, columns, s.c_out, y);
                     });
                 });
+                // SAFETY: the panels have all columns.
+                unsafe { Finish::apply(finish, y) };
             });
         })
     })
 }
 
 /// Copies a product into `columns` of rows of `row_len` floats.
-fn copy_rows(
+pub(super) fn copy_rows(
     product: &[f32],
     width: usize,
     columns: std::ops::Range<usize>,
@@ -211,7 +224,12 @@ pub(super) fn weight_grad<T: Packed>(x: &[f32], gy: &[f32], s: &ConvShape, _: Ph
                             block_stride: left_block,
                         };
                         let data = &g[panel * steps * width..];
-                        multiply(&left, &Panel { data, vectors, block_stride: panel_block }, sums, true);
+                        multiply(
+                            &left,
+                            &Panel { block_stride: panel_block, ..Panel::dense(data, vectors) },
+                            sums,
+                            true,
+                        );
                     });
                 }
             });

@@ -4,7 +4,7 @@
 
 use super::ConvShape;
 use super::direct::{multiply_panels, panels_len, row_stride};
-use crate::gemm::{LANES, Packed, panel_vectors};
+use crate::gemm::{LANES, Packed, TILE_ROWS, panel_vectors};
 use crate::simd::{vectorised, with_scratch};
 use rayon::prelude::*;
 use std::marker::PhantomData;
@@ -34,14 +34,12 @@ pub(super) fn input_grad<T: Packed>(gy: &[f32], w: &[f32], s: &ConvShape, _: Pha
             with_scratch::<T, _>(TILE_PIXELS * stride, |rows| {
                 for (tile, gy) in gy.chunks(TILE_PIXELS * s.c_out).enumerate() {
                     let count = gy.len() / s.c_out;
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            for (row, pixel) in rows.chunks_exact_mut(stride).zip(gy.chunks_exact(s.c_out)) {
-                                T::pack_along(pixel, &mut row[..depth.div_ceil(T::STEPS)]);
-                            }
-                        },
-                    );
+                    // In f32, whole groups of rows are multiplied as they lie.
+                    let gy = T::from_floats(gy).filter(|_| count.is_multiple_of(TILE_ROWS)).ok_or(gy);
+                    let (rows, stride) = match gy {
+                        Ok(gy) => (gy, s.c_out),
+                        Err(gy) => (pack_rows(gy, s.c_out, stride, rows), stride),
+                    };
                     multiply_panels(rows, count, depth, stride, panels, columns, |part, product| {
                         for (i, product) in product.chunks_exact(width).take(count).enumerate() {
                             add_pixel(gx, s, tile * TILE_PIXELS + i, part.clone(), product);
@@ -52,6 +50,19 @@ pub(super) fn input_grad<T: Packed>(gy: &[f32], w: &[f32], s: &ConvShape, _: Pha
         });
     });
     gx
+}
+
+/// Rows of `depth` numbers, packed at `stride`.
+fn pack_rows<'a, T: Packed>(numbers: &[f32], depth: usize, stride: usize, rows: &'a mut [T]) -> &'a [T] {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (row, numbers) in rows.chunks_exact_mut(stride).zip(numbers.chunks_exact(depth)) {
+                T::pack_along(numbers, &mut row[..depth.div_ceil(T::STEPS)]);
+            }
+        },
+    );
+    rows
 }
 
 /// The weights `[taps · c_in, c_out]`, transposed, as panels.

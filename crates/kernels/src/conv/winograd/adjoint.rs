@@ -3,8 +3,9 @@
 
 use super::pack::{Axis, Filters, Source, Tiles, filters_len, pack_rows, transpose};
 use super::transform::{Transform, outputs, store};
-use super::{ConvShape, Products, chunk, products, row_stride, tap};
+use super::{BACKWARD, ConvShape, Products, chunk, products, row_stride, tap};
 use crate::gemm::{LANES, Packed, TILE_ROWS};
+use crate::reuse::with_filters;
 use crate::simd::{filled, with_scratch};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -23,7 +24,7 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
     let pictures = (chunk(filters_len) / (A * A * (stride + columns) * picture_tiles)).clamp(1, s.batch);
     let most = pictures * picture_tiles;
     let here = [Axis { start: 0, tile: outputs(A), step: 1 }; 2];
-    with_scratch::<T, _>(filters_len, |filters| {
+    let pack = |filters: &mut [T]| {
         with_scratch::<f32, _>(s.weights(), |transposed| {
             transpose(w, s, transposed);
             let row = |o: usize, column: usize, at: [usize; 2]| {
@@ -36,6 +37,8 @@ pub(super) fn input_grad<T: Packed, const A: usize>(source: Source, w: &[f32], s
             };
             Filters { depth, columns, row }.pack::<T, A>(filters);
         });
+    };
+    with_filters(w, BACKWARD + A as u32, filters_len, pack, |filters| {
         filled(s.inputs(), |mut gx| {
             with_scratch::<T, _>(A * A * most.next_multiple_of(TILE_ROWS) * stride, |v| {
                 with_scratch::<f32, _>(Products::<A>::len(most, columns), |p| {

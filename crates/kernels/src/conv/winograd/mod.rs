@@ -21,9 +21,10 @@ mod adjoint;
 mod pack;
 mod transform;
 
-use super::{CHUNK_FLOATS, ConvShape, ROW_GAP};
+use super::{CHUNK_FLOATS, ConvShape, Finish, ROW_GAP};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
 use crate::ops::Precision;
+use crate::reuse::with_filters;
 use crate::simd::{filled, with_scratch};
 use pack::{Axis, Filters, STEP_TILES, Source, Tiles, filters_len, pack_rows, pack_steps, steps_len, transpose};
 use pulp::{Simd, WithSimd};
@@ -37,6 +38,10 @@ const TASK_TILES: usize = 64;
 const TASK_ROWS: usize = 64;
 /// Elements of transformed tiles that are alive at once in the weight gradient: more, because each chunk visits all sums.
 const WEIGHT_CHUNK: usize = 4 * CHUNK_FLOATS;
+
+/// Numbers of the two transforms of filters; A is added.
+const FORWARD: u32 = 0;
+const BACKWARD: u32 = 8;
 
 /// Tiles of a picture below which the filters, of which there are A² for every r² of the kernel, cost more to transform than
 /// larger tiles save. A matter of the picture and not of the batch, so that a picture's bytes do not depend on its company.
@@ -94,7 +99,7 @@ fn products<T: Packed, const A: usize>(
         };
         for (panel, p) in p.chunks_exact_mut(TASK_TILES * width).enumerate() {
             let data = &filters[(panel * A * A + position) * steps * width..];
-            multiply(&left, &Panel { data, vectors, block_stride: 0 }, &mut p[..tiles * TILE_ROWS * width], false);
+            multiply(&left, &Panel::dense(data, vectors), &mut p[..tiles * TILE_ROWS * width], false);
         }
     });
 }
@@ -146,7 +151,7 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    fn solve<T: Packed, const A: usize>(&self, filters: &[T]) -> Vec<f32> {
+    fn solve<T: Packed, const A: usize>(&self, filters: &[T], finish: Option<Finish>) -> Vec<f32> {
         let depth = self.planes.len() * self.source.channels;
         let stride = row_stride::<T>(depth);
         let (rows, columns) = (self.height.div_ceil(outputs(A)), self.width.div_ceil(outputs(A)));
@@ -171,7 +176,10 @@ impl Problem<'_> {
                             .collect();
                         parts.into_par_iter().enumerate().for_each(|(row, out)| {
                             let (width, channels, first) = (self.width, self.channels, row * columns);
-                            pulp::Arch::new().dispatch(Unpack::<A> { products, first, columns, out, width, channels });
+                            let unpack = Unpack::<A> { products, first, columns, out: &mut *out, width, channels };
+                            pulp::Arch::new().dispatch(unpack);
+                            // SAFETY: `Unpack` has written all pixels of its rows.
+                            unsafe { Finish::apply(finish, out) };
                         });
                     }
                 });
@@ -239,7 +247,12 @@ fn tap(s: &ConvShape, phase: usize, [i, j]: [usize; 2]) -> usize {
 }
 
 /// See [`forward`](super::forward).
-pub(super) fn forward<T: Packed, const A: usize>(x: &[f32], w: &[f32], s: &ConvShape) -> Vec<f32> {
+pub(super) fn forward<T: Packed, const A: usize>(
+    x: &[f32],
+    w: &[f32],
+    s: &ConvShape,
+    finish: Option<Finish>,
+) -> Vec<f32> {
     let planes = input_planes::<A>(s);
     let (depth, columns) = (planes.len() * s.c_in, s.c_out);
     let row = |p: usize, column: usize, at: [usize; 2]| {
@@ -247,17 +260,17 @@ pub(super) fn forward<T: Packed, const A: usize>(x: &[f32], w: &[f32], s: &ConvS
         &w[tap * s.c_out + column..][..LANES.min(s.c_out - column)]
     };
     let zeros = vec![0.0; s.c_in];
-    with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
-        Filters { depth, columns, row }.pack::<T, A>(filters);
-        let problem = Problem {
-            source: Source { data: x, height: s.height, width: s.width, channels: s.c_in, zeros: &zeros },
-            planes: &planes,
-            batch: s.batch,
-            height: s.out_height,
-            width: s.out_width,
-            channels: s.c_out,
-        };
-        problem.solve::<T, A>(filters)
+    let problem = Problem {
+        source: Source { data: x, height: s.height, width: s.width, channels: s.c_in, zeros: &zeros },
+        planes: &planes,
+        batch: s.batch,
+        height: s.out_height,
+        width: s.out_width,
+        channels: s.c_out,
+    };
+    let pack = |filters: &mut [T]| Filters { depth, columns, row }.pack::<T, A>(filters);
+    with_filters(w, FORWARD + A as u32, filters_len::<T, A>(depth, columns), pack, |filters| {
+        problem.solve::<T, A>(filters, finish)
     })
 }
 
@@ -272,17 +285,19 @@ pub(super) fn input_grad<T: Packed, const A: usize>(gy: &[f32], w: &[f32], s: &C
     let taps = filter_taps(A);
     let axis = Axis { start: s.padding as isize - (taps as isize - 1), tile: outputs(A), step: 1 };
     let (depth, columns) = (s.c_out, s.c_in);
-    with_scratch::<f32, _>(s.weights(), |transposed| {
-        transpose(w, s, transposed);
-        let row = |o: usize, c: usize, [i, j]: [usize; 2]| {
-            let tap = tap(s, 0, [taps - 1 - i, taps - 1 - j]) * s.c_out + o;
-            &transposed[tap * s.c_in + c..][..LANES.min(s.c_in - c)]
-        };
-        with_scratch::<T, _>(filters_len::<T, A>(depth, columns), |filters| {
+    let pack = |filters: &mut [T]| {
+        with_scratch::<f32, _>(s.weights(), |transposed| {
+            transpose(w, s, transposed);
+            let row = |o: usize, c: usize, [i, j]: [usize; 2]| {
+                let tap = tap(s, 0, [taps - 1 - i, taps - 1 - j]) * s.c_out + o;
+                &transposed[tap * s.c_in + c..][..LANES.min(s.c_in - c)]
+            };
             Filters { depth, columns, row }.pack::<T, A>(filters);
-            let (batch, height, width) = (s.batch, s.height, s.width);
-            Problem { source, planes: &[[axis; 2]], batch, height, width, channels: s.c_in }.solve::<T, A>(filters)
-        })
+        });
+    };
+    with_filters(w, BACKWARD + A as u32, filters_len::<T, A>(depth, columns), pack, |filters| {
+        let (batch, height, width) = (s.batch, s.height, s.width);
+        Problem { source, planes: &[[axis; 2]], batch, height, width, channels: s.c_in }.solve::<T, A>(filters, None)
     })
 }
 
@@ -330,7 +345,12 @@ pub(super) fn weight_grad<T: Packed, const A: usize>(x: &[f32], gy: &[f32], s: &
                         for (panel, sums) in sums.chunks_exact_mut(TASK_ROWS * width).enumerate() {
                             let data = &g[(position * panels + panel) * steps * width..];
                             let sums = &mut sums[..left.tiles * TILE_ROWS * width];
-                            multiply(&left, &Panel { data, vectors, block_stride: g_block }, sums, first > 0);
+                            multiply(
+                                &left,
+                                &Panel { block_stride: g_block, ..Panel::dense(data, vectors) },
+                                sums,
+                                first > 0,
+                            );
                         }
                     });
                 }

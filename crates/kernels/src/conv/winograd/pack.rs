@@ -88,7 +88,8 @@ impl Tiles {
     }
 }
 
-/// A tile's transform (the last `output_adjoint`, or `input`): the channels of all planes in a row, row (i, j) at `(i · A + j) · stride`.
+/// A tile's transform (`output_adjoint` or `input`): the channels of all planes in a row, row (i, j) at `(i · A + j) · stride`.
+/// A row may be cut into panels.
 struct TransformTile<'a, const A: usize> {
     source: &'a Source<'a>,
     planes: &'a [[Axis; 2]],
@@ -96,6 +97,9 @@ struct TransformTile<'a, const A: usize> {
     place: (usize, usize, usize),
     out: &'a mut [f32],
     stride: usize,
+    /// Channels of a panel, a multiple of LANES where there are several, and the distance from panel to panel.
+    panel: usize,
+    panel_stride: usize,
 }
 
 impl<const A: usize> WithSimd for TransformTile<'_, A> {
@@ -103,22 +107,44 @@ impl<const A: usize> WithSimd for TransformTile<'_, A> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, planes, adjoint, place: (picture, u, v), out, stride } = self;
+        let Self { source, planes, adjoint, place: (picture, u, v), out, stride, panel, panel_stride } = self;
         let channels = source.channels;
-        assert!((A * A - 1) * stride + planes.len() * channels <= out.len() && source.zeros.len() == channels);
+        let last = planes.len() * channels - 1;
+        assert!((A * A - 1) * stride + last / panel * panel_stride + last % panel < out.len());
+        assert_eq!(source.zeros.len(), channels);
         for (plane, axes) in planes.iter().enumerate() {
             let pixels = source.pixels::<A>(if adjoint { outputs(A) } else { A }, picture, axes, [u, v]);
-            let out = out[plane * channels..].as_mut_ptr();
-            // SAFETY: every pixel and the zeros have `channels` floats, and the assertion bounds the rows of `out`.
-            unsafe {
-                if adjoint {
-                    Transform::<S, A>(simd).pixels::<true>(&pixels, channels, out, stride);
-                } else {
-                    Transform::<S, A>(simd).pixels::<false>(&pixels, channels, out, stride);
+            let mut start = 0;
+            while start < channels {
+                let (number, within) = ((plane * channels + start) / panel, (plane * channels + start) % panel);
+                let end = channels.min(start + panel - within);
+                let out = out[number * panel_stride + within..].as_mut_ptr();
+                // SAFETY: every pixel and the zeros have `channels` floats, and the assertion bounds the rows of `out`, of
+                // which this stretch lies in one panel.
+                unsafe {
+                    if adjoint {
+                        Transform::<S, A>(simd).pixels::<true>(&pixels, start..end, out, stride);
+                    } else {
+                        Transform::<S, A>(simd).pixels::<false>(&pixels, start..end, out, stride);
+                    }
                 }
+                start = end;
             }
         }
     }
+}
+
+/// A tile's transform as `[A·A, depth]`.
+fn transform_into_rows<const A: usize>(
+    source: &Source,
+    planes: &[[Axis; 2]],
+    adjoint: bool,
+    place: (usize, usize, usize),
+    out: &mut [f32],
+) {
+    let depth = planes.len() * source.channels;
+    let (stride, panel, panel_stride) = (depth, depth, 0);
+    pulp::Arch::new().dispatch(TransformTile::<A> { source, planes, adjoint, place, out, stride, panel, panel_stride });
 }
 
 /// Transformed input tiles, packed as a left operand whose rows are tiles: groups of [`TILE_ROWS`] tiles, each
@@ -138,13 +164,13 @@ pub(super) fn pack_rows<T: Packed, const A: usize>(
             let place = tiles.place(group * TILE_ROWS + lane);
             if let Some(out) = T::as_floats(out) {
                 let (out, stride) = (&mut out[lane * stride..], TILE_ROWS * stride);
-                let tile = TransformTile::<A> { source, planes, adjoint, place, out, stride };
+                let (panel, panel_stride) = (depth, 0);
+                let tile = TransformTile::<A> { source, planes, adjoint, place, out, stride, panel, panel_stride };
                 pulp::Arch::new().dispatch(tile);
                 continue;
             }
             with_scratch::<f32, _>(A * A * depth, |rows| {
-                let tile = TransformTile::<A> { source, planes, adjoint, place, out: rows, stride: depth };
-                pulp::Arch::new().dispatch(tile);
+                transform_into_rows::<A>(source, planes, adjoint, place, rows);
                 for (position, row) in rows.chunks_exact(depth).enumerate() {
                     let at = (position * TILE_ROWS + lane) * stride;
                     T::pack_along(row, &mut out[at..at + depth.div_ceil(T::STEPS)]);
@@ -174,21 +200,34 @@ pub(super) fn pack_steps<T: Packed, const A: usize>(
 ) {
     let depth = planes.len() * source.channels;
     let steps = STEP_TILES / T::STEPS;
+    let row = depth.next_multiple_of(width) * steps;
     out.par_chunks_mut(steps_len::<T, A>(depth, width)).enumerate().for_each(|(block, out)| {
+        if let Some(out) = T::as_floats(out) {
+            for step in 0..steps {
+                let out = &mut out[step * width..];
+                let tile = block * STEP_TILES + step;
+                if tile < tiles.len() {
+                    let (place, stride, panel, panel_stride) = (tiles.place(tile), row, width, steps * width);
+                    let tile = TransformTile::<A> { source, planes, adjoint, place, out, stride, panel, panel_stride };
+                    pulp::Arch::new().dispatch(tile);
+                } else {
+                    out.chunks_mut(steps * width).for_each(|out| out[..width].fill(0.0));
+                }
+            }
+            return;
+        }
         with_scratch::<f32, _>(T::STEPS * A * A * depth, |rows| {
             for step in 0..steps {
                 for (half, rows) in rows.chunks_exact_mut(A * A * depth).enumerate() {
                     let tile = block * STEP_TILES + step * T::STEPS + half;
-                    if tile >= tiles.len() {
+                    if tile < tiles.len() {
+                        transform_into_rows::<A>(source, planes, adjoint, tiles.place(tile), rows);
+                    } else {
                         rows.fill(0.0);
-                        continue;
                     }
-                    let place = tiles.place(tile);
-                    let tile = TransformTile::<A> { source, planes, adjoint, place, out: rows, stride: depth };
-                    pulp::Arch::new().dispatch(tile);
                 }
                 let (first, second) = rows.split_at(A * A * depth);
-                for (position, out) in out.chunks_exact_mut(depth.next_multiple_of(width) * steps).enumerate() {
+                for (position, out) in out.chunks_exact_mut(row).enumerate() {
                     let row = position * depth..(position + 1) * depth;
                     let (first, second) = (&first[row.clone()], second.get(row).unwrap_or_default());
                     for (panel, out) in out.chunks_exact_mut(steps * width).enumerate() {

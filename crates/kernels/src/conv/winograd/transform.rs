@@ -193,33 +193,34 @@ impl<S: Simd, const A: usize> Transform<S, A> {
         }
     }
 
-    /// Transforms the pixels of a tile into A×A rows: row (i, j) starts at `out + (i · A + j) · stride`. `ADJOINT` takes the
-    /// pixels of m×m outputs through `output_adjoint`, otherwise A×A pixels go through `input`.
+    /// Transforms some channels of the pixels of a tile into A×A rows: row (i, j) starts at `out + (i · A + j) · stride`.
+    /// `ADJOINT` takes the pixels of m×m outputs through `output_adjoint`, otherwise A×A pixels go through `input`.
     ///
     /// # Safety
-    /// Every pixel that is read holds `channels` floats, and so does every row of `out`.
+    /// Every pixel that is read reaches to the end of `channels`, and every row of `out` holds so many floats.
     #[inline(always)]
     pub unsafe fn pixels<const ADJOINT: bool>(
         self,
         pixels: &Grid<&[f32], A>,
-        channels: usize,
+        channels: std::ops::Range<usize>,
         out: *mut f32,
         stride: usize,
     ) {
-        for c in (0..channels).step_by(S::F32_LANES) {
-            // SAFETY: c < channels, and the caller vouches for the pixels and the rows.
+        let (start, end) = (channels.start, channels.end);
+        for c in (start..end).step_by(S::F32_LANES) {
+            // SAFETY: c lies among the channels, and the caller vouches for the pixels and the rows.
             unsafe {
                 if ADJOINT {
                     both!(
                         self.output_adjoint, outputs(A) => A, (i, j),
-                        load(self.0, pixels[i][j].as_ptr(), c, channels),
-                        |m| store(self.0, out.add((i * A + j) * stride), c, channels, m)
+                        load(self.0, pixels[i][j].as_ptr(), c, end),
+                        |m| store(self.0, out.add((i * A + j) * stride), c - start, end - start, m)
                     );
                 } else {
                     both!(
                         self.input, A => A, (i, j),
-                        load(self.0, pixels[i][j].as_ptr(), c, channels),
-                        |m| store(self.0, out.add((i * A + j) * stride), c, channels, m)
+                        load(self.0, pixels[i][j].as_ptr(), c, end),
+                        |m| store(self.0, out.add((i * A + j) * stride), c - start, end - start, m)
                     );
                 }
             }
