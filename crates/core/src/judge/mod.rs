@@ -1,7 +1,37 @@
 //! Scores of generated pictures. A metric knows no model family, and its name says its protocol.
 
+mod draw;
+mod eigen;
+mod estimate;
 mod features;
+mod frechet;
 mod kid;
+mod pixels;
+mod prdc;
+mod products;
+mod random;
+#[cfg(test)]
+mod tests;
 
-pub use features::RandomFeatures;
-pub use kid::kid;
+pub use estimate::Estimate;
+pub use features::{Extractor, Features, Scaling, Standard};
+pub use frechet::{extrapolated, frechet, frechet_interval};
+pub use kid::{REPLICATES, kid, kid_interval};
+pub use pixels::Pixels;
+pub use prdc::{Prdc, prdc};
+pub use products::{Neighbour, Search, nearest};
+pub use random::RandomFeatures;
+
+use crate::{Error, Result, device};
+
+/// The extractor called `name`, as in a metric's name.
+///
+/// # Errors
+/// There is none of that name.
+pub fn extractor(name: &str) -> Result<Box<dyn Extractor>> {
+    match name {
+        "randomconv" => Ok(Box::new(RandomFeatures::new(&device::cpu()))),
+        _ => Err(Error::input(format!("there is no feature extractor \"{name}\""))
+            .hint("there is: randomconv (built in, needs no download)")),
+    }
+}

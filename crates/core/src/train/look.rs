@@ -8,7 +8,7 @@ use crate::data::{Dataset, preprocess};
 use crate::generate::grid;
 use crate::generate::picture::{self, Picture};
 use crate::generate::sampler::Sampler;
-use crate::judge::{RandomFeatures, kid};
+use crate::judge::{Extractor, Features, RandomFeatures, Standard, kid};
 use crate::models::ModelConfig;
 use crate::nn::host;
 use crate::provenance::label::Label;
@@ -33,7 +33,9 @@ pub(super) struct Looked {
 /// Compares generated pictures with real ones of the run's data.
 pub(super) struct Looker {
     features: RandomFeatures,
-    real: Vec<Vec<f32>>,
+    /// Makes the features of generated pictures comparable with `real`.
+    standard: Standard,
+    real: Features,
     real_spread: f64,
     name: String,
 }
@@ -58,9 +60,9 @@ impl Looker {
                 }
             })
             .collect();
-        let features = RandomFeatures::new(config.data.channels, device);
+        let features = RandomFeatures::new(device);
         let shape = [config.data.height, config.data.width, config.data.channels];
-        let real = pictures
+        let rows: Vec<Vec<f32>> = pictures
             .chunks(32)
             .flat_map(|part| {
                 let values = part.iter().flat_map(|p| preprocess::to_unit(p)).collect::<Vec<f32>>();
@@ -68,24 +70,33 @@ impl Looker {
                 features.extract(Tensor::from_data(data, device))
             })
             .collect();
+        let real = Features::from_rows(&rows);
+        let standard = Standard::of(&real);
         let side = if heldout { "heldout" } else { "all" };
-        Self { features, real, real_spread: health::spread(&pictures), name: format!("kid_randomconv_{side}_n{count}") }
+        Self {
+            features,
+            real: standard.apply(&real),
+            standard,
+            real_spread: health::spread(&pictures),
+            name: format!("kid_randomconv_{side}_n{count}"),
+        }
     }
 
     /// Scores a model.
     pub fn look(&self, sampler: &Sampler) -> Looked {
-        let count = self.real.len().max(64) as u64;
-        let (mut features, mut bytes) = (Vec::new(), Vec::new());
+        let count = self.real.count().max(64) as u64;
+        let (mut features, mut bytes) = (Features::new(self.features.len()), Vec::new());
         let indices: Vec<u64> = (0..count).collect();
         for part in indices.chunks(32) {
             let latents: Vec<_> = part.iter().map(|&i| sampler.latent(LOOK_SEED, i, 1.0)).collect();
             let classes: Vec<_> = part.iter().map(|&i| sampler.class_of(i)).collect();
             let tensor = sampler.tensor(&latents, &classes);
-            features.extend(self.features.extract(tensor.clone()));
+            self.features.extract(tensor.clone()).iter().for_each(|row| features.push(row));
             let size = tensor.shape().num_elements() / part.len();
             bytes.extend(preprocess::to_bytes(&host(tensor)).chunks_exact(size).map(<[u8]>::to_vec));
         }
-        let score = if self.real.len() >= 2 { kid(&self.real, &features) } else { f64::INFINITY };
+        let score =
+            if self.real.count() >= 2 { kid(&self.real, &self.standard.apply(&features)) } else { f64::INFINITY };
         // Real pictures that are all alike have no spread to compare with.
         let diversity = if self.real_spread > 0.0 { health::spread(&bytes) / self.real_spread } else { 1.0 };
         Looked { scores: vec![(self.name.clone(), score)], diversity }

@@ -1,0 +1,237 @@
+//! Symmetric matrices in f64: products, a Cholesky factor, eigenvalues. Small, because only the Fréchet distance needs it.
+
+use crate::device;
+use burn::tensor::{DType, Tensor, TensorData};
+use rayon::prelude::*;
+
+/// A dense row-major matrix.
+#[derive(Debug, Clone)]
+pub(crate) struct Matrix {
+    pub rows: usize,
+    pub columns: usize,
+    pub values: Vec<f64>,
+}
+
+impl Matrix {
+    fn tensor(self) -> Tensor<2> {
+        let data = TensorData::new(self.values, [self.rows, self.columns]);
+        Tensor::from_data(data, (&device::cpu(), DType::F64))
+    }
+
+    fn from_tensor(tensor: Tensor<2>) -> Self {
+        let [rows, columns] = tensor.dims();
+        let values = tensor.into_data().try_into_vec().expect("a product of f64 is f64");
+        Self { rows, columns, values }
+    }
+
+    /// `self · other`.
+    pub fn times(self, other: Self) -> Self {
+        Self::from_tensor(self.tensor().matmul(other.tensor()))
+    }
+
+    /// `self · otherᵀ`.
+    pub fn times_transposed(self, other: Self) -> Self {
+        Self::from_tensor(self.tensor().matmul(other.tensor().transpose()))
+    }
+
+    /// `selfᵀ · other`.
+    pub fn transposed_times(self, other: Self) -> Self {
+        Self::from_tensor(self.tensor().transpose().matmul(other.tensor()))
+    }
+}
+
+/// Inner product with eight chains of additions, so that it runs in vector registers; the order is fixed.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a8.zip(b8) {
+        for lane in 0..8 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// `L` with `L·Lᵀ = a` for a symmetric positive semi-definite `a`. A direction in which `a` is zero (a feature that never
+/// varies, or one that others determine) gets a column of zeros.
+pub(crate) fn cholesky(a: &Matrix) -> Matrix {
+    let n = a.rows;
+    let most = (0..n).map(|i| a.values[i * n + i]).fold(0.0, f64::max);
+    let least = most * 1e-13 * n as f64;
+    let mut l = Matrix { rows: n, columns: n, values: vec![0.0; n * n] };
+    for j in 0..n {
+        let (above, from) = l.values.split_at_mut(j * n);
+        let (pivot_row, below) = from.split_at_mut(n);
+        let _ = above;
+        let pivot = a.values[j * n + j] - dot(&pivot_row[..j], &pivot_row[..j]);
+        if pivot <= least {
+            continue;
+        }
+        let root = pivot.sqrt();
+        pivot_row[j] = root;
+        let pivot_row = &*pivot_row;
+        below.par_chunks_exact_mut(n).with_min_len(64).enumerate().for_each(|(i, row)| {
+            row[j] = (a.values[(j + 1 + i) * n + j] - dot(&row[..j], &pivot_row[..j])) / root;
+        });
+    }
+    l
+}
+
+/// Eigenvalues of a symmetric matrix, in no particular order: Householder's reduction to a tridiagonal matrix, then QL steps
+/// with implicit shifts (Golub & Van Loan 2013, §8.3).
+pub(crate) fn eigenvalues(a: Matrix) -> Vec<f64> {
+    let (mut diagonal, mut off) = tridiagonal(a);
+    implicit_ql(&mut diagonal, &mut off);
+    diagonal
+}
+
+/// Diagonal and subdiagonal (its last entry is 0) of a similar tridiagonal matrix.
+///
+/// Step k takes `A ← A − v·wᵀ − w·vᵀ` on the trailing matrix. This update is done one step late, in the pass over the rows
+/// that multiplies with the next v: the matrix is read and written once a step.
+fn tridiagonal(a: Matrix) -> (Vec<f64>, Vec<f64>) {
+    let n = a.rows;
+    let mut a = a.values;
+    let (mut diagonal, mut off) = (vec![0.0; n], vec![0.0; n]);
+    let (mut v, mut w) = (vec![0.0; n], vec![0.0; n]);
+    for k in 0..n {
+        // Row k as the pending update leaves it; its entries after k are what the reflection must reduce to one.
+        let row = &mut a[k * n..(k + 1) * n];
+        for j in k..n {
+            row[j] -= v[k] * w[j] + w[k] * v[j];
+        }
+        diagonal[k] = row[k];
+        if k + 1 == n {
+            break;
+        }
+        let mut next = vec![0.0; n];
+        next[k + 1..].copy_from_slice(&row[k + 1..]);
+        let norm = dot(&next[k + 1..], &next[k + 1..]).sqrt();
+        off[k] = if next[k + 1] > 0.0 { -norm } else { norm };
+        next[k + 1] -= off[k];
+        let length = dot(&next[k + 1..], &next[k + 1..]);
+        let beta = if length > 0.0 { 2.0 / length } else { 0.0 };
+        let mut p = vec![0.0; n];
+        let rows = a[(k + 1) * n..].par_chunks_exact_mut(n).zip(&mut p[k + 1..]).enumerate();
+        rows.with_min_len(16).for_each(|(i, (row, p))| {
+            let i = k + 1 + i;
+            let (vi, wi) = (v[i], w[i]);
+            for ((value, wj), vj) in row[k + 1..].iter_mut().zip(&w[k + 1..]).zip(&v[k + 1..]) {
+                *value -= vi * wj + wi * vj;
+            }
+            *p = beta * dot(&row[k + 1..], &next[k + 1..]);
+        });
+        let half = beta / 2.0 * dot(&p[k + 1..], &next[k + 1..]);
+        p.iter_mut().zip(&next).for_each(|(p, v)| *p -= half * v);
+        (v, w) = (next, p);
+    }
+    (diagonal, off)
+}
+
+/// Turns the diagonal of a symmetric tridiagonal matrix into its eigenvalues.
+fn implicit_ql(d: &mut [f64], e: &mut [f64]) {
+    let n = d.len();
+    for l in 0..n {
+        // Thirty steps an eigenvalue are more than any matrix needs; 60 is a bound, not a setting.
+        for _ in 0..60 {
+            let small = |m: usize| e[m].abs() <= f64::EPSILON * (d[m].abs() + d[m + 1].abs());
+            let m = (l..n - 1).find(|&m| small(m)).unwrap_or(n - 1);
+            if m == l {
+                break;
+            }
+            // Wilkinson's shift.
+            let g = (d[l + 1] - d[l]) / (2.0 * e[l]);
+            let mut g = d[m] - d[l] + e[l] / (g + g.hypot(1.0).copysign(g));
+            let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
+            let mut early = false;
+            for i in (l..m).rev() {
+                let (f, b) = (s * e[i], c * e[i]);
+                let r = f.hypot(g);
+                e[i + 1] = r;
+                if r == 0.0 {
+                    d[i + 1] -= p;
+                    e[m] = 0.0;
+                    early = true;
+                    break;
+                }
+                (s, c) = (f / r, g / r);
+                g = d[i + 1] - p;
+                let r = (d[i] - g) * s + 2.0 * c * b;
+                p = s * r;
+                d[i + 1] = g + p;
+                g = c * r - b;
+            }
+            if !early {
+                d[l] -= p;
+                e[l] = g;
+                e[m] = 0.0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng;
+
+    fn random(seed: u64, rows: usize, columns: usize) -> Matrix {
+        let values = rng::normal(&mut rng::stream(seed, "matrix", 0), rows * columns);
+        Matrix { rows, columns, values: values.into_iter().map(f64::from).collect() }
+    }
+
+    /// Sums of powers of eigenvalues are traces of powers, for any symmetric matrix.
+    #[test]
+    fn eigenvalues_have_the_traces_of_the_matrix() {
+        for n in [1, 2, 3, 10, 77, 200] {
+            let a = random(n as u64, n, n);
+            let mut symmetric = a.clone();
+            for i in 0..n {
+                for j in 0..n {
+                    symmetric.values[i * n + j] = a.values[i * n + j] + a.values[j * n + i];
+                }
+            }
+            let found = eigenvalues(symmetric.clone());
+            let trace: f64 = (0..n).map(|i| symmetric.values[i * n + i]).sum();
+            let squares: f64 = symmetric.values.iter().map(|v| v * v).sum();
+            let square = symmetric.clone().times(symmetric.clone());
+            let cubes: f64 = (0..n * n).map(|i| square.values[i] * symmetric.values[i % n * n + i / n]).sum();
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-10 * squares.powf(1.5).max(1.0);
+            assert!(close(found.iter().sum(), trace), "{n}");
+            assert!(close(found.iter().map(|v| v * v).sum(), squares), "{n}");
+            assert!(close(found.iter().map(|v| v * v * v).sum(), cubes), "{n}");
+        }
+    }
+
+    #[test]
+    fn known_eigenvalues() {
+        // The second difference: 2 − 2 cos(iπ / (n + 1)).
+        let n = 30;
+        let mut a = Matrix { rows: n, columns: n, values: vec![0.0; n * n] };
+        for i in 0..n {
+            a.values[i * n + i] = 2.0;
+            if i + 1 < n {
+                (a.values[i * n + i + 1], a.values[(i + 1) * n + i]) = (-1.0, -1.0);
+            }
+        }
+        let mut found = eigenvalues(a);
+        found.sort_by(f64::total_cmp);
+        for (i, value) in found.iter().enumerate() {
+            let expected = 2.0 - 2.0 * (std::f64::consts::PI * (i + 1) as f64 / (n + 1) as f64).cos();
+            assert!((value - expected).abs() < 1e-12, "{i}");
+        }
+        let zero = Matrix { rows: 4, columns: 4, values: vec![0.0; 16] };
+        assert_eq!(eigenvalues(zero), [0.0; 4]);
+    }
+
+    #[test]
+    fn a_factor_of_a_singular_matrix() {
+        let x = random(5, 12, 20); // rank 12 of 20
+        let a = x.clone().transposed_times(x);
+        let l = cholesky(&a);
+        let again = l.clone().times_transposed(l);
+        let worst = a.values.iter().zip(&again.values).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-10, "{worst}");
+    }
+}
