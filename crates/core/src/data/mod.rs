@@ -35,6 +35,7 @@ mod split;
 mod synthetic;
 #[cfg(test)]
 mod tests;
+mod twins;
 
 use std::path::Path;
 
@@ -46,6 +47,7 @@ pub use config::{DataConfig, Fit};
 pub use loader::{Batch, Loader};
 pub use manifest::{Counts, Duplicate, Manifest, Picture, Split};
 pub use source::{Item, Reject, Scan, Source, display_name, scan};
+pub use twins::Twins;
 
 use crate::Result;
 

@@ -1,26 +1,37 @@
 //! Scores of generated pictures. A metric knows no model family, and its name says its protocol.
 
+mod collapse;
+mod copying;
 mod draw;
 mod eigen;
 mod estimate;
 mod features;
 mod frechet;
+mod judgement;
 mod kid;
+mod nearness;
 mod pixels;
 mod prdc;
 mod products;
 mod random;
+mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
+pub use collapse::{Collapse, diversity, duplicate_rate};
+pub use copying::{Copying, Pair, Space};
 pub use estimate::Estimate;
 pub use features::{Extractor, Features, Scaling, Standard};
 pub use frechet::{extrapolated, frechet, frechet_interval};
+pub use judgement::{Better, Judgement, OnStage, Options, Score, Subject, judge};
 pub use kid::{REPLICATES, kid, kid_interval};
+pub use nearness::{Match, Measures, Training, Verdict, matches, measures, verdict};
 pub use pixels::Pixels;
 pub use prdc::{Prdc, prdc};
 pub use products::{Neighbour, Search, nearest};
 pub use random::RandomFeatures;
+pub use table::{Row, number};
 
 use crate::{Error, Result, device};
 

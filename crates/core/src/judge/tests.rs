@@ -1,6 +1,8 @@
 //! Against `tests/golden/judge.json`, which `judge.py` computes from the papers in 64 bits.
 
 use super::*;
+use crate::data::{DataConfig, Dataset, Source, scan};
+use rand::Rng;
 use serde_json::Value;
 
 fn set(case: &Value, name: &str) -> Features {
@@ -45,4 +47,112 @@ fn an_unknown_extractor_is_named() {
     let error = extractor("resnet50").err().unwrap();
     assert!(error.message.contains("resnet50") && error.hint.unwrap().contains("randomconv"));
     assert_eq!(extractor("randomconv").unwrap().len(), RandomFeatures::LENGTH);
+}
+
+/// Built-in pictures, and a folder for what is kept of them.
+fn food(directory: &std::path::Path, side: usize) -> Dataset {
+    let config = DataConfig { source: "emoji:food".into(), width: side, height: side, ..DataConfig::default() };
+    let found = scan(&Source::parse(&config.source).unwrap()).unwrap();
+    Dataset::open(&config, &found, directory, &|_, _| ()).unwrap()
+}
+
+fn judged(data: &Dataset, cache: &std::path::Path, n: usize, make: impl Fn(usize) -> Vec<u8>) -> Judgement {
+    let extractor = extractor("randomconv").unwrap();
+    let make = |range: std::ops::Range<usize>| range.map(&make).collect();
+    judge(&make, data, &*extractor, &Options { n, seed: 1 }, cache, &|_, _, _| ()).unwrap()
+}
+
+fn value(judgement: &Judgement, metric: &str) -> f64 {
+    judgement.score(metric).unwrap_or_else(|| panic!("{metric} in {:?}", judgement.scores)).value
+}
+
+fn noise(i: usize, len: usize) -> Vec<u8> {
+    let mut stream = crate::rng::stream(5, "noise", i as u64);
+    (0..len).map(|_| stream.next_u32() as u8).collect()
+}
+
+#[test]
+fn the_judge_knows_new_pictures_noise_copies_and_collapse() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = food(directory.path(), 32);
+    let all = data.train_len() + data.heldout_len();
+    let n = all / 2;
+    let cache = directory.path();
+
+    // The floor's own pictures: every score is the floor.
+    let order = super::draw::permutation(all, 0, "judge-real");
+    let same = judged(&data, cache, n, |i| data.any(order[n + i]).to_vec());
+    assert_eq!(same.n, n);
+    for score in &same.scores {
+        assert!((score.value - score.floor).abs() < 1e-9, "{score:?}");
+        let (low, high) = (score.low.unwrap_or(score.value), score.high.unwrap_or(score.value));
+        assert!(low <= score.value && score.value <= high, "{score:?}");
+    }
+    assert!(same.collapse.words.starts_with("No collapse"), "{:?}", same.collapse);
+
+    let terrible = judged(&data, cache, n, |i| noise(i, data.any(0).len()));
+    assert!(value(&terrible, "kid") > 100.0 * value(&same, "kid").abs().max(0.1), "{:?}", terrible.scores);
+    assert!(value(&terrible, "fd_r") > 5.0 * value(&same, "fd_r"), "{:?}", terrible.scores);
+    assert!(value(&terrible, "precision") < 0.05 && value(&terrible, "coverage") < 0.05);
+    assert_eq!(terrible.copying.verdict, Some(Verdict::Clean), "noise copies nothing: {:?}", terrible.copying);
+
+    // Training pictures a little brighter.
+    let brighter = |i: usize| data.train(i % data.train_len()).iter().map(|v| v.saturating_add(6)).collect();
+    let copycat = judged(&data, cache, n, brighter);
+    assert_eq!(copycat.copying.verdict, Some(Verdict::Copies), "{:?}", copycat.copying);
+    assert_eq!(copycat.copying.heldout_passes, Some(true));
+    assert!(copycat.copying.copycat_fails && copycat.copying.words.starts_with("It copies"));
+    assert_eq!(copycat.copying.pairs.len(), 20);
+    let pair = &copycat.copying.pairs[0];
+    assert_eq!(pair.training, pair.generated % data.train_len(), "the picture that was copied is named");
+    assert_eq!(pair.name, data.train_picture(pair.training).name);
+
+    let collapsed = judged(&data, cache, n, |i| data.train(i % 2).to_vec());
+    assert!(collapsed.collapse.words.starts_with("It has collapsed"), "{:?}", collapsed.collapse);
+    assert_eq!(collapsed.collapse.duplicates, 1.0);
+}
+
+#[test]
+fn dropping_half_the_kinds_costs_recall() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = food(directory.path(), 32);
+    let all = data.train_len() + data.heldout_len();
+    let n = all / 2;
+    let order = super::draw::permutation(all, 0, "judge-real");
+    let level = |i: usize| data.any(i).iter().map(|&v| u64::from(v)).sum::<u64>();
+    let mut bright = order[n..2 * n].to_vec();
+    bright.sort_by_key(|&i| std::cmp::Reverse(level(i)));
+    let whole = judged(&data, directory.path(), n, |i| data.any(order[n + i]).to_vec());
+    let half = judged(&data, directory.path(), n, |i| data.any(bright[i % (n / 3)]).to_vec());
+    assert!(value(&half, "recall") < 0.7 * value(&whole, "recall"), "{:?} {:?}", half.scores, whole.scores);
+    assert!(value(&half, "coverage") < 0.7 * value(&whole, "coverage"));
+    assert!(value(&half, "precision") > 0.8 * value(&whole, "precision"));
+}
+
+#[test]
+fn ten_pictures_are_enough_and_features_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = food(directory.path(), 16);
+    let first = judged(&data, directory.path(), 10, |i| noise(i, data.any(0).len()));
+    assert_eq!((first.n, first.generated), (10, 10));
+    assert!(first.scores.iter().all(|score| score.value.is_finite() && score.name.contains("_randomconv_n10")));
+    let kept: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "features"))
+        .collect();
+    assert_eq!(kept.len(), 3, "real, training and held-out pictures");
+    let again = judged(&data, directory.path(), 10, |i| noise(i, data.any(0).len()));
+    assert_eq!(first, again);
+    // A damaged file is made anew.
+    for path in &kept {
+        std::fs::write(path, b"MALIANGF").unwrap();
+    }
+    assert_eq!(first, judged(&data, directory.path(), 10, |i| noise(i, data.any(0).len())));
+    assert!(kept.iter().all(|path| std::fs::metadata(path).unwrap().len() > 100));
+
+    let extractor = extractor("randomconv").unwrap();
+    let make = |range: std::ops::Range<usize>| range.map(|i| noise(i, data.any(0).len())).collect::<Vec<_>>();
+    let few = judge(&make, &data, &*extractor, &Options { n: 9, seed: 1 }, directory.path(), &|_, _, _| ());
+    assert!(few.unwrap_err().message.contains("10 to"));
 }

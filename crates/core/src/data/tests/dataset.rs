@@ -159,6 +159,24 @@ fn check_finds_repeats_and_lookalikes() {
     assert_eq!(serde_json::from_str::<CheckReport>(&json).unwrap(), report);
 }
 
+#[test]
+fn twins_among_prepared_pictures() {
+    let (dir, cache) = (many(12), tempfile::tempdir().unwrap());
+    let all = DataConfig { holdout: 0.0, ..config(16) };
+    let before = open(&all, dir.path(), &cache).twins();
+    assert_eq!((before.exact, before.near, before.complete), (0, 0, true));
+    // Another file with the same pixels, and one that is a little brighter.
+    let picture = image::load_from_memory(&png(3, 24, 20)).unwrap();
+    write(dir.path(), "same.bmp", &encode(&picture, ImageFormat::Bmp));
+    write(dir.path(), "brighter.png", &encode(&picture.brighten(9), ImageFormat::Png));
+    let twins = open(&all, dir.path(), &cache).twins();
+    assert_eq!((twins.exact, twins.near, twins.leaked), (1, 3, 0), "{twins:?}");
+    // Wherever the split cuts, a pair is among training pictures, across, or held out.
+    let half = open(&DataConfig { holdout: 0.5, ..config(16) }, dir.path(), &cache);
+    let found = half.twins();
+    assert!(found.near + found.leaked <= 3 && half.any(half.train_len()) == half.heldout(0), "{found:?}");
+}
+
 fn labelled(n: u32) -> (TempDir, TempDir, Arc<Dataset>) {
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for i in 0..n {
