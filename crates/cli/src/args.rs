@@ -25,6 +25,8 @@ pub enum Verb {
     Train(TrainArgs),
     /// Make pictures with a trained model
     Generate(GenerateArgs),
+    /// Score a model against real pictures, look for copies and collapse, write a report and a model card
+    Judge(JudgeArgs),
     /// List the runs of a directory
     Runs {
         /// Where to look
@@ -155,6 +157,34 @@ pub struct GenerateArgs {
     /// Write "AI生成 AI-generated" below every picture (grids always have it)
     #[arg(long)]
     pub visible_label: bool,
+    /// Your 27-character registration as a content producer, for the metadata label
+    #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
+    pub producer: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct JudgeArgs {
+    /// Run directory (its best checkpoint), checkpoint directory or model file
+    pub model: PathBuf,
+    /// Generated pictures, from 10 up; as many real ones, or half of what there is
+    #[arg(short, long = "n", value_name = "N", default_value_t = 2000)]
+    pub number: usize,
+    /// Feature extractor of the scores
+    #[arg(long, default_value = "randomconv")]
+    pub features: String,
+    /// Real pictures to judge with: a folder, a .zip, … [default: those of the run]
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// Seed of the generated pictures
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print scores.json instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Where to write scores.json, report.html and card.md [default: the run, else here]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
     /// Your 27-character registration as a content producer, for the metadata label
     #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
     pub producer: Option<String>,

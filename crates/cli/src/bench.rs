@@ -1,6 +1,6 @@
 //! `maliang bench`: what this machine can do, and how much of it Maliang uses.
 
-mod machine;
+pub mod machine;
 mod measure;
 mod networks;
 mod row;

@@ -9,6 +9,7 @@ mod data;
 mod demo;
 mod doctor;
 mod generate;
+mod judge;
 mod runs;
 mod terminal;
 mod train;
@@ -58,6 +59,7 @@ fn run(args: Args) -> Result<ExitCode> {
         }
         Verb::Train(train) => train::run(&train)?,
         Verb::Generate(generate) => generate::run(&generate)?,
+        Verb::Judge(judge) => judge::run(&judge)?,
         Verb::Runs { directory } => runs::list(&directory)?,
         Verb::Show { run, json } => runs::show(&run, json)?,
         Verb::Doctor => doctor::run()?,

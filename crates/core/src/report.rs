@@ -2,8 +2,10 @@
 //! fetched from anywhere, and it can be printed.
 
 mod chart;
+mod judged;
 mod run;
 
+pub use judged::Judged;
 pub use run::of_run;
 
 use std::fmt::Write;
@@ -26,6 +28,10 @@ pub struct Report {
     pub subtitle: String,
     /// The numbers that matter, as name and value.
     pub summary: Vec<(String, String)>,
+    /// What was judged: below the summary.
+    pub scores: Vec<Table>,
+    /// Generated pictures beside the real ones that they resemble.
+    pub pairs: Vec<Pair>,
     /// Measurements over time.
     pub curves: Vec<Curve>,
     /// Sample grids in the order of time, as caption and file (PNG, GIF, JPEG or WebP). They are embedded as they are:
@@ -37,6 +43,34 @@ pub struct Report {
     pub files: Vec<(String, String)>,
     /// Remarks and warnings, one paragraph each.
     pub notes: Vec<String>,
+    /// Data, settings, machine: what belongs to the record.
+    pub sheets: Vec<Table>,
+}
+
+/// A section with a few paragraphs and a table.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// Heading.
+    pub name: String,
+    /// Paragraphs above the table.
+    pub text: Vec<String>,
+    /// Heads of the columns; none for a table of names and values.
+    pub head: Vec<String>,
+    /// The cells.
+    pub rows: Vec<Vec<String>>,
+    /// Smaller paragraphs below it.
+    pub notes: Vec<String>,
+}
+
+/// A generated picture beside a real one.
+#[derive(Debug, Clone, Default)]
+pub struct Pair {
+    /// The generated picture, PNG.
+    pub generated: Vec<u8>,
+    /// The real picture, PNG.
+    pub real: Vec<u8>,
+    /// What is to be seen.
+    pub caption: String,
 }
 
 /// One diagram.
@@ -77,6 +111,8 @@ pub fn write(path: &Path, report: &Report) -> Result<()> {
 pub fn html(report: &Report) -> Result<String> {
     let mut body = String::new();
     header(&mut body, report);
+    report.scores.iter().for_each(|table| draw_table(&mut body, table));
+    pairs(&mut body, &report.pairs)?;
     pictures(&mut body, report)?;
     section(&mut body, "Curves", !report.curves.is_empty(), |body| {
         body.push_str("<div class=\"charts\">\n");
@@ -86,6 +122,7 @@ pub fn html(report: &Report) -> Result<String> {
     section(&mut body, "Notes", !report.notes.is_empty(), |body| {
         report.notes.iter().for_each(|note| put(body, format_args!("<p>{}</p>\n", escape(note))));
     });
+    report.sheets.iter().for_each(|table| draw_table(&mut body, table));
     section(&mut body, "Files", !report.files.is_empty(), |body| {
         body.push_str("<table>\n");
         for (name, meaning) in &report.files {
@@ -141,6 +178,46 @@ fn pictures(body: &mut String, report: &Report) -> Result<()> {
     Ok(())
 }
 
+fn draw_table(body: &mut String, table: &Table) {
+    section(body, &escape(&table.name), true, |body| {
+        table.text.iter().for_each(|text| put(body, format_args!("<p>{}</p>\n", escape(text))));
+        if !table.rows.is_empty() {
+            body.push_str("<div class=\"wide\"><table>\n");
+            let cells = |tag: &str, cells: &[String]| {
+                cells.iter().map(|cell| format!("<{tag}>{}", escape(cell))).collect::<String>()
+            };
+            if !table.head.is_empty() {
+                put(body, format_args!("<tr>{}\n", cells("th", &table.head)));
+            }
+            table.rows.iter().for_each(|row| put(body, format_args!("<tr>{}\n", cells("td", row))));
+            body.push_str("</table></div>\n");
+        }
+        table.notes.iter().for_each(|text| put(body, format_args!("<p class=\"small\">{}</p>\n", escape(text))));
+    });
+}
+
+/// Both pictures of each pair, so that nobody can mistake one for the other.
+fn pairs(body: &mut String, pairs: &[Pair]) -> Result<()> {
+    let mut figures = String::new();
+    for Pair { generated, real, caption } in pairs {
+        let (generated, real) = (uri_of(generated, "a generated picture")?, uri_of(real, "a real picture")?);
+        let caption = escape(caption);
+        let figure = format_args!(
+            "<figure><div><span><img src=\"{generated}\" alt=\"Generated\"><b>generated <span lang=\"zh\">AI生成</span></b></span>\
+             <span><img src=\"{real}\" alt=\"Real\"><b>real</b></span></div><figcaption>{caption}</figcaption></figure>\n"
+        );
+        put(&mut figures, figure);
+    }
+    section(body, "Nearest pairs", !pairs.is_empty(), |body| {
+        body.push_str(
+            "<p>The generated pictures that come nearest to a training picture, the worst first: similar, which is not \
+             proof of copying.</p>\n",
+        );
+        put(body, format_args!("<div class=\"pairs\">\n{figures}</div>\n"));
+    });
+    Ok(())
+}
+
 fn section(body: &mut String, heading: &str, wanted: bool, content: impl FnOnce(&mut String)) {
     if wanted {
         put(body, format_args!("<section>\n<h2>{heading}</h2>\n"));
@@ -172,14 +249,19 @@ fn escape(text: &str) -> String {
 /// The picture at `path` as a `data:` URI.
 fn data_uri(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|source| Error::io("read", path, &source))?;
-    let kind = match &bytes[..] {
+    uri_of(&bytes, &path.display().to_string())
+}
+
+/// The picture file `bytes`, called `name`, as a `data:` URI.
+fn uri_of(bytes: &[u8], name: &str) -> Result<String> {
+    let kind = match bytes {
         [0x89, b'P', b'N', b'G', ..] => "png",
         [b'G', b'I', b'F', b'8', ..] => "gif",
         [0xff, 0xd8, 0xff, ..] => "jpeg",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "webp",
-        _ => return Err(Error::corrupt(format!("{} is not a picture that a page can show", path.display()))),
+        _ => return Err(Error::corrupt(format!("{name} is not a picture that a page can show"))),
     };
-    Ok(format!("data:image/{kind};base64,{}", base64(&bytes)))
+    Ok(format!("data:image/{kind};base64,{}", base64(bytes)))
 }
 
 /// Base64 with padding (RFC 4648).
@@ -200,7 +282,7 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::generate::grid::grid;
-    use crate::generate::picture::{Picture, read_label, write_png};
+    use crate::generate::picture::{Picture, encode_png, encode_real_png, read_label, write_png};
     use crate::provenance::label::sample;
 
     fn report(directory: &Path) -> Report {
@@ -219,7 +301,19 @@ mod tests {
             grids: vec![("step 500".into(), path.clone()), ("step <1000>".into(), path)],
             files: vec![("best".into(), "the best <checkpoint>".into())],
             notes: vec!["a < b".into()],
-            animation: None,
+            scores: vec![Table {
+                name: "<b>Scores</b>".into(),
+                text: vec!["<u>".into()],
+                head: vec!["<th>".into()],
+                rows: vec![vec!["<tt>".into()]],
+                notes: vec!["<q>".into()],
+            }],
+            pairs: vec![Pair {
+                generated: encode_png(&Picture::filled(16, 16, 3, 90), &sample()).unwrap(),
+                real: encode_real_png(&Picture::filled(16, 16, 1, 80)).unwrap(),
+                caption: "<s>.png".into(),
+            }],
+            ..Default::default()
         }
     }
 
@@ -246,10 +340,25 @@ mod tests {
         let report = report(directory.path());
         let page = html(&report).unwrap();
         assert_eq!(page, html(&report).unwrap());
-        for markup in ["<em>", "</svg><script>", "<i>", "<0.01", "a < b", "<checkpoint>", "<1000>"] {
+        for markup in [
+            "<b>Scores",
+            "<u>",
+            "<th><th>",
+            "<tt>",
+            "<q>",
+            "<s>",
+            "<em>",
+            "</svg><script>",
+            "<i>",
+            "<0.01",
+            "a < b",
+            "<checkpoint>",
+            "<1000>",
+        ] {
             assert!(!page.contains(markup), "{markup} is not escaped");
         }
         assert!(page.contains("AI生成") && page.contains("AI-generated"));
+        assert!(page.contains("<b>generated ") && page.contains("<b>real</b>"), "pairs say which is which");
         for address in ["http:", "https:", "url(", "@import", "src=\"/", "href="] {
             assert!(!page.contains(address), "{address} would be fetched");
         }

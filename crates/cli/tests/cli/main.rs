@@ -5,6 +5,7 @@ mod damage;
 mod devices;
 mod families;
 mod input;
+mod judge;
 mod labels;
 mod path;
 #[cfg(unix)]

@@ -74,7 +74,15 @@ pub fn write_gif(path: &Path, frames: &[Picture], delay: u16, provenance: &Prove
 /// # Errors
 /// The disk refused.
 pub(crate) fn write_real_png(path: &Path, picture: &Picture) -> Result<()> {
-    write_bytes(path, &png_bytes(picture, None)?)
+    write_bytes(path, &encode_real_png(picture)?)
+}
+
+/// A real picture as PNG, without a label: nothing in it was generated.
+///
+/// # Errors
+/// It has no pixels.
+pub fn encode_real_png(picture: &Picture) -> Result<Vec<u8>> {
+    png_bytes(picture, None)
 }
 
 /// The bytes of [`write_png`].

@@ -2,6 +2,7 @@
 //! picture.
 
 pub mod bundle;
+pub mod card;
 pub(crate) mod container;
 pub mod label;
 pub mod weights;

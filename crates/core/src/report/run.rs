@@ -49,6 +49,7 @@ pub fn of_run(dir: &RunDir) -> Result<Report> {
         animation: Some(dir.file("animation.gif")).filter(|path| path.is_file()),
         files: files(dir),
         notes: events.iter().filter(|e| is(e, "note")).filter_map(|e| text(e, "text")).collect(),
+        ..Report::default()
     })
 }
 
@@ -167,6 +168,8 @@ fn files(dir: &RunDir) -> Vec<(String, String)> {
         ("checkpoints", "the best and the newest states; model.safetensors in each is usable alone"),
         ("animation.gif", "a walk through the latent space"),
         ("reals.png", "training pictures as the model sees them"),
+        ("scores.json", "scores, collapse and copying, as `maliang judge` found them"),
+        ("card.md", "the model card; a person fills in what only a person can know"),
     ];
     known
         .iter()

@@ -20,6 +20,7 @@ mod vae;
 
 pub use choose::{Choice, Request, choose, set};
 pub use config::{Augmentation, GanConfig, GanLoss, Reconstruction, RunConfig, TrainConfig, VaeTraining};
+pub(crate) use look::source_name;
 pub use maliang_kernels::Precision;
 pub use run_dir::{Lock, Log, RunDir};
 pub use trial::Trial;
@@ -196,25 +197,7 @@ impl Run {
         adjust(&mut config);
         config.validate()?;
         let lock = dir.lock()?;
-        let path = dir.file("data.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
-        let manifest: crate::data::Manifest = serde_json::from_str(&text)
-            .map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))?;
-        let dataset = match Dataset::open_cached(cache, &manifest.fingerprint) {
-            Ok(dataset) => dataset,
-            Err(_) => {
-                let found = scan(&Source::parse(&config.data.source)?)?;
-                let dataset = Dataset::open(&config.data, &found, cache, &|_, _| ())?;
-                if dataset.fingerprint() != manifest.fingerprint {
-                    return Err(Error::input(format!(
-                        "the pictures in {} have changed since this run began, and its cache is gone",
-                        config.data.source
-                    ))
-                    .hint("restore the pictures, or start a new run on the changed ones"));
-                }
-                dataset
-            }
-        };
+        let dataset = data_of(&dir, &config, cache)?;
         dir.write_config(&config)?;
         Ok(Self { dir, config, dataset: Arc::new(dataset), _lock: lock })
     }
@@ -236,6 +219,30 @@ impl Run {
     pub fn train(self, observer: &mut dyn Observer) -> Result<Outcome> {
         session::Session::open(self, observer)?.train(observer)
     }
+}
+
+/// The pictures of the run in `dir`: from the cache when it is still there, else prepared again from an unchanged source.
+///
+/// # Errors
+/// Not a run, or neither cache nor unchanged source.
+pub fn data_of(dir: &RunDir, config: &RunConfig, cache: &Path) -> Result<Dataset> {
+    let path = dir.file("data.json");
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+    let manifest: crate::data::Manifest =
+        serde_json::from_str(&text).map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))?;
+    if let Ok(dataset) = Dataset::open_cached(cache, &manifest.fingerprint) {
+        return Ok(dataset);
+    }
+    let found = scan(&Source::parse(&config.data.source)?)?;
+    let dataset = Dataset::open(&config.data, &found, cache, &|_, _| ())?;
+    if dataset.fingerprint() != manifest.fingerprint {
+        return Err(Error::input(format!(
+            "the pictures in {} have changed since this run began, and its cache is gone",
+            config.data.source
+        ))
+        .hint("restore the pictures, or start a new run on the changed ones"));
+    }
+    Ok(dataset)
 }
 
 /// Fewer than this and there is nothing to learn from.

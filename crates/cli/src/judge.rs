@@ -1,0 +1,268 @@
+//! `maliang judge`: scores with intervals and floors, collapse, copying; a report and a model card.
+
+use crate::args::JudgeArgs;
+use crate::bench::machine::Machine;
+use crate::terminal::{cache_dir, duration, print, wrap};
+use indicatif::{ProgressBar, ProgressStyle};
+use maliang::data::{self, DataConfig, Dataset, Source};
+use maliang::generate::picture::{Picture, encode_png, encode_real_png};
+use maliang::generate::sampler::Sampler;
+use maliang::judge::{self, Judgement, Options, Subject};
+use maliang::provenance::card::Card;
+use maliang::provenance::label::Label;
+use maliang::report::{self, Judged, Report};
+use maliang::train::{self, RunConfig, RunDir, checkpoint};
+use maliang::{Error, Result, files};
+use std::cell::RefCell;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
+pub fn run(args: &JudgeArgs) -> Result<()> {
+    let label = args.producer.as_deref().map_or(Ok(Label::default()), Label::registered)?;
+    let extractor = judge::extractor(&args.features)?;
+    let (sampler, warnings) = Sampler::open(&args.model)?;
+    for warning in warnings {
+        eprintln!("note: {warning}; judging another checkpoint");
+    }
+    let run = run_of(&args.model);
+    let config = run.as_ref().map(RunDir::config).transpose()?;
+    let data = real_pictures(args, &sampler, run.as_ref().zip(config.as_ref()))?;
+    if data.fingerprint() != sampler.info.data_fingerprint {
+        eprintln!("note: these are not the pictures that the model was trained on: copies are looked for among these");
+    }
+    let directory = args.output.clone().unwrap_or_else(|| default_directory(&args.model));
+    std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
+
+    let clock = Clock::start();
+    let options = Options { n: args.number, seed: args.seed };
+    let make = |range: std::ops::Range<usize>| {
+        let numbers = range.map(|i| i as u64);
+        let latents: Vec<_> = numbers.clone().map(|i| sampler.latent(args.seed, i, 1.0)).collect();
+        let classes: Vec<_> = numbers.map(|i| sampler.class_of(i)).collect();
+        sampler.pictures(&latents, &classes).into_iter().map(|picture| picture.pixels).collect()
+    };
+    let stage = |what: &str, done: usize, all: usize| clock.at(what, done, all);
+    let judgement = judge::judge(&make, &data, &*extractor, &options, &cache_dir(), &stage);
+    let times = clock.stop();
+    let info = &sampler.info;
+    let subject = Subject { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
+    let judgement = Judgement { model: Some(subject), ..judgement? };
+    let job = Job { args, label, sampler, run, config, data, judgement, times, directory };
+    job.write()
+}
+
+struct Job<'a> {
+    args: &'a JudgeArgs,
+    label: Label,
+    sampler: Sampler,
+    run: Option<RunDir>,
+    config: Option<RunConfig>,
+    data: Dataset,
+    judgement: Judgement,
+    times: Vec<(String, f64)>,
+    directory: PathBuf,
+}
+
+impl Job<'_> {
+    fn write(self) -> Result<()> {
+        let text = self.judgement.to_json();
+        let path = |name: &str| self.directory.join(name);
+        let machine = Machine::here().line();
+        files::write_bytes(&path("scores.json"), text.as_bytes())?;
+        let provenance = self.sampler.provenance(&self.label, self.args.seed, 0, None, 1.0, "normal");
+        let card = Card {
+            info: &self.sampler.info,
+            provenance: &provenance,
+            judgement: &self.judgement,
+            manifest: self.data.manifest(),
+            config: self.config.as_ref(),
+            seconds: self.run.as_ref().and_then(seconds),
+            machine: &machine,
+        };
+        files::write_bytes(&path("card.md"), card.markdown().as_bytes())?;
+
+        let mut report = match &self.run {
+            Some(run) => report::of_run(run)?,
+            None => Report {
+                title: self.sampler.info.name.clone(),
+                subtitle: format!("{} trained on {}", self.sampler.info.config.family(), self.sampler.info.data),
+                ..Report::default()
+            },
+        };
+        let judged = Judged {
+            info: &self.sampler.info,
+            hash: &self.sampler.hash,
+            judgement: &self.judgement,
+            pairs: self.pairs()?,
+            manifest: self.data.manifest(),
+            config: self.config.as_ref(),
+            machine,
+            times: self.times.clone(),
+        };
+        judged.add_to(&mut report);
+        report::write(&path("report.html"), &report)?;
+
+        let total: f64 = self.times.iter().map(|(_, seconds)| seconds).sum();
+        eprintln!("judged in {}", duration(total));
+        if self.args.json {
+            return print(text);
+        }
+        print(table(&self.sampler, &self.judgement))?;
+        ["scores.json", "report.html", "card.md"]
+            .into_iter()
+            .try_for_each(|name| print(path(name).display().to_string()))
+    }
+
+    /// The pictures of the nearest pairs, the generated ones made again and labelled.
+    fn pairs(&self) -> Result<Vec<report::Pair>> {
+        let seed = self.args.seed;
+        let pair = |pair: &judge::Pair| {
+            let number = pair.generated as u64;
+            let class = self.sampler.class_of(number);
+            let made = self.sampler.pictures(&[self.sampler.latent(seed, number, 1.0)], &[class]);
+            let named = (!self.sampler.info.config.classes().is_empty()).then_some(class);
+            let provenance = self.sampler.provenance(&self.label, seed, number, named, 1.0, "normal");
+            let (width, height, channels) = (self.data.width(), self.data.height(), self.data.channels());
+            let real = Picture { width, height, channels, pixels: self.data.train(pair.training).to_vec() };
+            Ok(report::Pair {
+                generated: encode_png(&made[0], &provenance)?,
+                real: encode_real_png(&real)?,
+                caption: format!(
+                    "number {number} of seed {seed}; {}; {:.0} % of the usual distance ({})",
+                    data::display_name(&pair.name),
+                    pair.ratio * 100.0,
+                    pair.space
+                ),
+            })
+        };
+        self.judgement.copying.pairs.iter().map(pair).collect()
+    }
+}
+
+/// The run that a model belongs to, whether it is given by its run, a checkpoint or a file.
+fn run_of(model: &Path) -> Option<RunDir> {
+    let absolute = std::path::absolute(model).ok()?;
+    let own = RunDir::is_run(model).then(|| model.to_path_buf());
+    let above = || absolute.ancestors().skip(1).take(3).find(|path| RunDir::is_run(path)).map(Path::to_path_buf);
+    own.or_else(above).map(RunDir::new)
+}
+
+/// Seconds of training behind the newest checkpoint.
+fn seconds(run: &RunDir) -> Option<f64> {
+    Some(checkpoint::counters(&run.pointed("last")?).ok()?.seconds)
+}
+
+/// In the run directory for a run's best model; here for a checkpoint or a file, which must not overwrite the former.
+fn default_directory(model: &Path) -> PathBuf {
+    if RunDir::is_run(model) { model.to_path_buf() } else { PathBuf::from(".") }
+}
+
+/// The real side: what was named with --data, else the pictures of the run.
+fn real_pictures(args: &JudgeArgs, sampler: &Sampler, run: Option<(&RunDir, &RunConfig)>) -> Result<Dataset> {
+    let cache = cache_dir();
+    let Some(source) = &args.data else {
+        let Some((run, config)) = run else {
+            return Err(Error::input(format!("{} does not hold the pictures it was trained on", args.model.display()))
+                .hint("name them with --data, or judge the run itself"));
+        };
+        return train::data_of(run, config, &cache);
+    };
+    let stack = sampler.info.config.stack();
+    let made = DataConfig {
+        source: source.clone(),
+        width: stack.width,
+        height: stack.height,
+        channels: stack.channels,
+        ..run.map_or_else(DataConfig::default, |(_, config)| config.data.clone())
+    };
+    let scan = data::scan(&Source::parse(source)?)?;
+    Dataset::open(&made, &scan, &cache, &|_, _| ())
+}
+
+/// Name and head of the table, scores, verdicts: at most 80 columns.
+fn table(sampler: &Sampler, judgement: &Judgement) -> String {
+    let title = format!(
+        "{}, step {}: {} pictures of seed {}",
+        sampler.info.name, sampler.info.step, judgement.generated, judgement.seed
+    );
+    let mut lines = vec![wrap(&title, 0, 0), String::new()];
+    let rows = judgement.rows();
+    let width = |cell: fn(&judge::Row) -> &String, least: usize| {
+        rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0).max(least)
+    };
+    let widths = [width(|r| &r.name, 5), width(|r| &r.value, 5), width(|r| &r.interval, 13), width(|r| &r.floor, 5)];
+    let line = |cells: [&str; 4]| {
+        let [a, b, c, d] = widths;
+        format!("{:<a$}  {:>b$}  {:<c$}  {:>d$}", cells[0], cells[1], cells[2], cells[3])
+    };
+    lines.push(line(["score", "value", "95 % interval", "floor"]));
+    lines.extend(rows.iter().map(|row| line([&row.name, &row.value, &row.interval, &row.floor])));
+    lines.push(String::new());
+    let n = judgement.n;
+    lines.push(wrap(
+        &format!("{n} pictures a side; floor: what {n} other real pictures get in place of the generated ones."),
+        0,
+        0,
+    ));
+    lines.push(String::new());
+    let paragraph = |name: &str, text: &str| format!("{name:<9}{}", wrap(text, 9, 9));
+    lines.push(paragraph("variety", &judgement.collapse.words));
+    lines.push(paragraph("copying", &judgement.copying.words));
+    let head = judge::Space::HEAD;
+    lines.push(String::new());
+    lines.push(format!("{:<13} {:<10} {:>14} {:>9} {:>8}", "copying in", head[0], head[1], head[2], head[3]));
+    for space in &judgement.copying.spaces {
+        for [who, repeats, authentic, c_t] in space.cells() {
+            lines.push(format!("{:<13} {who:<10} {repeats:>14} {authentic:>9} {c_t:>8}", space.name));
+        }
+    }
+    lines.push(paragraph("controls", &judgement.controls()));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What takes how long: a bar on a terminal, and the seconds of each stage for the report.
+struct Clock {
+    bar: Option<ProgressBar>,
+    /// What is being done, since when.
+    current: RefCell<Option<(String, Instant)>>,
+    done: RefCell<Vec<(String, f64)>>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(1);
+            if let Ok(style) = ProgressStyle::with_template("{msg:<20} {wide_bar} {pos}/{len}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { bar, current: RefCell::default(), done: RefCell::default() }
+    }
+
+    fn at(&self, what: &str, done: usize, all: usize) {
+        let mut current = self.current.borrow_mut();
+        if current.as_ref().is_none_or(|(name, _)| name != what)
+            && let Some((name, start)) = current.replace((what.into(), Instant::now()))
+        {
+            self.done.borrow_mut().push((name, start.elapsed().as_secs_f64()));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_message(what.to_string());
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    }
+
+    fn stop(self) -> Vec<(String, f64)> {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let mut times = self.done.into_inner();
+        times.extend(self.current.into_inner().map(|(name, start)| (name, start.elapsed().as_secs_f64())));
+        times
+    }
+}

@@ -1,0 +1,98 @@
+//! `maliang judge`: what it prints and what it leaves.
+
+use crate::support::{NARROW, Place};
+use serde_json::Value;
+
+#[test]
+fn a_run_is_judged_and_leaves_scores_report_and_card() {
+    let place = Place::new();
+    place.train("r", 5, "");
+    let answer = place.ok("judge r -n 40 --seed 3");
+    for line in answer.out.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for word in
+        ["kid_randomconv_n40", "fd_randomconv_n40", "coverage_randomconv_n40_k5", "floor", "copycat", "r/card.md"]
+    {
+        assert!(answer.out.contains(word), "{word} in\n{}", answer.out);
+    }
+
+    let scores: Value = serde_json::from_slice(&place.bytes("r/scores.json")).unwrap();
+    let names: Vec<&str> = scores["scores"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    let expected = ["kid", "fd", "fd_inf", "precision", "recall", "density", "coverage"];
+    assert_eq!(names.len(), expected.len());
+    for (name, metric) in names.iter().zip(expected) {
+        assert!(name.starts_with(&format!("{metric}_randomconv_n40")), "{name}");
+    }
+    assert!(scores["scores"][0]["value"].is_f64() && scores["scores"][0]["floor"].is_f64());
+    assert!(scores["scores"][0]["low"].as_f64() <= scores["scores"][0]["high"].as_f64());
+    assert_eq!((&scores["n"], &scores["seed"]), (&40.into(), &3.into()));
+    assert_eq!(scores["copying"]["copycat_fails"], true);
+    let best = place.path(place.pointed("r", "best").join("model.safetensors"));
+    let hash = maliang::files::blake3_file(&best).unwrap();
+    assert_eq!(scores["model"]["blake3"], hash.as_str());
+
+    let card = String::from_utf8(place.bytes("r/card.md")).unwrap();
+    let front = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).unwrap().0;
+    let label = front.lines().find_map(|line| line.strip_prefix("AIGC: '")).unwrap().strip_suffix('\'').unwrap();
+    let label: Value = serde_json::from_str(label).unwrap();
+    assert_eq!((&label["Label"], &label["ProduceID"]), (&"1".into(), &format!("{hash}-3-0").into()));
+    assert!(front.contains("license: # to be filled in") && card.matches("to be filled in by a person").count() > 5);
+
+    let report = String::from_utf8(place.bytes("r/report.html")).unwrap();
+    for word in
+        ["kid_randomconv_n40", "Nearest pairs", "Copying", "Settings", "AI生成", "(to be filled in by a person)"]
+    {
+        assert!(report.contains(word), "{word}");
+    }
+    assert_eq!(report.matches("alt=\"Generated\"").count(), 20);
+    let folder = place.path("").display().to_string();
+    assert!(!report.contains(&folder) && !card.contains(&folder), "paths of this machine stay out");
+    place.no_leftovers("r");
+
+    // The same again, from kept features, as JSON.
+    let before = place.bytes("r/scores.json");
+    let again = place.ok("judge r -n 40 --seed 3 --json");
+    assert_eq!(again.out.trim().as_bytes(), before);
+    assert_eq!(place.bytes("r/scores.json"), before);
+}
+
+#[test]
+fn a_model_file_is_judged_with_pictures_that_are_named() {
+    let place = Place::new();
+    place.train("r", 2, "--model vae");
+    std::fs::copy(place.path(place.pointed("r", "best").join("model.safetensors")), place.path("mine.safetensors"))
+        .unwrap();
+    place.refused(2, "judge mine.safetensors -n 10", &["mine.safetensors", "--data"]);
+    place.ok("judge mine.safetensors -n 10 --data emoji:animals -o out").says("not the pictures");
+    for name in ["scores.json", "report.html", "card.md"] {
+        assert!(place.path("out").join(name).is_file(), "{name}");
+    }
+    let card = String::from_utf8(place.bytes("out/card.md")).unwrap();
+    assert!(card.contains("other pictures than it was trained on"), "{card}");
+    // A checkpoint knows its run, but leaves the run's own scores alone.
+    let checkpoint = place.pointed("r", "last");
+    place.ok(&format!("judge {} -n 10 -o there", checkpoint.display()));
+    assert!(place.path("there/scores.json").is_file() && !place.path("r/scores.json").exists());
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused() {
+    let place = Place::new();
+    place.train("r", 1, "");
+    place.refused(2, "judge r -n 9", &["9", "10"]);
+    place.refused(2, "judge r --features resnet50", &["resnet50", "randomconv"]);
+    place.refused(2, "judge nowhere", &["nowhere"]);
+    place.pictures("few", 3, png::ColorType::Rgb);
+    place.refused(2, "judge r -n 10 --data few", &["3 real pictures", "at least 4"]);
+    assert!(!place.path("r/scores.json").exists());
+}
+
+#[test]
+fn grey_and_wide_pictures_are_judged() {
+    let place = Place::new();
+    place.pictures("grey", 30, png::ColorType::Grayscale);
+    place.ok(&format!("train grey {NARROW} --size 24x16 --steps 2 --out r"));
+    let answer = place.ok("judge r -n 12");
+    assert!(answer.out.contains("kid_randomconv_n12"), "{}", answer.out);
+}
