@@ -182,7 +182,8 @@ fn draw_table(body: &mut String, table: &Table) {
     section(body, &escape(&table.name), true, |body| {
         table.text.iter().for_each(|text| put(body, format_args!("<p>{}</p>\n", escape(text))));
         if !table.rows.is_empty() {
-            body.push_str("<div class=\"wide\"><table>\n");
+            let class = if table.head.is_empty() { "" } else { " class=\"measured\"" };
+            put(body, format_args!("<div class=\"wide\"><table{class}>\n"));
             let cells = |tag: &str, cells: &[String]| {
                 cells.iter().map(|cell| format!("<{tag}>{}", escape(cell))).collect::<String>()
             };

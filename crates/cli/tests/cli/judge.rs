@@ -37,7 +37,7 @@ fn a_run_is_judged_and_leaves_scores_report_and_card() {
     let label = front.lines().find_map(|line| line.strip_prefix("AIGC: '")).unwrap().strip_suffix('\'').unwrap();
     let label: Value = serde_json::from_str(label).unwrap();
     assert_eq!((&label["Label"], &label["ProduceID"]), (&"1".into(), &format!("{hash}-3-0").into()));
-    assert!(front.contains("license: # to be filled in") && card.matches("to be filled in by a person").count() > 5);
+    assert!(front.contains("# license: to be filled in") && card.matches("to be filled in by a person").count() > 5);
 
     let report = String::from_utf8(place.bytes("r/report.html")).unwrap();
     for word in
@@ -92,7 +92,11 @@ fn what_cannot_be_judged_is_refused() {
 fn grey_and_wide_pictures_are_judged() {
     let place = Place::new();
     place.pictures("grey", 30, png::ColorType::Grayscale);
-    place.ok(&format!("train grey {NARROW} --size 24x16 --steps 2 --out r"));
+    place.ok(&format!("train {} {NARROW} --size 24x16 --steps 2 --out r", place.path("grey").display()));
     let answer = place.ok("judge r -n 12");
     assert!(answer.out.contains("kid_randomconv_n12"), "{}", answer.out);
+    for name in ["r/report.html", "r/card.md", "r/scores.json"] {
+        let text = String::from_utf8(place.bytes(name)).unwrap();
+        assert!(!text.contains(&place.path("").display().to_string()), "{name} tells where the pictures lie");
+    }
 }

@@ -86,7 +86,7 @@ fn in_space(name: &str, training: &Training, sets: &Sets) -> Found {
     let copycat = all.split_off(n + m);
     let heldout = all.split_off(n);
     let reference = if heldout.len() < ENOUGH_HELDOUT { &[] } else { &heldout[..] };
-    let of_heldout = (!reference.is_empty()).then(|| measures(reference, reference));
+    let of_heldout = (!reference.is_empty()).then(|| measures(reference, &[]));
     let judge = |set: &[Match]| {
         let found = measures(set, reference);
         (found, verdict(&found, of_heldout.as_ref()))
@@ -95,7 +95,7 @@ fn in_space(name: &str, training: &Training, sets: &Sets) -> Found {
     let half = |first: usize| reference.iter().skip(first).step_by(2).copied().collect::<Vec<Match>>();
     let control = of_heldout.is_some().then(|| {
         let (as_generated, rest) = (half(0), half(1));
-        verdict(&measures(&as_generated, &rest), Some(&measures(&rest, &rest)))
+        verdict(&measures(&as_generated, &rest), Some(&measures(&rest, &[])))
     });
     let ((generated, of_generated), (copycat, of_copycat)) = (judge(&all), judge(&copycat));
     Found {

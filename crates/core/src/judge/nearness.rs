@@ -98,7 +98,7 @@ pub struct Measures {
     /// own nearest.
     pub auth_pct: f64,
     /// C_T (Meehan 2020, with one cell): the standardised Mann–Whitney U of distances to the nearest training picture, against
-    /// those of held-out pictures. Far below 0: nearer than new pictures are. `None` without held-out pictures.
+    /// those of held-out pictures. Far below 0: nearer than new pictures are. `None` without others to compare with.
     pub c_t: Option<f64>,
 }
 
@@ -203,7 +203,7 @@ mod tests {
             let vectors = in_memory(&train);
             let training = Training { count, vectors: &vectors };
             let heldout = matches(&training, &pictures(2, heldout_count));
-            let reference = measures(&heldout, &heldout);
+            let reference = measures(&heldout, &[]);
             let judge = |set: &Features| {
                 let found = measures(&matches(&training, set), &heldout);
                 (verdict(&found, Some(&reference)), found)

@@ -4,7 +4,7 @@
 use super::bundle::ModelInfo;
 use super::label::Provenance;
 use crate::data::Manifest;
-use crate::judge::{Judgement, Space};
+use crate::judge::{Judgement, Space, number};
 use crate::train::RunConfig;
 use std::fmt::Write;
 
@@ -45,7 +45,7 @@ impl Card<'_> {
         let info = self.info;
         let mut out = String::from("---\nlibrary_name: maliang\npipeline_tag: unconditional-image-generation\n");
         put(&mut out, format_args!("tags:\n- maliang\n- {}\n- image-generation\n", info.config.family()));
-        out.push_str("license: # to be filled in by a person\ndatasets: # to be filled in by a person\n");
+        out.push_str("# license: to be filled in by a person\n# datasets: to be filled in by a person\n");
         put(&mut out, format_args!("AIGC: {}\n", quoted(&self.provenance.aigc_json())));
         put(&mut out, format_args!("model-index:\n- name: {}\n  results:\n", quoted(&info.name)));
         out.push_str("  - task:\n      type: unconditional-image-generation\n");
@@ -54,7 +54,7 @@ impl Card<'_> {
             format_args!("    dataset:\n      name: {}\n      type: pictures\n    metrics:\n", quoted(&info.data)),
         );
         for score in &self.judgement.scores {
-            put(&mut out, format_args!("    - type: {}\n      value: {}\n", score.name, score.value));
+            put(&mut out, format_args!("    - type: {}\n      value: {}\n", score.name, number(score.value)));
         }
         out.push_str("---\n");
         out
