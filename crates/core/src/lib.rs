@@ -11,6 +11,7 @@ pub mod generate;
 pub mod judge;
 pub mod models;
 pub mod nn;
+pub mod pretrained;
 pub mod provenance;
 pub mod report;
 pub mod rng;

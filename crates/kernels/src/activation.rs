@@ -8,6 +8,8 @@ pub enum Activation {
     Identity,
     /// y = max(x, 0)
     Relu,
+    /// y = min(max(x, 0), 6)
+    Relu6,
     /// y = x for x > 0, slope · x otherwise; the slope is positive.
     LeakyRelu(f32),
     /// y = tanh x
@@ -26,6 +28,15 @@ impl Activation {
             Self::Relu => {
                 if x < 0.0 {
                     0.0
+                } else {
+                    x
+                }
+            }
+            Self::Relu6 => {
+                if x < 0.0 {
+                    0.0
+                } else if x > 6.0 {
+                    6.0
                 } else {
                     x
                 }
@@ -57,6 +68,7 @@ impl Activation {
         match self {
             Self::Identity => 1.0,
             Self::Relu => (y > 0.0) as u8 as f32,
+            Self::Relu6 => (y > 0.0 && y < 6.0) as u8 as f32,
             Self::LeakyRelu(slope) => {
                 if y > 0.0 {
                     1.0
@@ -105,6 +117,10 @@ macro_rules! with_activation {
                 let $f = |v: f32| $crate::Activation::Relu.$method(v);
                 $body
             }
+            $crate::Activation::Relu6 => {
+                let $f = |v: f32| $crate::Activation::Relu6.$method(v);
+                $body
+            }
             $crate::Activation::LeakyRelu(slope) => {
                 let $f = move |v: f32| $crate::Activation::LeakyRelu(slope).$method(v);
                 $body
@@ -144,10 +160,12 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        use Activation::{Identity, LeakyRelu, Relu, Sigmoid, Tanh};
-        for activation in [Identity, Relu, LeakyRelu(0.2), Tanh, Sigmoid] {
+        use Activation::{Identity, LeakyRelu, Relu, Relu6, Sigmoid, Tanh};
+        for activation in [Identity, Relu, Relu6, LeakyRelu(0.2), Tanh, Sigmoid] {
             assert!(activation.apply(f32::NAN).is_nan(), "{activation:?}");
         }
         assert_eq!([Relu.apply(-2.0), Relu.apply(0.0), Relu.apply(3.0)], [0.0, 0.0, 3.0]);
+        assert_eq!([-2.0, 0.0, 3.0, 6.0, 7.0].map(|x| Relu6.apply(x)), [0.0, 0.0, 3.0, 6.0, 6.0]);
+        assert_eq!([0.0, 3.0, 6.0].map(|y| Relu6.derivative(y)), [0.0, 1.0, 0.0]);
     }
 }

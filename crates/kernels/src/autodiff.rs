@@ -2,7 +2,8 @@
 //! discriminator, a batch of real pictures) costs nothing.
 
 use crate::activation::Activation;
-use crate::ops::{Conv2dOptions, KernelOps};
+use crate::ops::{Conv2dOptions, DepthwiseOptions, KernelOps};
+use crate::resize::Filter;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -87,6 +88,42 @@ impl<B: Backend + KernelOps> Backward<B, 2> for Conv2dInputGrad {
         }
         if let Some(node) = parent_gy {
             grads.register::<B>(node.id, B::conv2d_nhwc(g, w, options));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Depthwise;
+
+impl<B: Backend + KernelOps> Backward<B, 2> for Depthwise {
+    type State = (FloatTensor<B>, FloatTensor<B>, DepthwiseOptions);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent_x, parent_w] = ops.parents;
+        let gy = grads.consume::<B>(&ops.node);
+        let (x, w, options) = ops.state;
+        let (input, kernel) = (x.shape(), w.shape());
+        if let Some(node) = parent_w {
+            grads.register::<B>(node.id, B::depthwise_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
+        }
+        if let Some(node) = parent_x {
+            grads.register::<B>(node.id, B::depthwise_input_grad(gy, w, [input[1], input[2]], options));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Resize;
+
+impl<B: Backend + KernelOps> Backward<B, 1> for Resize {
+    /// The pictures' height and width.
+    type State = ([usize; 2], Filter);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        let (size, filter) = ops.state;
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::resize_backward(gy, size, filter));
         }
     }
 }
@@ -198,6 +235,20 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (gy, w) = (gy.into_primitive(), w.into_primitive());
         let gx = B::conv2d_input_grad(gy.clone(), w.clone(), size, options);
         record!(Conv2dInputGrad, [node_gy, node_w], gx, (gy, w, options))
+    }
+
+    fn depthwise_nhwc(x: FloatTensor<Self>, w: FloatTensor<Self>, options: DepthwiseOptions) -> FloatTensor<Self> {
+        let (node_x, node_w) = (x.node(), w.node());
+        let (x, w) = (x.into_primitive(), w.into_primitive());
+        let y = B::depthwise_nhwc(x.clone(), w.clone(), options);
+        record!(Depthwise, [node_x, node_w], y, (x, w, options))
+    }
+
+    fn resize_pictures(x: FloatTensor<Self>, size: [usize; 2], filter: Filter) -> FloatTensor<Self> {
+        let node = x.node();
+        let x = x.into_primitive();
+        let [_, height, width, _] = x.shape().dims();
+        record!(Resize, [node], B::resize_pictures(x, size, filter), ([height, width], filter))
     }
 
     fn batch_norm_rows(

@@ -2,11 +2,13 @@
 
 use crate::activation::Activation;
 use crate::augment::{self, PictureShape};
+use crate::conv::depthwise::{self, DepthwiseShape};
 use crate::conv::{self, ConvShape, Finish};
 use crate::norm;
-use crate::ops::{Conv2dOptions, KernelOps};
+use crate::ops::{Conv2dOptions, DepthwiseOptions, KernelOps};
 use crate::optim::{self, AdamStep, Slot};
 use crate::plain;
+use crate::resize::{self, Filter};
 use crate::reuse::{self, Operation};
 use crate::tensors::Tensors;
 use burn::backend::Flex;
@@ -83,6 +85,25 @@ fn conv_shape(input: [usize; 4], kernel: [usize; 2], output: [usize; 4], options
     shape
 }
 
+fn depthwise_shape(
+    input: [usize; 4],
+    kernel: [usize; 2],
+    output: [usize; 4],
+    options: DepthwiseOptions,
+) -> DepthwiseShape {
+    let size = options.output_size([input[1], input[2]], kernel);
+    assert_eq!(output, [input[0], size[0], size[1], input[3]], "a depthwise convolution's shapes do not fit");
+    DepthwiseShape {
+        batch: input[0],
+        input: [input[1], input[2]],
+        output: size,
+        channels: input[3],
+        kernel,
+        stride: options.stride,
+        before: [options.vertical[0], options.horizontal[0]],
+    }
+}
+
 impl KernelOps for Flex {
     fn conv2d_nhwc(x: FlexTensor, w: FlexTensor, options: Conv2dOptions) -> FlexTensor {
         or_default_body!(conv2d_nhwc(x, w, options));
@@ -139,6 +160,48 @@ impl KernelOps for Flex {
         let (input, output) = (dims::<4>(&x), dims::<4>(&gy));
         let shape = conv_shape(input, kernel, output, options);
         slices!([x, gy] tensor(conv::weight_grad(x, gy, &shape, options.precision), [kernel[0], kernel[1], input[3], output[3]]))
+    }
+
+    fn depthwise_nhwc(x: FlexTensor, w: FlexTensor, options: DepthwiseOptions) -> FlexTensor {
+        or_default_body!(depthwise_nhwc(x, w, options));
+        let (input, [kh, kw, channels]) = (dims::<4>(&x), dims(&w));
+        assert_eq!(input[3], channels, "depthwise channels differ");
+        let [height, width] = options.output_size([input[1], input[2]], [kh, kw]);
+        let output = [input[0], height, width, channels];
+        let shape = depthwise_shape(input, [kh, kw], output, options);
+        slices!([x, w] tensor(depthwise::forward(x, w, &shape), output))
+    }
+
+    fn depthwise_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: DepthwiseOptions) -> FlexTensor {
+        or_default_body!(depthwise_input_grad(gy, w, size, options));
+        let (output, [kh, kw, channels]) = (dims::<4>(&gy), dims(&w));
+        let input = [output[0], size[0], size[1], channels];
+        let shape = depthwise_shape(input, [kh, kw], output, options);
+        slices!([gy, w] tensor(depthwise::input_grad(gy, w, &shape), input))
+    }
+
+    fn depthwise_weight_grad(
+        x: FlexTensor,
+        gy: FlexTensor,
+        kernel: [usize; 2],
+        options: DepthwiseOptions,
+    ) -> FlexTensor {
+        or_default_body!(depthwise_weight_grad(x, gy, kernel, options));
+        let (input, output) = (dims::<4>(&x), dims::<4>(&gy));
+        let shape = depthwise_shape(input, kernel, output, options);
+        slices!([x, gy] tensor(depthwise::weight_grad(x, gy, &shape), [kernel[0], kernel[1], input[3]]))
+    }
+
+    fn resize_pictures(x: FlexTensor, size: [usize; 2], filter: Filter) -> FlexTensor {
+        or_default_body!(resize_pictures(x, size, filter));
+        let from = dims::<4>(&x);
+        slices!([x] tensor(resize::forward(x, from, size, filter), [from[0], size[0], size[1], from[3]]))
+    }
+
+    fn resize_backward(gy: FlexTensor, size: [usize; 2], filter: Filter) -> FlexTensor {
+        or_default_body!(resize_backward(gy, size, filter));
+        let from = dims::<4>(&gy);
+        slices!([gy] tensor(resize::backward(gy, from, size, filter), [from[0], size[0], size[1], from[3]]))
     }
 
     fn batch_norm_rows(

@@ -18,6 +18,7 @@ mod norm;
 mod ops;
 mod optim;
 mod plain;
+mod resize;
 mod reuse;
 mod simd;
 mod tensors;
@@ -29,8 +30,9 @@ pub use activation::Activation;
 pub use augment::AUGMENT_PARAMETERS;
 pub use flex::with_default_bodies;
 pub use memory::keep_freed_memory;
-pub use ops::{Conv2dOptions, KernelOps, Precision};
+pub use ops::{Conv2dOptions, DepthwiseOptions, KernelOps, Precision};
 pub use optim::AdamStep;
+pub use resize::Filter;
 pub use reuse::Reuse;
 pub use tensors::Tensors;
 
@@ -89,6 +91,28 @@ pub fn conv_transpose2d(x: Tensor<4>, w: Tensor<4>, size: [usize; 2], options: C
         size,
         options,
     ))
+}
+
+/// Depthwise convolution: `y[b, oh, ow, c] = Σ_(i, j) x[b, oh·s + i − top, ow·s + j − left, c] · w[i, j, c]`.
+///
+/// # Shapes
+/// `x [batch, height, width, channels]`, `w [kh, kw, channels]` → `[batch, out_height, out_width, channels]` with the
+/// size that [`DepthwiseOptions::output_size`] says.
+pub fn depthwise_conv2d(x: Tensor<4>, w: Tensor<3>, options: DepthwiseOptions) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelOps>::depthwise_nhwc(x.into_dispatch(), w.into_dispatch(), options))
+}
+
+/// Resizes pictures, rows and columns one after the other; the centres of the corner pixels' areas stay where they are
+/// (`align_corners = false`). Differentiable in the pictures.
+///
+/// # Shapes
+/// `x [batch, height, width, channels]`, `size [height, width]` → `[batch, size[0], size[1], channels]`.
+pub fn resize(x: Tensor<4>, size: [usize; 2], filter: Filter) -> Tensor<4> {
+    let [_, height, width, _] = x.dims();
+    if size == [height, width] {
+        return x;
+    }
+    Tensor::from_dispatch(<Dispatch as KernelOps>::resize_pictures(x.into_dispatch(), size, filter))
 }
 
 /// Batch normalisation with the statistics of this batch (Ioffe & Szegedy 2015), then an activation:

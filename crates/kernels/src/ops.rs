@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::gemm::Bf16Pair;
 use crate::optim::AdamStep;
 use crate::plain;
+use crate::resize::Filter;
 use crate::tensors::Tensors;
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
@@ -55,6 +56,43 @@ impl Conv2dOptions {
     }
 }
 
+/// Stride and zero padding of a depthwise convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DepthwiseOptions {
+    /// Step between neighbouring output pixels, in input pixels; at least 1.
+    pub stride: usize,
+    /// Rows of zeros above and below the input.
+    pub vertical: [usize; 2],
+    /// Columns of zeros left and right of the input.
+    pub horizontal: [usize; 2],
+}
+
+impl DepthwiseOptions {
+    /// TensorFlow's padding "SAME" for pictures of `size` (height, width) and a square kernel: `⌈size / stride⌉` output
+    /// pixels, and where the number of zeros is odd, the odd one comes last.
+    pub fn same(size: [usize; 2], kernel: usize, stride: usize) -> Self {
+        let [vertical, horizontal] = size.map(|size| {
+            let covered = (size.div_ceil(stride).max(1) - 1) * stride + kernel;
+            let zeros = covered.saturating_sub(size);
+            [zeros / 2, zeros - zeros / 2]
+        });
+        Self { stride, vertical, horizontal }
+    }
+
+    /// Output height and width for an input of `size` and a kernel of `kernel`.
+    ///
+    /// # Panics
+    /// If the kernel does not fit into the padded input.
+    pub fn output_size(&self, size: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+        let padding = [self.vertical, self.horizontal];
+        [0, 1].map(|axis| {
+            let padded = size[axis] + padding[axis][0] + padding[axis][1];
+            assert!(padded >= kernel[axis], "a kernel of {kernel:?} does not fit into {size:?} pixels");
+            (padded - kernel[axis]) / self.stride + 1
+        })
+    }
+}
+
 /// Operations of Maliang on Burn's backends. Tensors are NHWC, weights `[kh, kw, c_in, c_out]`; the norm operations see
 /// `[rows, channels]`. Use the functions of the crate root, which take `Tensor`s.
 #[backend_extension(Flex, Cube: cfg(feature = "vulkan"), Autodiff)]
@@ -94,6 +132,41 @@ pub trait KernelOps: Backend {
         options: Conv2dOptions,
     ) -> FloatTensor<Self> {
         plain::conv2d_weight_grad::<Self>(x, gy, kernel, options)
+    }
+
+    /// See [`depthwise_conv2d`](crate::depthwise_conv2d).
+    fn depthwise_nhwc(x: FloatTensor<Self>, w: FloatTensor<Self>, options: DepthwiseOptions) -> FloatTensor<Self> {
+        plain::depthwise_nhwc::<Self>(x, w, options)
+    }
+
+    /// Gradient of `depthwise_nhwc` with respect to its input, whose height and width are `size`.
+    fn depthwise_input_grad(
+        gy: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        size: [usize; 2],
+        options: DepthwiseOptions,
+    ) -> FloatTensor<Self> {
+        plain::depthwise_input_grad::<Self>(gy, w, size, options)
+    }
+
+    /// Gradient of `depthwise_nhwc` with respect to its weight, whose height and width are `kernel`.
+    fn depthwise_weight_grad(
+        x: FloatTensor<Self>,
+        gy: FloatTensor<Self>,
+        kernel: [usize; 2],
+        options: DepthwiseOptions,
+    ) -> FloatTensor<Self> {
+        plain::depthwise_weight_grad::<Self>(x, gy, kernel, options)
+    }
+
+    /// See [`resize`](crate::resize).
+    fn resize_pictures(x: FloatTensor<Self>, size: [usize; 2], filter: Filter) -> FloatTensor<Self> {
+        plain::resize_pictures::<Self>(x, size, filter)
+    }
+
+    /// Gradient of `resize_pictures` with respect to the pictures, whose height and width were `size`.
+    fn resize_backward(gy: FloatTensor<Self>, size: [usize; 2], filter: Filter) -> FloatTensor<Self> {
+        plain::resize_backward::<Self>(gy, size, filter)
     }
 
     /// See [`batch_norm`](crate::batch_norm). Returns (y, mean `[channels]`, biased variance `[channels]`).

@@ -3,13 +3,14 @@
 
 use crate::activation::Activation;
 use crate::augment::AUGMENT_PARAMETERS;
-use crate::ops::Conv2dOptions;
+use crate::ops::{Conv2dOptions, DepthwiseOptions};
 use crate::optim::AdamStep;
+use crate::resize::{Filter, matrix};
 use crate::tensors::Tensors;
-use burn::backend::ops::ConvTransposeOptions;
+use burn::backend::ops::{ConvOptions, ConvTransposeOptions};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::{FloatDType, Shape, Slice};
+use burn::tensor::{FloatDType, Shape, Slice, TensorData};
 
 pub(crate) fn conv2d_nhwc<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>, options: Conv2dOptions) -> FloatTensor<B> {
     let y = B::conv2d(to_nchw::<B>(x), weight_to_burn::<B>(w), None, options.burn());
@@ -50,6 +51,64 @@ pub(crate) fn conv2d_weight_grad<B: Backend>(
     let w = B::float_zeros(shape, &x.device(), FloatDType::F32);
     let gw = B::conv2d_weight_backward(to_nchw::<B>(x), w, to_nchw::<B>(gy), options.burn());
     B::float_permute(gw, &[2, 3, 1, 0])
+}
+pub(crate) fn depthwise_nhwc<B: Backend>(
+    x: FloatTensor<B>,
+    w: FloatTensor<B>,
+    options: DepthwiseOptions,
+) -> FloatTensor<B> {
+    let groups = w.shape()[2];
+    let convolution = ConvOptions::new([options.stride; 2], [0; 2], [1, 1], groups);
+    let y = B::conv2d(to_nchw::<B>(pad::<B>(x, options)), depthwise_to_burn::<B>(w), None, convolution);
+    to_nhwc::<B>(y)
+}
+pub(crate) fn depthwise_input_grad<B: Backend>(
+    gy: FloatTensor<B>,
+    w: FloatTensor<B>,
+    size: [usize; 2],
+    options: DepthwiseOptions,
+) -> FloatTensor<B> {
+    let (out, kernel) = (gy.shape(), w.shape());
+    let padded = padded_size(size, options);
+    let left_over = [0, 1].map(|axis| padded[axis] - ((out[axis + 1] - 1) * options.stride + kernel[axis]));
+    let transposed = ConvTransposeOptions::new([options.stride; 2], [0; 2], left_over, [1, 1], kernel[2]);
+    let gx = B::conv_transpose2d(to_nchw::<B>(gy), depthwise_to_burn::<B>(w), None, transposed);
+    let (top, left) = (options.vertical[0], options.horizontal[0]);
+    cut::<B>(to_nhwc::<B>(gx), [0..out[0], top..top + size[0], left..left + size[1], 0..kernel[2]])
+}
+pub(crate) fn depthwise_weight_grad<B: Backend>(
+    x: FloatTensor<B>,
+    gy: FloatTensor<B>,
+    kernel: [usize; 2],
+    options: DepthwiseOptions,
+) -> FloatTensor<B> {
+    let (out, x) = (gy.shape(), pad::<B>(x, options));
+    let tap = |i: usize, j: usize| {
+        let rows =
+            Slice::new(i as isize, Some((i + (out[1] - 1) * options.stride + 1) as isize), options.stride as isize);
+        let columns =
+            Slice::new(j as isize, Some((j + (out[2] - 1) * options.stride + 1) as isize), options.stride as isize);
+        let seen = B::float_slice(x.clone(), &[Slice::from(0..out[0]), rows, columns, Slice::from(0..out[3])]);
+        let products = B::float_mul(seen, gy.clone());
+        B::float_reshape((0..3).fold(products, |sum, axis| B::float_sum_dim(sum, axis)), Shape::new([1, out[3]]))
+    };
+    let taps = (0..kernel[0]).flat_map(|i| (0..kernel[1]).map(move |j| (i, j))).map(|(i, j)| tap(i, j));
+    B::float_reshape(B::float_cat(taps.collect(), 0), Shape::new([kernel[0], kernel[1], out[3]]))
+}
+pub(crate) fn resize_pictures<B: Backend>(x: FloatTensor<B>, size: [usize; 2], filter: Filter) -> FloatTensor<B> {
+    let from = x.shape();
+    let axes = [0, 1].map(|axis| (matrix(from[axis + 1], size[axis], filter), [size[axis], from[axis + 1]]));
+    mix::<B>(x, axes)
+}
+pub(crate) fn resize_backward<B: Backend>(gy: FloatTensor<B>, size: [usize; 2], filter: Filter) -> FloatTensor<B> {
+    let from = gy.shape();
+    let axes = [0, 1].map(|axis| {
+        let (rows, columns) = (from[axis + 1], size[axis]);
+        let forward = matrix(columns, rows, filter);
+        let transposed = (0..columns).flat_map(|c| forward.iter().skip(c).step_by(columns).copied().take(rows));
+        (transposed.collect(), [columns, rows])
+    });
+    mix::<B>(gy, axes)
 }
 pub(crate) fn batch_norm_rows<B: Backend>(
     x: FloatTensor<B>,
@@ -189,6 +248,37 @@ fn weight_to_burn<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(w, &[3, 2, 0, 1])
 }
 
+/// `[kh, kw, channels]` → Burn's `[channels, 1, kh, kw]` of a convolution in as many groups.
+fn depthwise_to_burn<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
+    let [kh, kw, channels] = w.shape().dims();
+    B::float_permute(B::float_reshape(w, Shape::new([kh, kw, channels, 1])), &[2, 3, 0, 1])
+}
+
+fn padded_size(size: [usize; 2], options: DepthwiseOptions) -> [usize; 2] {
+    let padding = [options.vertical, options.horizontal];
+    [0, 1].map(|axis| size[axis] + padding[axis][0] + padding[axis][1])
+}
+
+/// Pictures with the zeros around them.
+fn pad<B: Backend>(x: FloatTensor<B>, options: DepthwiseOptions) -> FloatTensor<B> {
+    let [batch, height, width, channels] = x.shape().dims();
+    let padded = padded_size([height, width], options);
+    let zeros = B::float_zeros(Shape::new([batch, padded[0], padded[1], channels]), &x.device(), FloatDType::F32);
+    let (top, left) = (options.vertical[0], options.horizontal[0]);
+    B::float_slice_assign(zeros, &[0..batch, top..top + height, left..left + width, 0..channels].map(Slice::from), x)
+}
+
+/// Multiplies rows and columns of pictures by matrices `[to, from]`.
+fn mix<B: Backend>(x: FloatTensor<B>, axes: [(Vec<f32>, [usize; 2]); 2]) -> FloatTensor<B> {
+    let device = x.device();
+    axes.into_iter().enumerate().fold(x, |x, (axis, (values, [to, from]))| {
+        let m = B::float_from_data(TensorData::new(values, [1, 1, to, from]), &device);
+        // The axis comes last but one.
+        let order: [usize; 4] = if axis == 0 { [0, 2, 1, 3] } else { [0, 1, 2, 3] };
+        B::float_permute(B::float_matmul(m, B::float_permute(x, &order)), &order)
+    })
+}
+
 fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
     let channels = v.shape().num_elements();
     B::float_reshape(v, Shape::new([1, channels]))
@@ -203,6 +293,7 @@ fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTenso
     match activation {
         Activation::Identity => x,
         Activation::Relu => B::float_clamp_min(x, 0.0f32.into()),
+        Activation::Relu6 => B::float_clamp(x, 0.0f32.into(), 6.0f32.into()),
         Activation::LeakyRelu(slope) => B::float_add(
             B::float_clamp_min(x.clone(), 0.0f32.into()),
             B::float_mul_scalar(B::float_clamp_max(x, 0.0f32.into()), slope.into()),
@@ -219,6 +310,10 @@ fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTen
     match activation {
         Activation::Identity => B::float_add_scalar(B::float_mul_scalar(y, 0.0f32.into()), 1.0f32.into()),
         Activation::Relu => positive(y),
+        Activation::Relu6 => {
+            let below = B::float_add_scalar(B::float_neg(y.clone()), 6.0f32.into());
+            B::float_mul(positive(y), positive(below))
+        }
         Activation::LeakyRelu(slope) => {
             B::float_add_scalar(B::float_mul_scalar(positive(y), (1.0 - slope).into()), slope.into())
         }

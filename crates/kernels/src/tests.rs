@@ -9,6 +9,7 @@ use burn_flex::FlexTensor;
 use proptest::prelude::*;
 
 mod default_bodies;
+mod depthwise;
 
 /// Numbers in about [-1, 1] from a small generator of our own (xorshift), so that a failure names only its seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -52,6 +53,7 @@ fn activations() -> impl Strategy<Value = Activation> {
     prop_oneof![
         Just(Activation::Identity),
         Just(Activation::Relu),
+        Just(Activation::Relu6),
         Just(Activation::LeakyRelu(0.2)),
         Just(Activation::Tanh),
         Just(Activation::Sigmoid),

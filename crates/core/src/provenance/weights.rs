@@ -212,6 +212,24 @@ fn header(weights: &Weights, metadata: &Metadata) -> Result<Vec<u8>> {
 /// A [`WeightsError`] as an error of kind [`ErrorKind::Corrupt`] that names the file. Memory use is bounded by the
 /// file's real length, whatever its header claims.
 pub fn load(path: &Path) -> Result<(Weights, Metadata)> {
+    read(path).and_then(|bytes| load_bytes(&bytes).map_err(|error| error.at(path)))
+}
+
+/// Reads the weights of a file that another program has written: tensors of whole numbers (counters) are left out.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_foreign(path: &Path) -> Result<Weights> {
+    read(path).and_then(|bytes| foreign_bytes(&bytes).map_err(|error| error.at(path)))
+}
+
+/// Reads the weights of a safetensors file in memory that another program has written, without tensors of whole numbers.
+pub fn foreign_bytes(bytes: &[u8]) -> Result<Weights, WeightsError> {
+    load_some(bytes, true).map(|(weights, _)| weights)
+}
+
+/// The bytes of a file whose header's length is possible.
+fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Result<Vec<u8>, WeightsError>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -223,12 +241,16 @@ pub fn load(path: &Path) -> Result<(Weights, Metadata)> {
         file.take(length).read_to_end(&mut bytes)?;
         Ok(Ok(bytes))
     };
-    let bytes = read().map_err(|source| Error::io("read", path, &source))?;
-    bytes.and_then(|bytes| load_bytes(&bytes)).map_err(|error| error.at(path))
+    read().map_err(|source| Error::io("read", path, &source))?.map_err(|error| error.at(path))
 }
 
 /// Reads the weights and the metadata of a safetensors file in memory.
 pub fn load_bytes(bytes: &[u8]) -> Result<(Weights, Metadata), WeightsError> {
+    load_some(bytes, false)
+}
+
+/// The tensors of floats, and an error if there are others, or whole numbers where `foreign` allows them.
+fn load_some(bytes: &[u8], foreign: bool) -> Result<(Weights, Metadata), WeightsError> {
     let length = header_length(bytes, bytes.len() as u64)?;
     let (header, data) = bytes[LENGTH..].split_at(length);
     let header: Header =
@@ -238,7 +260,7 @@ pub fn load_bytes(bytes: &[u8]) -> Result<(Weights, Metadata), WeightsError> {
     entries.sort_by_key(|(_, entry)| entry.data_offsets);
     let mut end = 0;
     for (name, entry) in &entries {
-        check(name, entry, end)?;
+        check(name, entry, end, foreign)?;
         end = entry.data_offsets.1;
     }
     let (expected, found) = ((LENGTH + length) as u64, bytes.len() as u64);
@@ -250,7 +272,10 @@ pub fn load_bytes(bytes: &[u8]) -> Result<(Weights, Metadata), WeightsError> {
     }
 
     let mut weights = Weights::new();
-    for (name, Entry { shape, data_offsets: (start, end), .. }) in entries {
+    for (name, Entry { dtype, shape, data_offsets: (start, end) }) in entries {
+        if dtype != "F32" {
+            continue;
+        }
         let (values, _) = data[start..end].as_chunks::<F32>();
         let data: Vec<f32> = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
         if !data.iter().all(|value| value.is_finite()) {
@@ -273,12 +298,24 @@ fn header_length(bytes: &[u8], file: u64) -> Result<usize, WeightsError> {
     Ok(length as usize)
 }
 
-/// Checks that the tensor is F32, begins where the one before ended, and has the bytes its shape asks for.
-fn check(name: &str, entry: &Entry, previous_end: usize) -> Result<(), WeightsError> {
-    let name = || name.to_owned();
-    if entry.dtype != "F32" {
-        return Err(WeightsError::WrongDtype { name: name(), found: entry.dtype.clone() });
+/// Bytes of an element, if it is one that may be there.
+fn element_size(dtype: &str, foreign: bool) -> Option<usize> {
+    match dtype {
+        "F32" => Some(F32),
+        "I64" | "U64" if foreign => Some(8),
+        "I32" | "U32" if foreign => Some(4),
+        "I16" | "U16" if foreign => Some(2),
+        "I8" | "U8" | "BOOL" if foreign => Some(1),
+        _ => None,
     }
+}
+
+/// Checks that the tensor has a type that it may have, begins where the one before ended, and has the bytes its shape asks for.
+fn check(name: &str, entry: &Entry, previous_end: usize, foreign: bool) -> Result<(), WeightsError> {
+    let name = || name.to_owned();
+    let Some(size) = element_size(&entry.dtype, foreign) else {
+        return Err(WeightsError::WrongDtype { name: name(), found: entry.dtype.clone() });
+    };
     let (start, end) = entry.data_offsets;
     if start < previous_end || end < start {
         return Err(WeightsError::Overlap { name: name() });
@@ -286,7 +323,7 @@ fn check(name: &str, entry: &Entry, previous_end: usize) -> Result<(), WeightsEr
     if start > previous_end {
         return Err(WeightsError::Hole { name: name() });
     }
-    let bytes = entry.shape.iter().try_fold(F32, |product, &length| product.checked_mul(length));
+    let bytes = entry.shape.iter().try_fold(size, |product, &length| product.checked_mul(length));
     let Some(bytes) = bytes else {
         return Err(WeightsError::ShapeOverflow { name: name(), shape: entry.shape.clone() });
     };

@@ -9,9 +9,12 @@
 //! * [`dense`]: kernels that cover the whole picture, and linear layers, by one matrix product;
 //! * [`direct`]: everything else, by unrolled tiles.
 //!
+//! Depthwise convolutions are an operation of their own, in [`depthwise`].
+//!
 //! The work is cut by the problem and never by the number of threads, and every sum has a fixed order.
 
 mod dense;
+pub(crate) mod depthwise;
 mod direct;
 mod fold;
 mod scatter;

