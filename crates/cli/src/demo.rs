@@ -29,7 +29,13 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let (scan, checked) = look_at(SOURCE)?;
     let mut settings = Table::new();
     set(&mut settings, "train.minutes", Value::Float(args.minutes));
-    let request = Request { source: SOURCE.into(), family: Some("dcgan".into()), size: Some((SIDE, SIDE)), settings };
+    let request = Request {
+        source: SOURCE.into(),
+        family: Some("dcgan".into()),
+        size: Some((SIDE, SIDE)),
+        settings,
+        eyes: false,
+    };
     let choice = train::choose(&request, &checked)?;
     let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), "demo"));
     let (outcome, dir) = start(RunDir::new(out), &choice, &scan)?;

@@ -1,6 +1,6 @@
 //! `maliang doctor`: is this machine fit, and where does Maliang keep things?
 
-use crate::terminal::{bytes, cache_dir, peak_memory, print};
+use crate::terminal::{bytes, cache_dir, data_dir, peak_memory, print, weights_store};
 use maliang::data::{self, Dataset, Source};
 use maliang::train::{self, Event, Observer, Request, Run, RunDir, set};
 use maliang::{Error, ErrorKind, Result};
@@ -25,6 +25,10 @@ pub fn run() -> Result<()> {
     let cache = cache_dir();
     let used = directory_size(&cache);
     row("cache", format!("{} ({}; safe to delete, MALIANG_CACHE moves it)", cache.display(), bytes(used)))?;
+    row("data", format!("{} (MALIANG_DATA moves it)", data_dir().display()))?;
+    let installed: Vec<_> = weights_store().list().iter().map(|w| format!("{} ({})", w.name, bytes(w.bytes))).collect();
+    let none = "none; maliang weights get efficientnet-lite0 installs what judges and projected GANs see with";
+    row("weights", if installed.is_empty() { none.into() } else { installed.join(", ") })?;
     let start = Instant::now();
     self_test()?;
     let memory = peak_memory().map_or(String::new(), |m| format!(", {} of memory", bytes(m)));
@@ -52,7 +56,8 @@ fn self_test() -> Result<()> {
     let mut settings = Table::new();
     set(&mut settings, "train.steps", Value::Integer(2));
     set(&mut settings, "model.stack.base", Value::Integer(8));
-    let request = Request { source: source.into(), family: Some("dcgan".into()), size: Some((16, 16)), settings };
+    let request =
+        Request { source: source.into(), family: Some("dcgan".into()), size: Some((16, 16)), settings, eyes: false };
     let choice = train::choose(&request, &checked)?;
     let directory = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), &e))?;
     let dataset = Dataset::open(&choice.config.data, &scan, directory.path(), &|_, _| ())?;

@@ -2,7 +2,7 @@
 
 use crate::args::JudgeArgs;
 use crate::bench::machine::Machine;
-use crate::terminal::{cache_dir, duration, print, wrap};
+use crate::terminal::{cache_dir, duration, print, weights_store, wrap};
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::data::{self, DataConfig, Dataset, Source};
 use maliang::generate::picture::{Picture, encode_png, encode_real_png};
@@ -21,13 +21,18 @@ use std::time::Instant;
 /// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
 pub fn run(args: &JudgeArgs) -> Result<()> {
     let label = args.producer.as_deref().map_or(Ok(Label::default()), Label::registered)?;
-    let extractor = judge::extractor(&args.features)?;
+    let extractor = judge::extractor(&args.features, &weights_store())?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {
         eprintln!("note: {warning}; judging another checkpoint");
     }
     let run = run_of(&args.model);
     let config = run.as_ref().map(RunDir::config).transpose()?;
+    if args.features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_eyes) {
+        eprintln!(
+            "note: training looked through the same network, which flatters these scores; --features randomconv does not"
+        );
+    }
     let data = real_pictures(args, &sampler, run.as_ref().zip(config.as_ref()))?;
     if data.fingerprint() != sampler.info.data_fingerprint {
         eprintln!("note: these are not the pictures that the model was trained on: copies are looked for among these");

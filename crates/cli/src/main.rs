@@ -13,6 +13,7 @@ mod judge;
 mod runs;
 mod terminal;
 mod train;
+mod weights;
 
 use args::{Args, DataVerb, Verb};
 use clap::Parser;
@@ -62,6 +63,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Judge(judge) => judge::run(&judge)?,
         Verb::Runs { directory } => runs::list(&directory)?,
         Verb::Show { run, json } => runs::show(&run, json)?,
+        Verb::Weights { verb } => weights::run(&verb)?,
         Verb::Doctor => doctor::run()?,
         Verb::Bench(bench) => bench::run(&bench)?,
     }

@@ -1,6 +1,7 @@
 //! What people see while things run: the progress line, durations, sizes, errors.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use maliang::pretrained::Store;
 use maliang::train::{Event, Observer};
 use maliang::{Error, ErrorKind, Result};
 use std::io::{IsTerminal, Write};
@@ -75,12 +76,29 @@ pub fn bytes(n: u64) -> String {
 
 /// Where prepared pictures are kept between runs.
 pub fn cache_dir() -> PathBuf {
-    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    from("MALIANG_CACHE")
-        .or_else(|| from("XDG_CACHE_HOME").map(|d| d.join("maliang")))
-        .or_else(|| from("LOCALAPPDATA").map(|d| d.join("maliang").join("cache")))
+    from_environment("MALIANG_CACHE")
+        .or_else(|| from_environment("XDG_CACHE_HOME").map(|d| d.join("maliang")))
+        .or_else(|| from_environment("LOCALAPPDATA").map(|d| d.join("maliang").join("cache")))
         .or_else(|| std::env::home_dir().map(|d| d.join(".cache").join("maliang")))
         .unwrap_or_else(|| std::env::temp_dir().join("maliang-cache"))
+}
+
+/// Where what the user has installed is kept.
+pub fn data_dir() -> PathBuf {
+    from_environment("MALIANG_DATA")
+        .or_else(|| from_environment("XDG_DATA_HOME").map(|d| d.join("maliang")))
+        .or_else(|| from_environment("LOCALAPPDATA").map(|d| d.join("maliang").join("data")))
+        .or_else(|| std::env::home_dir().map(|d| d.join(".local").join("share").join("maliang")))
+        .unwrap_or_else(|| std::env::temp_dir().join("maliang-data"))
+}
+
+/// The weights of other people's networks that the user has installed.
+pub fn weights_store() -> Store {
+    Store::new(data_dir().join("weights"))
+}
+
+fn from_environment(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
 /// The first of `parent/name-1`, `parent/name-2`, … that does not exist.

@@ -1,10 +1,11 @@
 //! `maliang train`: from pictures, or from a run that is to go on.
 
 use crate::args::{DeviceArg, FitArg, TrainArgs};
-use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print};
+use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print, weights_store};
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
 use maliang::models::ModelConfig;
+use maliang::pretrained::EfficientNetLite0;
 use maliang::train::{self, Choice, Outcome, Request, Run, RunConfig, RunDir};
 use maliang::{Error, Result, report};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let (scan, checked) = look_at(&source)?;
     let size = args.size.as_deref().map(parse_size).transpose()?;
-    let request = Request { source: source.clone(), family: args.model.clone(), size, settings };
+    let request = Request {
+        source: source.clone(),
+        family: args.model.clone(),
+        size,
+        settings,
+        eyes: !weights_store().list().is_empty(),
+    };
     let choice = train::choose(&request, &checked)?;
     let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &source_name(&source)));
     start(RunDir::new(out), &choice, &scan).map(|_| ())
@@ -76,8 +83,9 @@ pub fn start(dir: RunDir, choice: &Choice, scan: &Scan) -> Result<(Outcome, RunD
     let (family, root) = (choice.config.model.family(), dir.root().display());
     eprintln!("{family} {}x{} → {root} (every setting: {root}/run.toml)", stack.width, stack.height);
     eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+    let eyes = eyes(&choice.config)?;
     let dataset = Dataset::open(&choice.config.data, scan, &cache_dir(), &|_, _| ())?;
-    let run = Run::create(dir, choice.config.clone(), dataset.into())?;
+    let run = Run::create(dir, choice.config.clone(), dataset.into())?.looking_through(eyes);
     train_and_report(run)
 }
 
@@ -101,7 +109,16 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
             config.train.device = device.into();
         }
     })?;
-    train_and_report(run).map(|_| ())
+    let eyes = eyes(run.config())?;
+    train_and_report(run.looking_through(eyes)).map(|_| ())
+}
+
+/// What a projected GAN looks through, from the weights that the user has installed; other families need nothing.
+fn eyes(config: &RunConfig) -> Result<Option<EfficientNetLite0>> {
+    if !config.needs_eyes() {
+        return Ok(None);
+    }
+    weights_store().efficientnet_lite0(&config.train.device.open()?)?.ok_or_else(train::no_eyes).map(Some)
 }
 
 fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
@@ -185,8 +202,8 @@ fn settings(args: &TrainArgs) -> Result<Table> {
 fn settings_line(config: &RunConfig) -> String {
     let t = &config.train;
     let family = match config.model {
-        ModelConfig::Dcgan(_) => format!("loss {}, augment {}", named(&config.gan.loss), named(&config.gan.augment)),
         ModelConfig::Vae(_) => format!("likelihood {}, beta {}", named(&config.vae.reconstruction), config.vae.beta),
+        _ => format!("loss {}, augment {}", named(&config.gan.loss), named(&config.gan.augment)),
     };
     format!(
         "batch {}, {}, lr {:e}, beta {}/{}, EMA half-life {} pictures, {family}, z {}, base {}, flip {}, held out {:.0} %, seed {}",

@@ -32,15 +32,7 @@ impl Activation {
                     x
                 }
             }
-            Self::Relu6 => {
-                if x < 0.0 {
-                    0.0
-                } else if x > 6.0 {
-                    6.0
-                } else {
-                    x
-                }
-            }
+            Self::Relu6 => x.clamp(0.0, 6.0), // keeps what is not a number
             Self::LeakyRelu(slope) => {
                 if x > 0.0 {
                     x

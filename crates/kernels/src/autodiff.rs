@@ -204,6 +204,56 @@ impl<B: Backend + KernelOps> Backward<B, 1> for Augment {
     }
 }
 
+#[derive(Debug)]
+struct Glu;
+
+impl<B: Backend + KernelOps> Backward<B, 1> for Glu {
+    /// The input.
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::glu_backward(ops.state, gy));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Excite;
+
+impl<B: Backend + KernelOps> Backward<B, 2> for Excite {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        let (x, s) = ops.state;
+        let (gx, gs) = B::excite_backward(x, s, gy);
+        let [parent_x, parent_s] = ops.parents;
+        if let Some(node) = parent_x {
+            grads.register::<B>(node.id, gx);
+        }
+        if let Some(node) = parent_s {
+            grads.register::<B>(node.id, gs);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AveragePool;
+
+impl<B: Backend + KernelOps> Backward<B, 1> for AveragePool {
+    /// Height and width of the input.
+    type State = [usize; 2];
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gy = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::average_pool_backward(gy, ops.state));
+        }
+    }
+}
+
 impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
     fn conv2d_nhwc(x: FloatTensor<Self>, w: FloatTensor<Self>, options: Conv2dOptions) -> FloatTensor<Self> {
         let (node_x, node_w) = (x.node(), w.node());
@@ -290,5 +340,27 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let node = x.node();
         let y = B::augment_pictures(x.into_primitive(), plans.clone());
         record!(Augment, [node], y, plans)
+    }
+
+    fn glu_rows(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let node = x.node();
+        let x = x.into_primitive();
+        let y = B::glu_rows(x.clone());
+        record!(Glu, [node], y, x)
+    }
+
+    fn excite_pictures(x: FloatTensor<Self>, s: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (node_x, node_s) = (x.node(), s.node());
+        let (x, s) = (x.into_primitive(), s.into_primitive());
+        let y = B::excite_pictures(x.clone(), s.clone());
+        record!(Excite, [node_x, node_s], y, (x, s))
+    }
+
+    fn average_pool_nhwc(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let node = x.node();
+        let x = x.into_primitive();
+        let shape = x.shape();
+        let y = B::average_pool_nhwc(x);
+        record!(AveragePool, [node], y, [shape[1], shape[2]])
     }
 }

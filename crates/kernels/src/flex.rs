@@ -4,10 +4,12 @@ use crate::activation::Activation;
 use crate::augment::{self, PictureShape};
 use crate::conv::depthwise::{self, DepthwiseShape};
 use crate::conv::{self, ConvShape, Finish};
+use crate::gate;
 use crate::norm;
 use crate::ops::{Conv2dOptions, DepthwiseOptions, KernelOps};
 use crate::optim::{self, AdamStep, Slot};
 use crate::plain;
+use crate::pool;
 use crate::resize::{self, Filter};
 use crate::reuse::{self, Operation};
 use crate::tensors::Tensors;
@@ -169,7 +171,11 @@ impl KernelOps for Flex {
         let [height, width] = options.output_size([input[1], input[2]], [kh, kw]);
         let output = [input[0], height, width, channels];
         let shape = depthwise_shape(input, [kh, kw], output, options);
-        slices!([x, w] tensor(depthwise::forward(x, w, &shape), output))
+        let [y] = reuse::outputs(Operation::Depthwise(options), &[&x, &w], || {
+            let (x, w) = (x.clone(), w.clone());
+            slices!([x, w][tensor(depthwise::forward(x, w, &shape), output)])
+        });
+        y
     }
 
     fn depthwise_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: DepthwiseOptions) -> FlexTensor {
@@ -195,7 +201,11 @@ impl KernelOps for Flex {
     fn resize_pictures(x: FlexTensor, size: [usize; 2], filter: Filter) -> FlexTensor {
         or_default_body!(resize_pictures(x, size, filter));
         let from = dims::<4>(&x);
-        slices!([x] tensor(resize::forward(x, from, size, filter), [from[0], size[0], size[1], from[3]]))
+        let [y] = reuse::outputs(Operation::Resize(size, filter), &[&x], || {
+            let x = x.clone();
+            slices!([x][tensor(resize::forward(x, from, size, filter), [from[0], size[0], size[1], from[3]])])
+        });
+        y
     }
 
     fn resize_backward(gy: FlexTensor, size: [usize; 2], filter: Filter) -> FlexTensor {
@@ -248,7 +258,11 @@ impl KernelOps for Flex {
     fn affine_rows(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
         or_default_body!(affine_rows(x, scale, shift, activation));
         let shape = dims::<2>(&x);
-        slices!([x, scale, shift] tensor(norm::affine(x, scale, shift, activation), shape))
+        let [y] = reuse::outputs(Operation::Affine(activation), &[&x, &scale, &shift], || {
+            let (x, scale, shift) = (x.clone(), scale.clone(), shift.clone());
+            slices!([x, scale, shift][tensor(norm::affine(x, scale, shift, activation), shape)])
+        });
+        y
     }
 
     fn affine_backward(
@@ -301,6 +315,59 @@ impl KernelOps for Flex {
         let shape = dims::<4>(&gy);
         let picture = PictureShape { height: shape[1], width: shape[2], channels: shape[3] };
         slices!([gy] tensor(augment::augment_backward(gy, &plans, picture), shape))
+    }
+
+    fn glu_rows(x: FlexTensor) -> FlexTensor {
+        or_default_body!(glu_rows(x));
+        let [rows, both] = dims(&x);
+        let [y] = reuse::outputs(Operation::Glu, &[&x], || {
+            let x = x.clone();
+            slices!([x][tensor(gate::glu(x, both / 2), [rows, both / 2])])
+        });
+        y
+    }
+
+    fn glu_backward(x: FlexTensor, gy: FlexTensor) -> FlexTensor {
+        or_default_body!(glu_backward(x, gy));
+        let shape = dims::<2>(&x);
+        slices!([x, gy] tensor(gate::glu_backward(x, gy, shape[1] / 2), shape))
+    }
+
+    fn excite_pictures(x: FlexTensor, s: FlexTensor) -> FlexTensor {
+        or_default_body!(excite_pictures(x, s));
+        let shape = dims::<3>(&x);
+        let [y] = reuse::outputs(Operation::Excite, &[&x, &s], || {
+            let (x, s) = (x.clone(), s.clone());
+            slices!([x, s][tensor(gate::excite(x, s, shape[1], shape[2]), shape)])
+        });
+        y
+    }
+
+    fn excite_backward(x: FlexTensor, s: FlexTensor, gy: FlexTensor) -> (FlexTensor, FlexTensor) {
+        or_default_body!(excite_backward(x, s, gy));
+        let shape = dims::<3>(&x);
+        slices!([x, s, gy] {
+            let (gx, gs) = gate::excite_backward(x, s, gy, shape[1], shape[2]);
+            (tensor(gx, shape), tensor(gs, [shape[0], shape[2]]))
+        })
+    }
+
+    fn average_pool_nhwc(x: FlexTensor) -> FlexTensor {
+        or_default_body!(average_pool_nhwc(x));
+        let [batch, height, width, channels] = dims(&x);
+        let picture = PictureShape { height, width, channels };
+        let [y] = reuse::outputs(Operation::AveragePool, &[&x], || {
+            let x = x.clone();
+            slices!([x][tensor(pool::average(x, picture), [batch, height / 2, width / 2, channels])])
+        });
+        y
+    }
+
+    fn average_pool_backward(gy: FlexTensor, size: [usize; 2]) -> FlexTensor {
+        or_default_body!(average_pool_backward(gy, size));
+        let [batch, _, _, channels] = dims(&gy);
+        let picture = PictureShape { height: size[0], width: size[1], channels };
+        slices!([gy] tensor(pool::average_backward(gy, picture), [batch, size[0], size[1], channels]))
     }
 
     #[allow(clippy::type_complexity)]

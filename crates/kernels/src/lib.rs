@@ -12,12 +12,14 @@ mod augment;
 mod autodiff;
 mod conv;
 mod flex;
+mod gate;
 mod gemm;
 mod memory;
 mod norm;
 mod ops;
 mod optim;
 mod plain;
+mod pool;
 mod resize;
 mod reuse;
 mod simd;
@@ -161,6 +163,41 @@ pub fn bias<const D: usize>(x: Tensor<D>, bias: Tensor<1>, activation: Activatio
     let shape = x.dims();
     let y = <Dispatch as KernelOps>::bias_rows(rows(x).into_dispatch(), bias.into_dispatch(), activation);
     Tensor::<2>::from_dispatch(y).reshape(shape)
+}
+
+/// Gated linear unit (Dauphin 2017): `y = a · σ(b)`, a the first half of the channels of x and b the second.
+///
+/// # Shapes
+/// `x [.., 2 · channels]` → `[.., channels]`.
+pub fn glu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let mut shape = x.dims();
+    assert!(shape[D - 1].is_multiple_of(2), "a gated linear unit takes an even number of channels");
+    shape[D - 1] /= 2;
+    Tensor::<2>::from_dispatch(<Dispatch as KernelOps>::glu_rows(rows(x).into_dispatch())).reshape(shape)
+}
+
+/// Scales each channel of each picture by a number of its own: `y[b, h, w, c] = x[b, h, w, c] · s[b, c]`, the second half of
+/// squeeze and excitation (Hu 2018).
+///
+/// # Shapes
+/// `x [batch, height, width, channels]`, `s [batch, channels]` → as `x`.
+pub fn excite(x: Tensor<4>, s: Tensor<2>) -> Tensor<4> {
+    let shape = x.dims();
+    let [batch, height, width, channels] = shape;
+    assert_eq!(s.dims(), [batch, channels], "one number a channel of a picture");
+    let x = x.reshape([batch, height * width, channels]);
+    let y = <Dispatch as KernelOps>::excite_pictures(x.into_dispatch(), s.into_dispatch());
+    Tensor::<3>::from_dispatch(y).reshape(shape)
+}
+
+/// The mean of each 2×2 square of pixels; an odd last row or column is left out.
+///
+/// # Shapes
+/// `x [batch, height, width, channels]`, both sides at least 2 → `[batch, ⌊height / 2⌋, ⌊width / 2⌋, channels]`.
+pub fn average_pool(x: Tensor<4>) -> Tensor<4> {
+    let [_, height, width, _] = x.dims();
+    assert!(height >= 2 && width >= 2, "a picture of {height}x{width} has no squares to average");
+    Tensor::from_dispatch(<Dispatch as KernelOps>::average_pool_nhwc(x.into_dispatch()))
 }
 
 /// DiffAugment (Zhao 2020): per picture brightness, saturation, contrast, translation and cutout as `plans` says

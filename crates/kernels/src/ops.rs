@@ -241,6 +241,40 @@ pub trait KernelOps: Backend {
         plain::augment_backward::<Self>(gy, plans)
     }
 
+    /// See [`glu`](crate::glu).
+    fn glu_rows(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::glu_rows::<Self>(x)
+    }
+
+    /// Gradient of `glu_rows`, from its input.
+    fn glu_backward(x: FloatTensor<Self>, gy: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::glu_backward::<Self>(x, gy)
+    }
+
+    /// See [`excite`](crate::excite). `x [batch, pixels, channels]`, `s [batch, channels]`.
+    fn excite_pictures(x: FloatTensor<Self>, s: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::excite_pictures::<Self>(x, s)
+    }
+
+    /// Gradients (x, s) of `excite_pictures`, from its inputs.
+    fn excite_backward(
+        x: FloatTensor<Self>,
+        s: FloatTensor<Self>,
+        gy: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        plain::excite_backward::<Self>(x, s, gy)
+    }
+
+    /// See [`average_pool`](crate::average_pool).
+    fn average_pool_nhwc(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::average_pool_nhwc::<Self>(x)
+    }
+
+    /// Gradient of `average_pool_nhwc` with respect to its input, whose height and width are `size`.
+    fn average_pool_backward(gy: FloatTensor<Self>, size: [usize; 2]) -> FloatTensor<Self> {
+        plain::average_pool_backward::<Self>(gy, size)
+    }
+
     /// See [`adam`](crate::adam). `averages` is empty, or as long as `values`. Returns the new values, first moments,
     /// second moments and averages.
     #[allow(clippy::type_complexity)]

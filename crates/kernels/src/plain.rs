@@ -196,6 +196,46 @@ pub(crate) fn augment_backward<B: Backend>(gy: FloatTensor<B>, plans: Vec<f32>) 
         .map(|(b, plan)| recolour::<B>(move_and_cut::<B>(picture::<B>(gy.clone(), b), plan, true), plan));
     B::float_cat(pictures.collect(), 0)
 }
+pub(crate) fn glu_rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let [a, b] = halves::<B>(x);
+    B::float_mul(a, activate::<B>(b, Activation::Sigmoid))
+}
+pub(crate) fn glu_backward<B: Backend>(x: FloatTensor<B>, gy: FloatTensor<B>) -> FloatTensor<B> {
+    let [a, b] = halves::<B>(x);
+    let gate = activate::<B>(b, Activation::Sigmoid);
+    let ga = B::float_mul(gy.clone(), gate.clone());
+    let gb = B::float_mul(B::float_mul(gy, a), derivative::<B>(gate, Activation::Sigmoid));
+    B::float_cat(vec![ga, gb], 1)
+}
+pub(crate) fn excite_pictures<B: Backend>(x: FloatTensor<B>, s: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    B::float_mul(x, B::float_reshape(s, Shape::new([shape[0], 1, shape[2]])))
+}
+pub(crate) fn excite_backward<B: Backend>(
+    x: FloatTensor<B>,
+    s: FloatTensor<B>,
+    gy: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let shape = s.shape();
+    let gs = B::float_sum_dim(B::float_mul(gy.clone(), x), 1);
+    (excite_pictures::<B>(gy, s), B::float_reshape(gs, shape))
+}
+pub(crate) fn average_pool_nhwc<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    let (oh, ow) = (shape[1] / 2, shape[2] / 2);
+    let even = cut::<B>(x, [0..shape[0], 0..2 * oh, 0..2 * ow, 0..shape[3]]);
+    let squares = B::float_reshape(even, Shape::new([shape[0], oh, 2, ow, 2, shape[3]]));
+    let mean = B::float_mean_dim(B::float_mean_dim(squares, 2), 4);
+    B::float_reshape(mean, Shape::new([shape[0], oh, ow, shape[3]]))
+}
+pub(crate) fn average_pool_backward<B: Backend>(gy: FloatTensor<B>, size: [usize; 2]) -> FloatTensor<B> {
+    let [b, oh, ow, c] = gy.shape().dims();
+    let squares = B::float_reshape(B::float_mul_scalar(gy, 0.25f32.into()), Shape::new([b, oh, 1, ow, 1, c]));
+    let squares = B::float_expand(squares, Shape::new([b, oh, 2, ow, 2, c]));
+    let even = B::float_reshape(squares, Shape::new([b, 2 * oh, 2 * ow, c]));
+    let zeros = B::float_zeros(Shape::new([b, size[0], size[1], c]), &even.device(), FloatDType::F32);
+    B::float_slice_assign(zeros, &[0..b, 0..2 * oh, 0..2 * ow, 0..c].map(Slice::from), even)
+}
 #[allow(clippy::type_complexity)]
 pub(crate) fn adam_update<B: Backend>(
     values: Tensors<B>,
@@ -324,6 +364,12 @@ fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTen
 
 fn cut<B: Backend>(x: FloatTensor<B>, ranges: [std::ops::Range<usize>; 4]) -> FloatTensor<B> {
     B::float_slice(x, &ranges.map(Slice::from))
+}
+
+/// The first and the second half of the channels of `[rows, 2 · channels]`.
+fn halves<B: Backend>(x: FloatTensor<B>) -> [FloatTensor<B>; 2] {
+    let [rows, both] = x.shape().dims();
+    [0..both / 2, both / 2..both].map(|half| B::float_slice(x.clone(), &[0..rows, half].map(Slice::from)))
 }
 
 /// Picture `b` of a batch, as a batch of one.

@@ -6,7 +6,8 @@
 
 use crate::activation::Activation;
 use crate::gemm::Packed;
-use crate::ops::Conv2dOptions;
+use crate::ops::{Conv2dOptions, DepthwiseOptions};
+use crate::resize::Filter;
 use crate::simd::{Scratch, with_scratch};
 use burn_flex::FlexTensor;
 use std::any::TypeId;
@@ -44,7 +45,13 @@ struct Output {
 pub(crate) enum Operation {
     Conv2d(Conv2dOptions),
     Conv2dBias(Conv2dOptions, Activation),
+    Depthwise(DepthwiseOptions),
     BatchNorm(f32, Activation),
+    Affine(Activation),
+    Resize([usize; 2], Filter),
+    AveragePool,
+    Glu,
+    Excite,
 }
 
 /// Address of the weights, number of the transform, and type of the packed elements.

@@ -181,6 +181,31 @@ proptest! {
     }
 
     #[test]
+    fn gates_and_pooling_match_the_plain_composition(
+        batch in 1usize..4, height in 2usize..14, width in 2usize..14, channels in 1usize..40, seed in 1u64..1_000_000,
+    ) {
+        let (x, gy) = (flex(seed, [batch * height, 2 * channels]), flex(seed + 1, [batch * height, channels]));
+        assert_close("glu", Flex::glu_rows(x.clone()), plain::glu_rows::<Flex>(x.clone()), 1e-5);
+        let oracle = plain::glu_backward::<Flex>(x.clone(), gy.clone());
+        assert_close("glu gx", Flex::glu_backward(x, gy), oracle, 1e-5);
+
+        let pictures = [batch, height * width, channels];
+        let (x, s, gy) = (flex(seed, pictures), flex(seed + 1, [batch, channels]), flex(seed + 2, pictures));
+        let oracle = plain::excite_pictures::<Flex>(x.clone(), s.clone());
+        assert_close("excite", Flex::excite_pictures(x.clone(), s.clone()), oracle, 1e-6);
+        let kernel = Flex::excite_backward(x.clone(), s.clone(), gy.clone());
+        let oracle = plain::excite_backward::<Flex>(x, s, gy);
+        assert_close("excite gx", kernel.0, oracle.0, 1e-6);
+        assert_close("excite gs", kernel.1, oracle.1, 1e-4);
+
+        let x = flex(seed, [batch, height, width, channels]);
+        let y = Flex::average_pool_nhwc(x.clone());
+        assert_close("average pool", y.clone(), plain::average_pool_nhwc::<Flex>(x), 1e-5);
+        let oracle = plain::average_pool_backward::<Flex>(y.clone(), [height, width]);
+        assert_close("average pool gx", Flex::average_pool_backward(y, [height, width]), oracle, 1e-6);
+    }
+
+    #[test]
     fn adam_matches_the_plain_composition(
         sizes in prop::collection::vec(prop_oneof![1usize..300, 16_000usize..50_000], 1..5), number in 1u64..500,
         weight_decay in prop_oneof![Just(0.0f32), Just(0.1)], clip_norm in prop_oneof![Just(0.0f32), 0.01f32..300.0],
@@ -316,6 +341,13 @@ fn gradients_agree_with_finite_differences() {
             all(crate::bias(v[0].clone().reshape([2, 2, 2, 2]), v[1].clone(), activation))
         });
     }
+    check_gradients("glu", &[vec![3, 2, 2, 4]], |v| all(crate::glu(v[0].clone().reshape([3, 2, 2, 4]))));
+    check_gradients("excite", &[vec![2, 3, 2, 4], vec![2, 4]], |v| {
+        all(crate::excite(v[0].clone().reshape([2, 3, 2, 4]), v[1].clone().reshape([2, 4])))
+    });
+    check_gradients("average pool", &[vec![2, 5, 4, 3]], |v| {
+        all(crate::average_pool(v[0].clone().reshape([2, 5, 4, 3])))
+    });
     check_gradients("augment", &[vec![2, 4, 5, 3]], |v| {
         all(crate::augment(v[0].clone().reshape([2, 4, 5, 3]), plans(3, 2, 4, 5)))
     });
@@ -490,6 +522,10 @@ fn any_number_of_threads_gives_the_same_bytes() {
             ]);
             all.extend([
                 Flex::channel_sums(flex(8, [5000, 24])),
+                Flex::glu_rows(flex(8, [5000, 24])),
+                Flex::glu_backward(flex(8, [5000, 24]), flex(9, [5000, 12])),
+                Flex::excite_backward(flex(8, [5, 1000, 24]), flex(9, [5, 24]), flex(10, [5, 1000, 24])).1,
+                Flex::average_pool_nhwc(flex(8, [5, 31, 30, 24])),
                 Flex::conv2d_input_grad(y.clone(), w, [33, 30], options),
                 Flex::conv2d_weight_grad(x, y.clone(), [4, 4], options),
                 y,

@@ -20,8 +20,8 @@ pub fn vae() -> ModelConfig {
 /// does not have.
 pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConfig {
     let (lr, beta_1) = match model {
-        ModelConfig::Dcgan(_) => (2e-4, 0.5),
         ModelConfig::Vae(_) => (1e-3, 0.9),
+        _ => (2e-4, 0.5),
     };
     let train = TrainConfig {
         batch,

@@ -17,7 +17,7 @@ fn losses_are_numbers(place: &Place, run: &str, names: &[&str]) {
 #[test]
 fn every_gan_loss() {
     let place = Place::new();
-    for loss in ["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"] {
+    for loss in ["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic-paired"] {
         let critic_steps = if loss == "wasserstein" { 3 } else { 1 };
         place.train(loss, 3, &format!("--model dcgan --set gan.loss={loss} --set gan.critic_steps={critic_steps}"));
         losses_are_numbers(&place, loss, &["d_loss", "g_loss"]);
@@ -27,6 +27,62 @@ fn every_gan_loss() {
         assert!(place.weights(loss) == place.weights("twin"), "{loss}");
         std::fs::remove_dir_all(place.path("twin")).unwrap();
     }
+}
+
+#[test]
+fn every_regulariser() {
+    let place = Place::new();
+    for (run, more) in [
+        ("r3gan", "--set gan.loss=relativistic-paired --set gan.r1=1 --set gan.r2=1 --set gan.penalty_every=2"),
+        ("wgan-gp", "--set gan.loss=wasserstein --set gan.gradient_penalty=10 --set gan.critic_steps=2"),
+        ("ada", "--set gan.ada=0.6 --set gan.ada_pictures=100"),
+    ] {
+        place.train(run, 3, &format!("--model dcgan {more}"));
+        losses_are_numbers(&place, run, &["d_loss", "g_loss"]);
+        place.ok(&format!("train {run} --steps 6"));
+        place.twin(run, 6, "");
+        assert!(place.weights(run) == place.weights("twin"), "{run}");
+        std::fs::remove_dir_all(place.path("twin")).unwrap();
+    }
+    for wrong in ["r1=-1", "penalty_every=0", "ada=1.5", "ada_pictures=0", "gradient_penalty=-2"] {
+        let name = wrong.split('=').next().unwrap();
+        place.refused(2, &format!("train emoji:food {TINY} --steps 1 --set gan.{wrong}"), &[name, "between"]);
+    }
+}
+
+#[test]
+fn fastgan_from_start_to_picture() {
+    let place = Place::new();
+    labelled(&place);
+    let train = format!("train pets {NARROW} --size 40x32 --model fastgan --steps");
+    place.ok(&format!("{train} 3 --out half"));
+    losses_are_numbers(&place, "half", &["d_loss", "g_loss", "drawing"]);
+    place.ok("train half --steps 6");
+    place.ok(&format!("{train} 6 --out whole"));
+    assert!(place.weights("half") == place.weights("whole"), "interrupted and uninterrupted runs are the same");
+    place.ok("generate whole -n 2 --class fish");
+    place.refused(2, &format!("train pets {TINY} --model fastgan --steps 1"), &["fastgan", "at least 32", "dcgan"]);
+}
+
+/// Nothing is created when there is nothing to look through.
+/// Needs the weights of EfficientNet-Lite0 beside the test data.
+#[test]
+fn projected_from_start_to_picture() {
+    let place = Place::new();
+    labelled(&place);
+    let train = format!("train pets {NARROW} --size 40x32 --set gan.feature_size=32 --model projected --steps");
+    place.refused(2, &format!("{train} 1 --out half"), &["EfficientNet-Lite0", "weights get"]);
+    assert!(!place.path("half").exists());
+    let Some(weights) = crate::weights::real_weights() else { return };
+    place.ok(&format!("weights add {}", weights.display()));
+    place.ok(&format!("{train} 3 --out half"));
+    losses_are_numbers(&place, "half", &["d_loss", "g_loss"]);
+    place.ok("train half --steps 6");
+    place.ok(&format!("{train} 6 --out whole"));
+    assert!(place.weights("half") == place.weights("whole"), "interrupted and uninterrupted runs are the same");
+    // A model needs no eyes to make pictures.
+    std::fs::remove_dir_all(place.path("data")).unwrap();
+    place.ok("generate whole -n 2 --class fish");
 }
 
 #[test]

@@ -13,3 +13,4 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod storage;
 mod support;
+mod weights;

@@ -34,7 +34,11 @@ impl Place {
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maliang"));
         command.args(arguments.split_whitespace()).current_dir(self.0.path());
-        command.env("MALIANG_CACHE", self.path("cache")).env_remove("MALIANG_PRODUCER").stdin(Stdio::null());
+        command
+            .env("MALIANG_CACHE", self.path("cache"))
+            .env("MALIANG_DATA", self.path("data"))
+            .env_remove("MALIANG_PRODUCER")
+            .stdin(Stdio::null());
         command
     }
 

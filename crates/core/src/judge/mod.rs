@@ -33,16 +33,23 @@ pub use products::{Neighbour, Search, nearest};
 pub use random::RandomFeatures;
 pub use table::{Row, number};
 
+use crate::pretrained::Store;
 use crate::{Error, Result, device};
 
-/// The extractor called `name`, as in a metric's name.
+/// The extractor called `name`, as in a metric's name; a trained one from the weights in `store`.
 ///
 /// # Errors
 /// There is none of that name.
-pub fn extractor(name: &str) -> Result<Box<dyn Extractor>> {
+pub fn extractor(name: &str, store: &Store) -> Result<Box<dyn Extractor>> {
     match name {
         "randomconv" => Ok(Box::new(RandomFeatures::new(&device::cpu()))),
-        _ => Err(Error::input(format!("there is no feature extractor \"{name}\""))
-            .hint("there is: randomconv (built in, needs no download)")),
+        "effnetlite0" => match store.efficientnet_lite0(&device::cpu())? {
+            Some(network) => Ok(Box::new(network)),
+            None => Err(Error::input("the weights of EfficientNet-Lite0 are not installed")
+                .hint("maliang weights get efficientnet-lite0, or judge with --features randomconv")),
+        },
+        _ => Err(Error::input(format!("there is no feature extractor \"{name}\"")).hint(
+            "there are: randomconv (built in, needs no download) and effnetlite0 (maliang weights get efficientnet-lite0)",
+        )),
     }
 }

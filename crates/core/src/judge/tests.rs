@@ -42,11 +42,18 @@ fn precision_recall_density_coverage_of_the_papers() {
     }
 }
 
+/// A store without weights.
+fn nowhere() -> Store {
+    Store::new("nowhere")
+}
+
 #[test]
 fn an_unknown_extractor_is_named() {
-    let error = extractor("resnet50").err().unwrap();
+    let missing = extractor("effnetlite0", &nowhere()).err().unwrap();
+    assert!(missing.message.contains("not installed"), "{}", missing.message);
+    let error = extractor("resnet50", &nowhere()).err().unwrap();
     assert!(error.message.contains("resnet50") && error.hint.unwrap().contains("randomconv"));
-    assert_eq!(extractor("randomconv").unwrap().len(), RandomFeatures::LENGTH);
+    assert_eq!(extractor("randomconv", &nowhere()).unwrap().len(), RandomFeatures::LENGTH);
 }
 
 /// Built-in pictures, and a folder for what is kept of them.
@@ -57,7 +64,7 @@ fn food(directory: &std::path::Path, side: usize) -> Dataset {
 }
 
 fn judged(data: &Dataset, cache: &std::path::Path, n: usize, make: impl Fn(usize) -> Vec<u8>) -> Judgement {
-    let extractor = extractor("randomconv").unwrap();
+    let extractor = extractor("randomconv", &nowhere()).unwrap();
     let make = |range: std::ops::Range<usize>| range.map(&make).collect();
     judge(&make, data, &*extractor, &Options { n, seed: 1 }, cache, &|_, _, _| ()).unwrap()
 }
@@ -151,7 +158,7 @@ fn ten_pictures_are_enough_and_features_are_kept() {
     assert_eq!(first, judged(&data, directory.path(), 10, |i| noise(i, data.any(0).len())));
     assert!(kept.iter().all(|path| std::fs::metadata(path).unwrap().len() > 100));
 
-    let extractor = extractor("randomconv").unwrap();
+    let extractor = extractor("randomconv", &nowhere()).unwrap();
     let make = |range: std::ops::Range<usize>| range.map(|i| noise(i, data.any(0).len())).collect::<Vec<_>>();
     let few = judge(&make, &data, &*extractor, &Options { n: 9, seed: 1 }, directory.path(), &|_, _, _| ());
     assert!(few.unwrap_err().message.contains("10 to"));

@@ -2,7 +2,7 @@
 //! concatenation in the generator (Mirza 2014) and projection in the discriminator (Miyato & Koyama 2018).
 
 use super::stack::{Downsampler, StackConfig, Upsampler, WEIGHT_INIT};
-use crate::nn::{BatchNorm, Bias, Init, Linear, Mode, Module, Param, join};
+use crate::nn::{BatchNorm, Bias, Linear, Mode, Module, Param, join};
 use burn::tensor::Tensor;
 use maliang_kernels::Activation;
 use serde::{Deserialize, Serialize};
@@ -61,12 +61,11 @@ impl Discriminator {
     /// A discriminator without values.
     pub fn new(config: &DcganConfig) -> Self {
         let features = config.stack.features();
-        let classes = config.classes.len();
         Self {
             down: Downsampler::new(&config.stack),
             logit: Linear::new(features, 1, WEIGHT_INIT),
             bias: Bias::new(1),
-            class: (classes > 0).then(|| Linear::new(classes, features, Init::Normal(0.0, 0.02))),
+            class: class_layer(config.classes.len(), features),
         }
     }
 
@@ -90,6 +89,25 @@ impl Module for Discriminator {
             class.collect(&join(path, "class"), into);
         }
     }
+}
+
+/// What projects a one-hot label onto features (Miyato & Koyama 2018); none without classes.
+pub(crate) fn class_layer(classes: usize, features: usize) -> Option<Linear> {
+    (classes > 0).then(|| Linear::new(classes, features, WEIGHT_INIT))
+}
+
+/// Adds what a class says of a picture, `class(label) · mean of its features`, to each of the picture's logits: logits `[batch,
+/// parts]`, features `[batch, height, width, channels]` → `[batch · parts]`.
+pub(crate) fn with_class(
+    logits: Tensor<2>,
+    class: Option<&Linear>,
+    labels: Option<Tensor<2>>,
+    features: Tensor<4>,
+) -> Tensor<1> {
+    let (Some(class), Some(labels)) = (class, labels) else { return logits.flatten(0, 1) };
+    let [batch, h, w, c] = features.dims();
+    let mean = features.reshape([batch, h * w, c]).mean_dim(1).reshape([batch, c]);
+    (logits + (class.forward(labels) * mean).sum_dim(1)).flatten(0, 1)
 }
 
 /// Appends one-hot labels to latent vectors or features.

@@ -1,12 +1,17 @@
 //! The model families. A model knows no data set; its config says everything needed to build it again.
 
-mod dcgan;
+pub mod dcgan;
+pub mod fastgan;
+pub mod gan;
+pub mod projected;
 pub mod stack;
 #[cfg(test)]
 mod tests;
 mod vae;
 
-pub use dcgan::{DcganConfig, Discriminator, Generator};
+pub use dcgan::DcganConfig;
+pub use fastgan::FastganConfig;
+pub use gan::{Discriminator, Generator};
 pub use stack::StackConfig;
 pub use vae::{Vae, VaeConfig};
 
@@ -25,6 +30,10 @@ pub const SIDES: std::ops::RangeInclusive<usize> = 16..=256;
 pub enum ModelConfig {
     /// See [`DcganConfig`].
     Dcgan(DcganConfig),
+    /// See [`FastganConfig`].
+    Fastgan(FastganConfig),
+    /// The generator of [`fastgan`], against the discriminator of [`projected`].
+    Projected(FastganConfig),
     /// See [`VaeConfig`].
     Vae(VaeConfig),
 }
@@ -34,6 +43,8 @@ impl ModelConfig {
     pub fn family(&self) -> &'static str {
         match self {
             Self::Dcgan(_) => "dcgan",
+            Self::Fastgan(_) => "fastgan",
+            Self::Projected(_) => "projected",
             Self::Vae(_) => "vae",
         }
     }
@@ -42,6 +53,7 @@ impl ModelConfig {
     pub fn stack(&self) -> &StackConfig {
         match self {
             Self::Dcgan(c) => &c.stack,
+            Self::Fastgan(c) | Self::Projected(c) => &c.stack,
             Self::Vae(c) => &c.stack,
         }
     }
@@ -50,6 +62,7 @@ impl ModelConfig {
     pub fn classes(&self) -> &[String] {
         match self {
             Self::Dcgan(c) => &c.classes,
+            Self::Fastgan(c) | Self::Projected(c) => &c.classes,
             Self::Vae(c) => &c.classes,
         }
     }
@@ -58,6 +71,7 @@ impl ModelConfig {
     pub fn z_dim(&self) -> usize {
         match self {
             Self::Dcgan(c) => c.z_dim,
+            Self::Fastgan(c) | Self::Projected(c) => c.z_dim,
             Self::Vae(c) => c.z_dim,
         }
     }
@@ -69,6 +83,16 @@ impl ModelConfig {
     pub fn validate(&self) -> Result<()> {
         let StackConfig { height, width, channels, base } = *self.stack();
         check_size(width, height)?;
+        if let Self::Fastgan(_) | Self::Projected(_) = self
+            && width.min(height) < fastgan::SMALLEST
+        {
+            let smallest = fastgan::SMALLEST;
+            return Err(Error::input(format!(
+                "{} needs sides of at least {smallest} pixels, but the size is {width}x{height}",
+                self.family()
+            ))
+            .hint(format!("--size {smallest}, or --model dcgan for smaller pictures")));
+        }
         let range = |name: &str, value: usize, allowed: std::ops::RangeInclusive<usize>| {
             if allowed.contains(&value) {
                 return Ok(());
@@ -108,30 +132,33 @@ pub fn check_size(width: usize, height: usize) -> Result<()> {
 #[expect(clippy::large_enum_variant, reason = "one model is held at a time, never a list of them")]
 pub enum PictureModel {
     /// A GAN's generator.
-    Dcgan(Generator),
+    Gan(Generator),
     /// A VAE.
     Vae(Vae),
 }
 
 impl PictureModel {
+    /// The model of `config`, without values.
+    fn new(config: &ModelConfig) -> Self {
+        match config {
+            ModelConfig::Vae(config) => Self::Vae(Vae::new(config)),
+            ModelConfig::Dcgan(_) | ModelConfig::Fastgan(_) | ModelConfig::Projected(_) => {
+                Self::Gan(Generator::new(config).expect("a GAN has a generator"))
+            }
+        }
+    }
+
     /// Builds the model of `config` with the values in `weights`.
     ///
     /// # Errors
     /// A config out of range; a missing, surplus or misshapen tensor.
     pub fn load(config: &ModelConfig, mut weights: Weights, device: &Device) -> Result<Self> {
         config.validate()?;
-        let model = match config {
-            ModelConfig::Dcgan(config) => {
-                let mut generator = Generator::new(config);
-                nn::load(&mut generator, &mut weights, "", device)?;
-                Self::Dcgan(generator)
-            }
-            ModelConfig::Vae(config) => {
-                let mut vae = Vae::new(config);
-                nn::load(&mut vae, &mut weights, "", device)?;
-                Self::Vae(vae)
-            }
-        };
+        let mut model = Self::new(config);
+        match &mut model {
+            Self::Gan(generator) => nn::load(generator, &mut weights, "", device)?,
+            Self::Vae(vae) => nn::load(vae, &mut weights, "", device)?,
+        }
         weights::expect_empty(&weights)?;
         Ok(model)
     }
@@ -140,7 +167,7 @@ impl PictureModel {
     pub fn weights(&self) -> Weights {
         let mut weights = Weights::new();
         match self {
-            Self::Dcgan(generator) => nn::store(generator, &mut weights, ""),
+            Self::Gan(generator) => nn::store(generator, &mut weights, ""),
             Self::Vae(vae) => nn::store(vae, &mut weights, ""),
         }
         weights
@@ -150,7 +177,7 @@ impl PictureModel {
     /// the others in its batch.
     pub fn generate(&self, z: Tensor<2>, labels: Option<Tensor<2>>) -> Tensor<4> {
         match self {
-            Self::Dcgan(generator) => generator.forward(z, labels, Mode::Eval),
+            Self::Gan(generator) => generator.forward(z, labels, Mode::Eval),
             Self::Vae(vae) => vae.decode(vae.from_prior(z), labels, Mode::Eval),
         }
     }

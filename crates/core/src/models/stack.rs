@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 /// Weights of convolutions start as N(0, 0.02), γ of batch norm as N(1, 0.02) (Radford 2015, §3).
 pub(crate) const WEIGHT_INIT: Init = Init::Normal(0.0, 0.02);
-const GAMMA_INIT: Init = Init::Normal(1.0, 0.02);
+pub(crate) const GAMMA_INIT: Init = Init::Normal(1.0, 0.02);
 
 /// Kernel 4, stride 2, padding 1: halves a height or width, rounding down.
 const KERNEL: usize = 4;
-const HALVE: Conv2dOptions = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
+pub(crate) const HALVE: Conv2dOptions = Conv2dOptions { stride: 2, padding: 1, precision: Precision::F32 };
 
 /// Size and widths of a convolutional stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ pub struct Downsampler {
 }
 
 /// Slope of LeakyReLU in discriminators (Radford 2015).
-const LEAK: Activation = Activation::LeakyRelu(0.2);
+pub(crate) const LEAK: Activation = Activation::LeakyRelu(0.2);
 
 impl Downsampler {
     /// A stack for pictures of `config`'s size.

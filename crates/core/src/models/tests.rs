@@ -15,10 +15,12 @@ fn configs(width: usize, height: usize, channels: usize) -> Vec<ModelConfig> {
         .into_iter()
         .flat_map(|classes| {
             let stack = stack(width, height, channels);
-            [
-                ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
-                ModelConfig::Vae(VaeConfig { z_dim: 7, classes, stack }),
-            ]
+            let dcgan = ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() });
+            let fastgan =
+                ModelConfig::Fastgan(FastganConfig { z_dim: 6, classes: classes.clone(), stack: stack.clone() });
+            let vae = ModelConfig::Vae(VaeConfig { z_dim: 7, classes, stack });
+            let large = width.min(height) >= fastgan::SMALLEST;
+            [dcgan, vae].into_iter().chain(large.then_some(fastgan))
         })
         .collect()
 }
@@ -39,18 +41,12 @@ fn model(config: &ModelConfig) -> PictureModel {
             }
         }
     }
-    match config {
-        ModelConfig::Dcgan(config) => {
-            let mut generator = Generator::new(config);
-            fill(&mut generator);
-            PictureModel::Dcgan(generator)
-        }
-        ModelConfig::Vae(config) => {
-            let mut vae = Vae::new(config);
-            fill(&mut vae);
-            PictureModel::Vae(vae)
-        }
+    let mut model = PictureModel::new(config);
+    match &mut model {
+        PictureModel::Gan(generator) => fill(generator),
+        PictureModel::Vae(vae) => fill(vae),
     }
+    model
 }
 
 /// Latents and labels of `count` pictures from number `first` on.
@@ -71,7 +67,7 @@ fn pictures(model: &PictureModel, config: &ModelConfig, first: usize, count: usi
 
 #[test]
 fn every_model_has_every_property() {
-    for (width, height, channels) in [(16, 16, 3), (24, 40, 1), (17, 31, 3), (64, 64, 3)] {
+    for (width, height, channels) in [(16, 16, 3), (24, 40, 1), (17, 31, 3), (64, 64, 3), (51, 37, 1)] {
         for config in configs(width, height, channels) {
             let what = format!("{} {width}x{height}x{channels}, {} classes", config.family(), config.classes().len());
             config.validate().unwrap();
@@ -106,7 +102,7 @@ fn every_model_has_every_property() {
 
 #[test]
 fn the_class_matters() {
-    for config in configs(16, 16, 3).into_iter().filter(|config| !config.classes().is_empty()) {
+    for config in configs(32, 32, 3).into_iter().filter(|config| !config.classes().is_empty()) {
         let model = model(&config);
         let (z, _) = input(&config, 0, 1);
         let of = |class| host(model.generate(z.clone(), one_hot(&[class], 3, &Device::flex())));
@@ -143,13 +139,26 @@ fn networks_run_at_every_size() {
         let stack = stack(width, height, 1);
         let features = stack.features();
         assert!(features > 0);
-        let gan = DcganConfig { z_dim: 2, classes: vec![], stack: stack.clone() };
-        let (mut generator, mut discriminator) = (Generator::new(&gan), Discriminator::new(&gan));
-        nn::initialise(&mut generator, 0, &device);
-        nn::initialise(&mut discriminator, 0, &device);
-        let fake = generator.forward(Tensor::ones([2, 2], &device), None, Mode::Train);
-        assert_eq!(fake.dims(), [2, height, width, 1]);
-        assert_eq!(discriminator.forward(fake.clone(), None).dims(), [2]);
+        let mut fake = Tensor::ones([2, height, width, 1], &device);
+        for gan in configs(width, height, 1).into_iter().filter(|config| config.family() != "vae") {
+            gan.validate().unwrap();
+            let mut generator = Generator::new(&gan).unwrap();
+            let mut discriminator = Discriminator::new(&gan).unwrap();
+            nn::initialise(&mut generator, 0, &device);
+            nn::initialise(&mut discriminator, 0, &device);
+            let classes = gan.classes().len();
+            let labels = one_hot(&[0, classes.saturating_sub(1)], classes, &device);
+            fake = generator.forward(Tensor::ones([2, gan.z_dim()], &device), labels.clone(), Mode::Train);
+            assert_eq!(fake.dims(), [2, height, width, 1]);
+            let heads = discriminator.forward(fake.clone(), labels.clone());
+            for choice in 0..4 {
+                let (real, task) = discriminator.judge_real(discriminator.look(fake.clone()), labels.clone(), choice);
+                let sizes = |heads: &[Tensor<1>]| heads.iter().map(Tensor::dims).collect::<Vec<_>>();
+                assert_eq!(sizes(&heads), sizes(&real));
+                assert!(heads.iter().all(|logits| logits.dims()[0] >= 2 && logits.dims()[0] % 2 == 0));
+                assert_eq!(task.map(|task| task.dims()), (gan.family() == "fastgan").then_some([1]));
+            }
+        }
         let mut vae = Vae::new(&VaeConfig { z_dim: 3, classes: vec![], stack });
         nn::initialise(&mut vae, 0, &device);
         let (mu, logvar) = vae.encode(fake, None, Mode::Train);
@@ -167,11 +176,11 @@ fn names_of_parameters_are_distinct() {
             assert_eq!(names.len(), count);
         };
         match &config {
-            ModelConfig::Dcgan(config) => {
-                check(Generator::new(config).parameters());
-                check(Discriminator::new(config).parameters());
-            }
             ModelConfig::Vae(config) => check(Vae::new(config).parameters()),
+            gan => {
+                check(Generator::new(gan).unwrap().parameters());
+                check(Discriminator::new(gan).unwrap().parameters());
+            }
         }
     }
 }
@@ -183,6 +192,7 @@ fn configs_out_of_range() {
             let mut config = config.clone();
             match &mut config {
                 ModelConfig::Dcgan(c) => change(&mut c.stack, &mut c.z_dim),
+                ModelConfig::Fastgan(c) | ModelConfig::Projected(c) => change(&mut c.stack, &mut c.z_dim),
                 ModelConfig::Vae(c) => change(&mut c.stack, &mut c.z_dim),
             }
             config.validate().is_err()
@@ -192,5 +202,34 @@ fn configs_out_of_range() {
         assert!(changed(&|stack, _| stack.channels = 2) && changed(&|stack, _| stack.channels = 0));
         assert!(changed(&|stack, _| stack.base = 0) && changed(&|stack, _| stack.base = usize::MAX));
         assert!(changed(&|_, z_dim| *z_dim = 0) && changed(&|_, z_dim| *z_dim = usize::MAX));
+    }
+}
+
+#[test]
+fn fastgan_needs_sides_of_32() {
+    let config = |width, height| {
+        ModelConfig::Fastgan(FastganConfig { z_dim: 4, classes: vec![], stack: stack(width, height, 3) })
+    };
+    for (width, height) in [(32, 32), (256, 32), (33, 47), (256, 256)] {
+        config(width, height).validate().unwrap();
+    }
+    for (width, height) in [(31, 64), (64, 16)] {
+        let error = config(width, height).validate().unwrap_err();
+        assert!(error.message.contains("at least 32") && error.hint.unwrap().contains("dcgan"));
+    }
+}
+
+/// What the discriminator draws is judged by what is there: a picture's own corner, at its own place.
+#[test]
+fn every_corner_is_drawn() {
+    let device = Device::flex();
+    let config = FastganConfig { z_dim: 4, classes: vec![], stack: stack(70, 45, 3) };
+    let mut discriminator = fastgan::Discriminator::new(&config);
+    nn::initialise(&mut discriminator, 0, &device);
+    let numbers = rng::normal(&mut rng::stream(2, "x", 0), 2 * 45 * 70 * 3);
+    let x = Tensor::<4>::from_data(TensorData::new(numbers, [2, 45, 70, 3]), &device);
+    let errors: Vec<f32> = (0..4).map(|corner| host(discriminator.draw(x.clone(), None, corner).1)[0]).collect();
+    for (i, error) in errors.iter().enumerate() {
+        assert!(errors[..i].iter().all(|other| other != error), "{errors:?}");
     }
 }

@@ -4,10 +4,15 @@
 mod conv;
 mod linear;
 mod norm;
+mod spectral;
+mod up;
 
 pub use conv::{Bias, Conv2d, Conv2dBias, ConvTranspose2d};
 pub use linear::Linear;
 pub use norm::{BatchNorm, Mode, Statistics};
+pub use spectral::SpectralConv2d;
+pub use up::UpConv2d;
+pub(crate) use up::spread;
 
 use crate::provenance::weights::{self, HostTensor, Weights};
 use crate::{Result, rng};

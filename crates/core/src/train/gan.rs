@@ -1,104 +1,164 @@
-//! Training a DCGAN (Goodfellow 2014; Radford 2015), moving both players at once.
+//! Training a GAN (Goodfellow 2014), whichever family the players are of: both move at once.
 
+use super::augment::{self, Adaptive};
 use super::config::{GanLoss, RunConfig};
 use super::optim::{Adam, Average, average_beta};
-use super::{Losses, STANDING_BATCHES, StepInput, Trainer, augment, losses, pictures_tensor};
+use super::regularise::{Penalty, penalty};
+use super::{Losses, STANDING_BATCHES, StepInput, Trainer, losses, no_eyes, pictures_tensor};
 use crate::data::Batch;
-use crate::models::{self, DcganConfig, Discriminator, Generator, PictureModel};
+use crate::models::{self, Discriminator, Generator, ModelConfig, PictureModel, projected};
 use crate::nn::{self, Mode, Module, Statistics, host};
+use crate::pretrained::EfficientNetLite0;
 use crate::provenance::weights::Weights;
 use crate::{Result, rng};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use maliang_kernels::Reuse;
+use rand::RngExt;
 
 /// Both players, their optimisers, and the moving average of the generator.
 #[derive(Clone)]
 pub(super) struct GanTrainer {
     config: RunConfig,
-    model: DcganConfig,
     device: Device,
     generator: Generator,
     discriminator: Discriminator,
     average: Generator,
     adam_g: Adam,
     adam_d: Adam,
+    adaptive: Adaptive,
+}
+
+/// The discriminator of `config`'s family, without values.
+fn discriminator(config: &RunConfig, device: &Device, eyes: Option<EfficientNetLite0>) -> Result<Discriminator> {
+    let ModelConfig::Projected(model) = &config.model else {
+        return Ok(Discriminator::new(&config.model).expect("a GAN has a discriminator"));
+    };
+    let eyes = eyes.ok_or_else(no_eyes)?.with_precision(config.train.precision);
+    let size = projected::size(model.stack.height, model.stack.width, config.gan.feature_size);
+    let discriminator = projected::Discriminator::new(eyes, size, model.classes.len(), config.seed, device);
+    Ok(Discriminator::Projected(discriminator))
+}
+
+/// Pictures, augmented, what the discriminator judges of them, and their labels.
+struct Shown {
+    x: Tensor<4>,
+    seen: Vec<Tensor<4>>,
+    labels: Option<Tensor<2>>,
+}
+
+impl Shown {
+    /// The same, of which no gradient goes back.
+    fn detached(&self) -> Self {
+        let seen = self.seen.iter().map(|map| map.clone().detach()).collect();
+        Self { x: self.x.clone().detach(), seen, labels: self.labels.clone() }
+    }
+}
+
+/// What the discriminator leaves for both updates, for the generator's loss and for the log.
+struct Judged {
+    loss: f32,
+    /// The loss of the task beside it, where the family has one.
+    drawing: Option<f32>,
+    real: Shown,
+    /// What it thought of the real pictures, where augmentation follows that.
+    signs: Vec<f32>,
+    gradients: Gradients,
 }
 
 impl GanTrainer {
     /// Untrained players.
-    pub fn new(config: &RunConfig, model: &DcganConfig, device: Device) -> Self {
+    ///
+    /// # Errors
+    /// A projected GAN without eyes.
+    ///
+    /// # Panics
+    /// If `config` is not of a GAN family.
+    pub fn new(config: &RunConfig, device: Device, eyes: Option<EfficientNetLite0>) -> Result<Self> {
         let device = device.autodiff();
-        let (mut generator, mut discriminator) = (Generator::new(model), Discriminator::new(model));
+        let mut generator = Generator::new(&config.model).expect("a GAN has a generator");
+        let mut discriminator = discriminator(config, &device.clone().inner(), eyes)?;
         nn::initialise(&mut generator, config.seed, &device);
         // Another seed, so that layers of the same name do not start alike in both players.
         nn::initialise(&mut discriminator, config.seed ^ 0xD15C, &device);
         generator.set_precision(config.train.precision);
         discriminator.set_precision(config.train.precision);
-        Self {
+        Ok(Self {
             config: config.clone(),
-            model: model.clone(),
             average: generator.inner(),
             device,
             generator,
             discriminator,
             adam_g: Adam::default(),
             adam_d: Adam::default(),
-        }
+            adaptive: Adaptive::default(),
+        })
     }
 
     /// `count` latent vectors and labels, drawn on the host from the stream `name` at `index`.
     fn latent(&self, seed: u64, name: &str, index: u64, count: usize, device: &Device) -> (Tensor<2>, Vec<usize>) {
         let mut stream = rng::stream(seed, name, index);
-        let z = rng::normal(&mut stream, count * self.model.z_dim);
-        let labels = rng::labels(&mut stream, count, self.model.classes.len());
-        (Tensor::from_data(TensorData::new(z, [count, self.model.z_dim]), device), labels)
+        let z_dim = self.config.model.z_dim();
+        let z = rng::normal(&mut stream, count * z_dim);
+        let labels = rng::labels(&mut stream, count, self.config.model.classes().len());
+        (Tensor::from_data(TensorData::new(z, [count, z_dim]), device), labels)
     }
 
     fn one_hot(&self, labels: &[usize], device: &Device) -> Option<Tensor<2>> {
-        models::one_hot(labels, self.model.classes.len(), device)
+        models::one_hot(labels, self.config.model.classes().len(), device)
+    }
+
+    /// Has the discriminator look at pictures.
+    fn show(&self, x: Tensor<4>, labels: &[usize]) -> Shown {
+        Shown { seen: self.discriminator.look(x.clone()), x, labels: self.one_hot(labels, &self.device) }
     }
 
     fn augment(&self, x: Tensor<4>, seed: u64, name: &str, index: u64) -> Tensor<4> {
         let [batch, height, width, _] = x.dims();
         let kinds = &self.config.gan.augment;
-        if kinds.is_empty() {
+        let p = self.adaptive.p(&self.config.gan);
+        if kinds.is_empty() || p == 0.0 {
             return x;
         }
-        maliang_kernels::augment(x, augment::plans(kinds, batch, height, width, &mut rng::stream(seed, name, index)))
+        let mut stream = rng::stream(seed, name, index);
+        maliang_kernels::augment(x, augment::plans(kinds, p, batch, height, width, &mut stream))
     }
 
-    /// The discriminator's loss on one real and one generated batch, and its gradients. What is computed from `fake` (augmented
-    /// already) is remembered in `reuse`. `draw` numbers the random draws.
-    fn discriminator_gradients(
-        &self,
-        reuse: &Reuse,
-        real: Batch,
-        fake: Tensor<4>,
-        fake_labels: &[usize],
-        draw: u64,
-        seed: u64,
-    ) -> (f32, Gradients) {
+    /// The discriminator's loss on one real and one generated batch, and its gradients. `draw` numbers the random draws. What is
+    /// computed from `fake` is remembered in `reuse`, and what is computed from real pictures where the generator's loss
+    /// compares with it.
+    fn discriminator_gradients(&mut self, reuse: &Reuse, real: Batch, fake: &Shown, seed: u64, draw: u64) -> Judged {
         let (x, labels) = pictures_tensor(real, &self.config.data, &self.device);
-        let x = self.augment(x, seed, "augment/real", draw);
-        let on_fake = reuse.remember(|| self.discriminator.forward(fake, self.one_hot(fake_labels, &self.device)));
-        let on_real = reuse.share(|| self.discriminator.forward(x, self.one_hot(&labels, &self.device)));
-        let objective = losses::discriminator(self.config.gan.loss, on_real, on_fake);
-        (host(objective.clone().inner())[0], reuse.share(|| objective.backward()))
+        let real = self.show(self.augment(x, seed, "augment/real", draw), &labels);
+        self.discriminator.prepare();
+        let gan = &self.config.gan;
+        let choice = rng::stream(seed, "drawing", draw).random_range(0..usize::MAX);
+        // Nothing that the discriminator learns goes back to the generator.
+        let fake = fake.detached();
+        let on_fake = reuse.remember(|| self.discriminator.judge(fake.seen.clone(), fake.labels.clone()));
+        let forward_real = || self.discriminator.judge_real(real.seen.clone(), real.labels.clone(), choice);
+        let (on_real, drawing) =
+            if gan.loss.compares() { reuse.remember(forward_real) } else { reuse.share(forward_real) };
+        let signs = if gan.ada > 0.0 { host(Tensor::cat(on_real.clone(), 0).inner()) } else { Vec::new() };
+        let heads = on_real.into_iter().zip(on_fake).map(|(real, fake)| losses::discriminator(gan.loss, real, fake));
+        let mut objective = heads.reduce(|a, b| a + b).expect("a discriminator has at least one head");
+        let loss = host(objective.clone().inner())[0];
+        let drawing_value = drawing.as_ref().map(|drawing| host(drawing.clone().inner())[0]);
+        if let Some(drawing) = drawing {
+            objective = objective + drawing * gan.drawing;
+        }
+        if let Some(penalties) = self.penalties(&real, &fake, seed, draw) {
+            objective = objective + penalties;
+        }
+        let gradients = reuse.share(|| objective.backward());
+        Judged { loss, drawing: drawing_value, real, signs, gradients }
     }
 
-    /// The generator's loss against the frozen discriminator, and its gradients. `fake` is what the discriminator has seen.
-    fn generator_gradients(&self, reuse: &Reuse, fake: Tensor<4>, labels: &[usize]) -> (f32, Gradients) {
-        let frozen = self.discriminator.frozen();
-        let logits = reuse.recall(|| frozen.forward(fake, self.one_hot(labels, &self.device)));
-        let objective = losses::generator(self.config.gan.loss, logits);
-        (host(objective.clone().inner())[0], reuse.share(|| objective.backward()))
-    }
-
-    /// Moves the discriminator.
-    fn update_discriminator(&mut self, gradients: Gradients, lr: f32) {
+    /// Moves the discriminator, and the strength of augmentation by what it thought of real pictures.
+    fn update_discriminator(&mut self, gradients: Gradients, signs: &[f32], draw: u64, lr: f32) {
+        let gan = &self.config.gan;
         self.adam_d.step(&mut self.discriminator, None, gradients, &self.config.train, lr);
-        if self.config.gan.loss == GanLoss::Wasserstein {
-            let clip = self.config.gan.clip;
+        if gan.loss == GanLoss::Wasserstein && gan.gradient_penalty == 0.0 {
+            let clip = gan.clip;
             for (_, param) in self.discriminator.parameters() {
                 if param.is_trained() {
                     let value = param.take().clamp(-clip, clip);
@@ -106,29 +166,69 @@ impl GanTrainer {
                 }
             }
         }
+        self.adaptive.observe(gan, signs, self.config.train.batch, draw);
     }
 
-    /// Moves the generator; the average follows with decay `beta`.
-    fn update_generator(&mut self, gradients: Gradients, lr: f32, beta: f32) {
-        let average = Average { model: &mut self.average, beta };
-        self.adam_g.step(&mut self.generator, Some(average), gradients, &self.config.train, lr);
+    /// The penalties on the discriminator's gradient that are due at this draw.
+    fn penalties(&self, real: &Shown, fake: &Shown, seed: u64, draw: u64) -> Option<Tensor<1>> {
+        let gan = &self.config.gan;
+        if !draw.is_multiple_of(gan.penalty_every as u64) {
+            return None;
+        }
+        let of = |kind: Penalty, (pictures, labels): (Tensor<4>, &Option<Tensor<2>>)| {
+            let sum = |discriminator: &Discriminator, x: Tensor<4>| {
+                let batch = x.dims()[0] as f32;
+                let heads = discriminator.forward(x, labels.clone()).into_iter();
+                // The opinion of a picture is the mean of its parts, added up over the heads.
+                heads.map(|logits| logits.mean() * batch).reduce(|a, b| a + b).expect("at least one head")
+            };
+            let frozen = self.discriminator.frozen();
+            penalty(kind, |x| sum(&self.discriminator, x), |x| sum(&frozen, x), pictures)
+        };
+        let between = || -> (Tensor<4>, &Option<Tensor<2>>) {
+            let batch = real.x.dims()[0];
+            let mut stream = rng::stream(seed, "penalty", draw);
+            let share: Vec<f32> = (0..batch).map(|_| stream.random()).collect();
+            let share = Tensor::<1>::from_data(TensorData::new(share, [batch]), &self.device).reshape([batch, 1, 1, 1]);
+            (real.x.clone() * share.clone() + fake.x.clone() * (-share + 1.0), &real.labels)
+        };
+        let all = [
+            (gan.r1 > 0.0).then(|| of(Penalty::Zero(gan.r1), (real.x.clone(), &real.labels))),
+            (gan.r2 > 0.0).then(|| of(Penalty::Zero(gan.r2), (fake.x.clone(), &fake.labels))),
+            (gan.gradient_penalty > 0.0).then(|| of(Penalty::One(gan.gradient_penalty), between())),
+        ];
+        let sum = all.into_iter().flatten().flatten().reduce(|a, b| a + b);
+        sum.map(|sum| sum * gan.penalty_every as f32)
     }
 
-    /// One step of both players on number `draw` of the random draws.
-    fn both(&mut self, real: Batch, seed: u64, draw: u64, lr: f32, beta: f32) -> (f32, f32) {
-        let batch = self.config.train.batch;
-        let (z, labels) = self.latent(seed, "latent", draw, batch, &self.device);
+    /// The generator's loss against the frozen discriminator, and its gradients. `fake` is what the discriminator has seen; `real`
+    /// is what a loss that compares compares with.
+    fn generator_gradients(&self, reuse: &Reuse, fake: Shown, real: Shown) -> (f32, Gradients) {
+        let loss = self.config.gan.loss;
+        let judge = self.discriminator.frozen();
+        let on_fake = reuse.recall(|| judge.judge(fake.seen, fake.labels));
+        let on_real = loss.compares().then(|| reuse.recall(|| judge.judge(real.seen, real.labels)));
+        let mut on_real = on_real.unwrap_or_default().into_iter();
+        let heads = on_fake.into_iter().map(|fake| losses::generator(loss, fake, on_real.next()));
+        let objective = heads.reduce(|a, b| a + b).expect("a discriminator has at least one head");
+        (host(objective.clone().inner())[0], reuse.share(|| objective.backward()))
+    }
+
+    /// One step of both players on number `draw` of the random draws; the average follows the generator with decay `beta`.
+    fn both(&mut self, real: Batch, seed: u64, draw: u64, lr: f32, beta: f32) -> Losses {
+        let (z, labels) = self.latent(seed, "latent", draw, self.config.train.batch, &self.device);
         let fake = self.generator.forward(z, self.one_hot(&labels, &self.device), Mode::Train); // [B, H, W, C] in [-1, 1]
-        let fake = self.augment(fake, seed, "augment/fake", draw);
+        let fake = self.show(self.augment(fake, seed, "augment/fake", draw), &labels);
         // Both gradients are taken at the same weights, so that D(G(z)) is computed once.
         let reuse = Reuse::default();
-        let (d_loss, d_gradients) =
-            self.discriminator_gradients(&reuse, real, fake.clone().detach(), &labels, draw, seed);
-        let (g_loss, g_gradients) = self.generator_gradients(&reuse, fake, &labels);
+        let judged = self.discriminator_gradients(&reuse, real, &fake, seed, draw);
+        let (g_loss, g_gradients) = self.generator_gradients(&reuse, fake, judged.real);
         drop(reuse);
-        self.update_discriminator(d_gradients, lr);
-        self.update_generator(g_gradients, lr, beta);
-        (d_loss, g_loss)
+        self.update_discriminator(judged.gradients, &judged.signs, draw, lr);
+        let average = Average { model: &mut self.average, beta };
+        self.adam_g.step(&mut self.generator, Some(average), g_gradients, &self.config.train, lr);
+        let drawing = judged.drawing.map(|error| ("drawing", error));
+        [("d_loss", judged.loss), ("g_loss", g_loss)].into_iter().chain(drawing).collect()
     }
 }
 
@@ -143,17 +243,16 @@ impl Trainer for GanTrainer {
             // No gradient goes back to the generator here, so none is prepared for.
             let fake = self.generator.frozen().forward(z, self.one_hot(&labels, &self.device), Mode::Train);
             let next = if k + 1 < critic_steps { draw + 1 } else { step * critic_steps };
-            let fake = self.augment(fake, seed, "augment/fake", draw);
+            let fake = self.show(self.augment(fake, seed, "augment/fake", draw), &labels);
             let real = loader.batch_before(draw, next);
-            let (_, gradients) = self.discriminator_gradients(&Reuse::default(), real, fake, &labels, draw, seed);
-            self.update_discriminator(gradients, lr);
+            let judged = self.discriminator_gradients(&Reuse::default(), real, &fake, seed, draw);
+            self.update_discriminator(judged.gradients, &judged.signs, draw, lr);
         }
         let draw = step * critic_steps;
         let next = (step + 1) * critic_steps + u64::from(critic_steps > 1);
         let real = loader.batch_before(draw, next); // [B, H, W, C] in [-1, 1]
         let beta = average_beta(&self.config.train, (step + 1) * batch as u64);
-        let (d_loss, g_loss) = self.both(real, seed, draw, lr, beta);
-        vec![("d_loss", d_loss), ("g_loss", g_loss)]
+        self.both(real, seed, draw, lr, beta)
     }
 
     fn model(&mut self) -> PictureModel {
@@ -167,7 +266,7 @@ impl Trainer for GanTrainer {
         let passes = passes.collect();
         let mut model = self.average.clone();
         models::set_standing_statistics(model.norms(), passes);
-        PictureModel::Dcgan(model)
+        PictureModel::Gan(model)
     }
 
     fn state(&self) -> Weights {
@@ -177,6 +276,7 @@ impl Trainer for GanTrainer {
         nn::store(&self.average, &mut state, "average");
         self.adam_g.store(&mut state, "adam_g");
         self.adam_d.store(&mut state, "adam_d");
+        self.adaptive.store(&self.config.gan, &mut state);
         state
     }
 
@@ -185,6 +285,7 @@ impl Trainer for GanTrainer {
         nn::load(&mut self.generator, &mut state, "generator", &self.device)?;
         nn::load(&mut self.discriminator, &mut state, "discriminator", &self.device)?;
         nn::load(&mut self.average, &mut state, "average", &inner)?;
+        self.adaptive.restore(&self.config.gan, &mut state)?;
         let critic_steps = self.config.gan.critic_steps as u64;
         self.adam_g.restore(&mut self.generator, &mut state, "adam_g", step, &inner)?;
         self.adam_d.restore(&mut self.discriminator, &mut state, "adam_d", step * critic_steps, &inner)
@@ -199,7 +300,7 @@ impl Trainer for GanTrainer {
 mod tests {
     use super::*;
     use crate::data::DataConfig;
-    use crate::models::{ModelConfig, StackConfig};
+    use crate::models::{DcganConfig, StackConfig};
     use crate::train::config::{GanConfig, TrainConfig, VaeTraining};
     use burn::backend::{BackendTensor, DispatchTensorKind};
 
@@ -213,15 +314,9 @@ mod tests {
         )
         .unwrap();
         let gan = GanConfig { loss, ..GanConfig::default() };
-        let config = RunConfig {
-            seed: 1,
-            data,
-            model: ModelConfig::Dcgan(model.clone()),
-            train,
-            gan,
-            vae: VaeTraining::default(),
-        };
-        GanTrainer::new(&config, &model, Device::flex())
+        let config =
+            RunConfig { seed: 1, data, model: ModelConfig::Dcgan(model), train, gan, vae: VaeTraining::default() };
+        GanTrainer::new(&config, Device::flex(), None).unwrap()
     }
 
     fn real(seed: u64) -> Batch {
@@ -279,8 +374,10 @@ mod tests {
         let (x, _) = pictures_tensor(real(0), &gan.config.data, &gan.device);
         assert!(!x.is_tracked() && !fake.clone().detach().is_tracked() && fake.is_tracked());
 
-        let (on_real, on_fake) =
-            (gan.discriminator.forward(x, None), gan.discriminator.forward(fake.clone().detach(), None));
+        let (on_real, on_fake) = (
+            gan.discriminator.forward(x, None).remove(0),
+            gan.discriminator.forward(fake.clone().detach(), None).remove(0),
+        );
         let gradients = losses::discriminator(GanLoss::NonSaturating, on_real, on_fake).backward();
         let known = |params: Vec<(String, &mut nn::Param)>, gradients: &burn::tensor::Gradients| {
             let trained = params.into_iter().filter(|(_, p)| p.is_trained());
@@ -293,7 +390,8 @@ mod tests {
         for (name, param) in frozen.parameters() {
             assert!(!param.flat().is_tracked(), "{name} wants a gradient");
         }
-        let gradients = losses::generator(GanLoss::NonSaturating, frozen.forward(fake, None)).backward();
+        let gradients =
+            losses::generator(GanLoss::NonSaturating, frozen.forward(fake, None).remove(0), None).backward();
         assert!(known(gan.generator.parameters(), &gradients).into_iter().all(|found| found));
         assert!(!known(frozen.parameters(), &gradients).into_iter().any(|found| found));
         assert!(!known(gan.discriminator.parameters(), &gradients).into_iter().any(|found| found));

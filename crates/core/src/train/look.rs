@@ -171,9 +171,9 @@ pub(super) fn model_name(config: &RunConfig) -> String {
 /// The name of a VAE's likelihood, part of the name of its score.
 pub(super) fn reconstruction_name(config: &RunConfig) -> &'static str {
     match (&config.model, config.vae.reconstruction) {
-        (ModelConfig::Dcgan(_), _) => "none",
-        (_, Reconstruction::Mse) => "mse",
-        (_, Reconstruction::Bce) => "bce",
-        (_, Reconstruction::Logistic) => "logistic",
+        (ModelConfig::Vae(_), Reconstruction::Mse) => "mse",
+        (ModelConfig::Vae(_), Reconstruction::Bce) => "bce",
+        (ModelConfig::Vae(_), Reconstruction::Logistic) => "logistic",
+        _ => "none",
     }
 }

@@ -11,6 +11,7 @@ pub mod health;
 mod look;
 pub mod losses;
 mod optim;
+pub mod regularise;
 mod run_dir;
 mod session;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use trial::Trial;
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};
 use crate::models::{ModelConfig, PictureModel};
+use crate::pretrained::EfficientNetLite0;
 use crate::provenance::weights::Weights;
 use crate::{Error, Result, files};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -70,12 +72,23 @@ pub(crate) trait Trainer {
     fn boxed_clone(&self) -> Box<dyn Trainer>;
 }
 
-/// The untrained trainer of `config`'s family.
-fn new_trainer(config: &RunConfig, loader: &Arc<Loader>, device: &Device) -> Box<dyn Trainer> {
-    match &config.model {
-        ModelConfig::Dcgan(model) => Box::new(gan::GanTrainer::new(config, model, device.clone())),
+/// The untrained trainer of `config`'s family. `eyes` is what a projected GAN looks through.
+fn new_trainer(
+    config: &RunConfig,
+    loader: &Arc<Loader>,
+    device: &Device,
+    eyes: Option<EfficientNetLite0>,
+) -> Result<Box<dyn Trainer>> {
+    Ok(match &config.model {
         ModelConfig::Vae(model) => Box::new(vae::VaeTrainer::new(config, model, loader.clone(), device.clone())),
-    }
+        _ => Box::new(gan::GanTrainer::new(config, device.clone(), eyes)?),
+    })
+}
+
+/// What to say when a projected GAN has nothing to look through.
+pub fn no_eyes() -> Error {
+    Error::input("a projected GAN looks through EfficientNet-Lite0, whose weights are not installed")
+        .hint("install them with `maliang weights get efficientnet-lite0`, or use --model fastgan, which needs none")
 }
 
 /// What training reports while it runs.
@@ -162,6 +175,7 @@ pub struct Run {
     dir: RunDir,
     config: RunConfig,
     dataset: Arc<Dataset>,
+    eyes: Option<EfficientNetLite0>,
     _lock: Lock,
 }
 
@@ -184,7 +198,7 @@ impl Run {
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(dataset.manifest()).expect("a manifest is plain data");
         files::write_bytes(&dir.file("data.json"), &manifest)?;
-        Ok(Self { dir, config, dataset, _lock: lock })
+        Ok(Self { dir, config, dataset, eyes: None, _lock: lock })
     }
 
     /// Goes on with the run in `dir`. `adjust` may change the budget of the configuration. The pictures come from the
@@ -199,7 +213,7 @@ impl Run {
         let lock = dir.lock()?;
         let dataset = data_of(&dir, &config, cache)?;
         dir.write_config(&config)?;
-        Ok(Self { dir, config, dataset: Arc::new(dataset), _lock: lock })
+        Ok(Self { dir, config, dataset: Arc::new(dataset), eyes: None, _lock: lock })
     }
 
     /// The run's directory.
@@ -210,6 +224,11 @@ impl Run {
     /// The run's settings.
     pub fn config(&self) -> &RunConfig {
         &self.config
+    }
+
+    /// Gives the run the network that a projected GAN looks through, on the run's device; other families do without.
+    pub fn looking_through(self, eyes: Option<EfficientNetLite0>) -> Self {
+        Self { eyes, ..self }
     }
 
     /// Trains to the end of the budget, or until `observer` asks to stop.

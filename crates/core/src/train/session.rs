@@ -38,13 +38,13 @@ pub(super) struct Session {
 
 impl Session {
     pub fn open(run: Run, observer: &mut dyn Observer) -> Result<Self> {
-        let Run { dir, mut config, dataset, _lock } = run;
+        let Run { dir, mut config, dataset, eyes, _lock } = run;
         let (found, warnings) = checkpoint::newest_whole(&dir.checkpoints());
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
         // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
         let loader = loader(&config, &dataset, 0);
         let device = config.train.device.open()?;
-        let mut trainer = new_trainer(&config, &loader, &device);
+        let mut trainer = new_trainer(&config, &loader, &device, eyes)?;
         // A run that has nothing left to do has nothing to try.
         if progress(&config.train, &counters) < 1.0 {
             estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
@@ -167,8 +167,8 @@ impl Session {
     /// A magnitude that no healthy loss reaches: logits in the thousands, or a thousand nats a number.
     fn loss_limit(&self) -> f32 {
         match self.config.model {
-            ModelConfig::Dcgan(_) => 1e4,
             ModelConfig::Vae(_) => 1e3 * self.config.data.row_bytes() as f32,
+            _ => 1e4,
         }
     }
 

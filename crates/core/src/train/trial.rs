@@ -4,6 +4,7 @@ use super::config::RunConfig;
 use super::{Losses, StepInput, Trainer, new_trainer, session};
 use crate::Result;
 use crate::data::{Dataset, Loader};
+use crate::pretrained::EfficientNetLite0;
 use crate::provenance::bundle::{self, ModelInfo};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,12 +35,20 @@ impl Trial {
     /// An untrained model of `config`; its source is not looked at and its budget does not matter.
     ///
     /// # Errors
-    /// A setting out of range, or a device that is not there.
+    /// A setting out of range, a device that is not there, or a family that looks through another network.
     pub fn new(config: &RunConfig) -> Result<Self> {
+        Self::looking_through(config, None)
+    }
+
+    /// As [`new`](Self::new), with the network that a projected GAN looks through.
+    ///
+    /// # Errors
+    /// A setting out of range, or a device that is not there.
+    pub fn looking_through(config: &RunConfig, eyes: Option<EfficientNetLite0>) -> Result<Self> {
         config.validate()?;
         let dataset = Dataset::synthetic(&config.data, config.model.classes(), BATCHES * config.train.batch)?;
         let loader = session::loader(config, &Arc::new(dataset), 0);
-        let trainer = new_trainer(config, &loader, &config.train.device.open()?);
+        let trainer = new_trainer(config, &loader, &config.train.device.open()?, eyes)?;
         Ok(Self { config: config.clone(), trainer, loader, step: 0 })
     }
 

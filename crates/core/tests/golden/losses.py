@@ -19,16 +19,20 @@ def d_loss(kind, real, fake):
         return np.mean((real - 1) ** 2) / 2 + np.mean(fake**2) / 2
     if kind == "hinge":  # Lim & Ye 2017
         return np.mean(np.maximum(0, 1 - real)) + np.mean(np.maximum(0, 1 + fake))
+    if kind == "relativistic-paired":  # Jolicoeur-Martineau 2019, Equation 3; Huang 2024, Equation 2
+        return -np.mean(np.log(sigmoid(real - fake)))
     return np.mean(fake) - np.mean(real)  # Arjovsky 2017
 
 
-def g_loss(kind, fake):
+def g_loss(kind, fake, real):
     if kind == "non-saturating":
         return -np.mean(np.log(sigmoid(fake)))
     if kind == "minimax":
         return np.mean(np.log(1 - sigmoid(fake)))
     if kind == "least-squares":
         return np.mean((fake - 1) ** 2) / 2
+    if kind == "relativistic-paired":
+        return -np.mean(np.log(sigmoid(fake - real)))
     return -np.mean(fake)
 
 
@@ -83,12 +87,12 @@ logvar = np.array([[0.1, -2.0, 0.0], [-0.4, 1.0, 0.7]])
 gan = {
     kind: {
         "d": float(d_loss(kind, real, fake)),
-        "g": float(g_loss(kind, fake)),
+        "g": float(g_loss(kind, fake, real)),
         "d_by_real": flat(gradient(lambda v: d_loss(kind, v, fake), real)),
         "d_by_fake": flat(gradient(lambda v: d_loss(kind, real, v), fake)),
-        "g_by_fake": flat(gradient(lambda v: g_loss(kind, v), fake)),
+        "g_by_fake": flat(gradient(lambda v: g_loss(kind, v, real), fake)),
     }
-    for kind in ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein")
+    for kind in ("non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic-paired")
 }
 vae = {
     kind: {

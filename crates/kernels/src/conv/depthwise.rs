@@ -234,9 +234,9 @@ impl CorrelateRow<'_> {
                     let load = |from: *const f32| unsafe { from.add(c).cast::<S::f32s>().read_unaligned() };
                     let taps: [S::f32s; K] = std::array::from_fn(|j| load(weights.wrapping_add(j * channels)));
                     let sources: [S::f32s; N] = std::array::from_fn(|q| load(sources[q]));
-                    for r in 0..R {
-                        for j in 0..K {
-                            sums[r] = simd.mul_add_e_f32s(taps[j], sources[r * STRIDE + j], sums[r]);
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        for (j, &tap) in taps.iter().enumerate() {
+                            *sum = simd.mul_add_e_f32s(tap, sources[r * STRIDE + j], *sum);
                         }
                     }
                 }
@@ -370,8 +370,8 @@ impl WithSimd for AddTap<'_> {
             }
             c += vectors * S::F32_LANES;
         }
-        for c in c..channels {
-            sums[c] += pixels.clone().map(|ow| x[column(ow) * channels + c] * gy[ow * channels + c]).sum::<f32>();
+        for (c, sum) in sums.iter_mut().enumerate().skip(c) {
+            *sum += pixels.clone().map(|ow| x[column(ow) * channels + c] * gy[ow * channels + c]).sum::<f32>();
         }
     }
 }

@@ -24,5 +24,5 @@ rows += [("Bilinear", to, interpolate(to, "bilinear", False)) for to in (11, 4)]
 print(f"const RAMP: [f32; {len(ramp)}] = [" + ", ".join(repr(float(v)) for v in ramp) + "];\n")
 print(f"const RESIZED: [(Filter, usize, &[f32]); {len(rows)}] = [")
 for name, to, y in rows:
-    print(f"    (Filter::{name}, {to}, &[" + ", ".join(f"{v:.6f}" for v in y) + "]),")
+    print(f"    (Filter::{name}, {to}, &[" + ", ".join(str(round(float(v), 6)) for v in y) + "]),")
 print("];")

@@ -5,7 +5,7 @@ use crate::{device, rng};
 use std::path::{Path, PathBuf};
 
 /// Weights of every tensor, He-normal; batch norms as they may come out of training.
-fn random_weights(seed: u64) -> Weights {
+pub(in crate::pretrained) fn random_weights(seed: u64) -> Weights {
     let mut weights = Weights::new();
     for layer in convolutions() {
         let mut draw = |name: String, shape: &[usize], mean: f32, deviation: f32| {
@@ -24,7 +24,7 @@ fn random_weights(seed: u64) -> Weights {
     weights
 }
 
-fn random_network(seed: u64) -> EfficientNetLite0 {
+pub(crate) fn random_network(seed: u64) -> EfficientNetLite0 {
     EfficientNetLite0::new(&mut random_weights(seed), &device::cpu()).unwrap()
 }
 
@@ -59,6 +59,45 @@ fn weights_that_do_not_fit_are_named() {
     assert!(EfficientNetLite0::new(&mut weights, &device::cpu()).unwrap_err().message.contains("_conv_head.weight"));
 }
 
+/// The gradient of a weighted sum of all taps: as the default bodies compute it, and in a few directions as central
+/// differences have it.
+#[test]
+fn gradients_reach_the_pictures() {
+    let network = random_network(2);
+    let shape = [1, 32, 32, 3];
+    let x = pictures(3, shape);
+    let weights = |i: u64, shape: [usize; 4]| pictures(10 + i, shape);
+    let gradient = || {
+        let tracked = x.clone().autodiff().require_grad();
+        let taps = network.taps(tracked.clone()).into_iter().zip(0..);
+        let parts = taps.map(|(tap, i)| (tap.clone() * weights(i, tap.dims()).autodiff()).mean());
+        let gradients = parts.reduce(|a, b| a + b).unwrap().backward();
+        host(tracked.grad(&gradients).expect("a gradient of the pictures"))
+    };
+    let found = gradient();
+    let largest = found.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    for (kernel, plain) in found.iter().zip(maliang_kernels::with_default_bodies(gradient)) {
+        assert!((kernel - plain).abs() < 1e-3 * largest, "{kernel} {plain}, largest {largest}");
+    }
+    // In f64: f32 sums would be coarser than the differences.
+    let loss = |x: Tensor<4>| -> f64 {
+        let taps = network.taps(x).into_iter().zip(0..);
+        let part = |(tap, i): (Tensor<4>, u64)| {
+            let c = host(weights(i, tap.dims()));
+            host(tap).iter().zip(&c).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() / c.len() as f64
+        };
+        taps.map(part).sum()
+    };
+    for seed in 20..23 {
+        let direction = pictures(seed, shape);
+        let analytic: f64 = found.iter().zip(host(direction.clone())).map(|(&a, b)| f64::from(a) * f64::from(b)).sum();
+        let at = |step: f32| loss(x.clone() + direction.clone() * step);
+        let numeric = (at(2e-4) - at(-2e-4)) / 4e-4;
+        // Where a ReLU6 bends inside the step, the two differ.
+        assert!((analytic - numeric).abs() < 0.05 * (0.02 + numeric.abs()), "{analytic} {numeric}");
+    }
+}
+
 #[test]
 fn bf16_stays_near_f32() {
     let (network, x) = (random_network(4), pictures(5, [1, 64, 64, 3]));
@@ -82,7 +121,7 @@ fn extraction_takes_any_size_and_grey() {
 }
 
 /// The real weights, or a clear word that the test was skipped.
-fn real(name: &str) -> Option<PathBuf> {
+pub(in crate::pretrained) fn real(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let path = std::env::var_os("MALIANG_TEST_DATA").map_or_else(beside, PathBuf::from).join("weights").join(name);
     if !path.exists() {
@@ -90,6 +129,16 @@ fn real(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+#[test]
+fn the_published_weights_are_genuine_and_others_not() {
+    assert!(!random_network(8).is_genuine());
+    let Some(file) = real("efficientnet-lite0.safetensors") else { return };
+    let mut weights = weights::load_foreign(&file).unwrap();
+    assert!(EfficientNetLite0::new(&mut weights.clone(), &device::cpu()).unwrap().is_genuine());
+    weights.get_mut("_blocks.7._bn2.bias").unwrap().data.reverse();
+    assert!(!EfficientNetLite0::new(&mut weights, &device::cpu()).unwrap().is_genuine());
 }
 
 #[test]

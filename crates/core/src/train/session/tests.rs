@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::data::{Source, check, scan};
-use crate::train::{Request, choose, set};
+use crate::pretrained::{EfficientNetLite0, random_network};
+use crate::train::{GanConfig, GanLoss, Request, choose, set};
 use std::path::Path;
 use toml::Table;
 
@@ -35,16 +36,24 @@ impl Observer for Ear {
 }
 
 const STEPS: u64 = 12;
+const FAMILIES: [&str; 4] = ["dcgan", "fastgan", "projected", "vae"];
 
 fn config_and_data(family: &str, directory: &Path) -> (RunConfig, Arc<Dataset>) {
     let source = Source::parse("emoji:food").unwrap();
     let found = scan(&source).unwrap();
     let mut settings = Table::new();
-    for (path, value) in [("train.steps", STEPS), ("train.look_every", 5), ("train.batch", 8), ("model.stack.base", 4)]
-    {
+    for (path, value) in [
+        ("train.steps", STEPS),
+        ("train.look_every", 5),
+        ("train.batch", 8),
+        ("model.stack.base", 4),
+        ("gan.feature_size", 32),
+    ] {
         set(&mut settings, path, toml::Value::Integer(value as i64));
     }
-    let request = Request { source: "emoji:food".into(), family: Some(family.into()), size: Some((16, 16)), settings };
+    let side = if ["fastgan", "projected"].contains(&family) { 32 } else { 16 };
+    let size = Some((side, side));
+    let request = Request { source: "emoji:food".into(), family: Some(family.into()), size, settings, eyes: false };
     let config = choose(&request, &check(&found, &|_, _| ()).unwrap()).unwrap().config;
     let data = Dataset::open(&config.data, &found, &directory.join("cache"), &|_, _| ()).unwrap();
     (config, Arc::new(data))
@@ -54,7 +63,12 @@ fn config_and_data(family: &str, directory: &Path) -> (RunConfig, Arc<Dataset>) 
 fn session(family: &str, directory: &Path, ear: &mut Ear) -> Session {
     let (config, data) = config_and_data(family, directory);
     let run = Run::create(RunDir::new(directory.join("run")), config, data).unwrap();
-    Session::open(run, ear).unwrap()
+    Session::open(run.looking_through(eyes(family)), ear).unwrap()
+}
+
+/// What a projected GAN looks through, in a test: random weights.
+fn eyes(family: &str) -> Option<EfficientNetLite0> {
+    (family == "projected").then(|| random_network(1))
 }
 
 /// Opens a run that was left.
@@ -97,10 +111,12 @@ fn newest_is_good(directory: &Path) -> u64 {
 
 #[test]
 fn poisoned_weights_are_noticed_within_a_step() {
-    for family in ["dcgan", "vae"] {
+    for family in FAMILIES {
         // Everything at once, the player's or coder's first and last layers, and what only reaches the average.
         let parts: &[&str] = match family {
             "dcgan" => &["generator", "discriminator", "generator.project", "generator.last", "discriminator.logit"],
+            "projected" => &["generator", "discriminator.heads.3.logit", "discriminator.heads.0.rest.1.conv.u"],
+            "fastgan" => &["generator", "generator.blocks.2.excite", "discriminator.logit", "discriminator.part.last"],
             _ => &["vae", "vae.encoder.first", "vae.mu", "vae.logvar", "vae.decoder.last"],
         };
         for part in parts {
@@ -123,7 +139,7 @@ fn poisoned_weights_are_noticed_within_a_step() {
 
 #[test]
 fn poisoned_weights_are_never_saved() {
-    for family in ["dcgan", "vae"] {
+    for family in FAMILIES {
         let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
         let mut session = session(family, directory.path(), &mut ear);
         session.step();
@@ -252,7 +268,7 @@ fn a_finished_run_tries_nothing() {
 /// A state goes out and comes back as it was, and training goes on from it as if nothing had happened.
 #[test]
 fn state_round_trip() {
-    for family in ["dcgan", "vae"] {
+    for family in FAMILIES {
         let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
         let mut session = session(family, directory.path(), &mut ear);
         for _ in 0..3 {
@@ -273,6 +289,50 @@ fn state_round_trip() {
             assert!(session.trainer.restore(state, 3).is_err(), "{family} {name}");
         }
     }
+}
+
+/// Penalties and the adaptive augmentation, whatever they carry from step to step.
+#[test]
+fn a_regularised_state_round_trip() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let (mut config, data) = config_and_data("dcgan", directory.path());
+    config.gan = GanConfig {
+        loss: GanLoss::RelativisticPaired,
+        augment: GanConfig::default().augment,
+        r1: 1.0,
+        r2: 1.0,
+        gradient_penalty: 1.0,
+        penalty_every: 2,
+        ada: 0.1,
+        ada_pictures: 100.0,
+        ..GanConfig::default()
+    };
+    let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
+    let mut session = Session::open(run, &mut ear).unwrap();
+    for _ in 0..6 {
+        session.step();
+    }
+    let state = session.trainer.state();
+    assert!(state["ada"].data[2] > 0.0, "two steps are noted, and not yet acted on");
+    let losses = [session.step(), session.step(), session.step()];
+    let after = session.trainer.state();
+    session.trainer.restore(state.clone(), 6).unwrap();
+    session.counters.step = 6;
+    assert_eq!([session.step(), session.step(), session.step()], losses);
+    assert_eq!(session.trainer.state(), after);
+    let mut without = state;
+    without.remove("ada");
+    assert!(session.trainer.restore(without, 6).is_err());
+}
+
+#[test]
+fn a_projected_gan_without_eyes_is_refused() {
+    let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
+    let (config, data) = config_and_data("projected", directory.path());
+    let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
+    let Err(error) = Session::open(run, &mut ear) else { panic!("it trains without eyes") };
+    assert_eq!(error.kind, ErrorKind::Input);
+    assert!(error.hint.unwrap().contains("weights get"));
 }
 
 /// Early in a run there is something to see soon; later looks are regular.

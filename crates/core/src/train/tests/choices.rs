@@ -4,7 +4,7 @@ use crate::data::{CheckReport, Fit, Source, check, scan};
 use crate::rng;
 use crate::train::augment::plans;
 use crate::train::look;
-use crate::train::{Augmentation, Choice, Request, choose, set};
+use crate::train::{Augmentation, Choice, GanLoss, Request, choose, set};
 use maliang_kernels::AUGMENT_PARAMETERS;
 use std::sync::LazyLock;
 use toml::{Table, Value};
@@ -48,6 +48,32 @@ fn few_pictures_get_a_vae_and_a_small_batch() {
     }
     let asked = chosen(&CheckReport { distinct: 10, ..FOOD.clone() }, &[("model.family", "dcgan".into())]);
     assert_eq!(asked.config.model.family(), "dcgan", "what is asked for is done");
+}
+
+/// Photographs are looked at through a trained network where there is one; what is not a photograph is not.
+#[test]
+fn photographs_take_the_projected_gan_where_its_eyes_are_installed() {
+    let photographs = CheckReport { distinct: 1000, transparent: 0, ..FOOD.clone() };
+    let of = |report: &CheckReport, eyes: bool, size: (usize, usize)| {
+        let request = Request { source: "emoji:food".into(), size: Some(size), eyes, ..Request::default() };
+        choose(&request, report).unwrap()
+    };
+    let choice = of(&photographs, true, (64, 64));
+    let train = &choice.config.train;
+    assert_eq!((choice.config.model.family(), train.beta_1, train.beta_2), ("projected", 0.0, 0.99));
+    assert!(choice.config.gan.loss == GanLoss::Hinge && choice.config.gan.augment.len() == 3);
+    let without = of(&photographs, false, (64, 64));
+    assert_eq!(without.config.model.family(), "dcgan");
+    assert!(without.reasons.iter().any(|(what, _, why)| what == "model" && why.contains("weights get")));
+    for (report, size) in [
+        (CheckReport { transparent: FOOD.usable, ..photographs.clone() }, (64, 64)),
+        (CheckReport { grey: FOOD.usable, ..photographs.clone() }, (64, 64)),
+        (photographs.clone(), (16, 16)),
+    ] {
+        let choice = of(&report, true, size);
+        assert_eq!(choice.config.model.family(), "dcgan");
+        assert!(choice.reasons.iter().all(|(_, _, why)| !why.contains("weights get")));
+    }
 }
 
 #[test]
@@ -115,7 +141,7 @@ fn plans_of_augmentation_stay_in_their_ranges() {
     use Augmentation::{Color, Cutout, Translation};
     for (height, width) in [(16, 16), (17, 31), (64, 96), (256, 16)] {
         let rng = || rng::stream(1, "test", 0);
-        let all = plans(&[Color, Translation, Cutout], 500, height, width, &mut rng());
+        let all = plans(&[Color, Translation, Cutout], 1.0, 500, height, width, &mut rng());
         assert_eq!(all.len(), 500 * AUGMENT_PARAMETERS);
         let mut extremes = [(f32::MAX, f32::MIN); AUGMENT_PARAMETERS];
         for plan in all.chunks_exact(AUGMENT_PARAMETERS) {
@@ -135,7 +161,7 @@ fn plans_of_augmentation_stay_in_their_ranges() {
         let cut = extremes[7];
         assert!(extremes[0].0 < -0.4 && extremes[0].1 > 0.4 && cut.1 == height as f32, "the ranges are used");
         // Nothing asked for changes nothing.
-        for plan in plans(&[], 3, height, width, &mut rng()).chunks_exact(AUGMENT_PARAMETERS) {
+        for plan in plans(&[], 1.0, 3, height, width, &mut rng()).chunks_exact(AUGMENT_PARAMETERS) {
             assert_eq!(plan, [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         }
     }

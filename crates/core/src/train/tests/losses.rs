@@ -32,7 +32,14 @@ fn close(found: &[f32], expected: &Value, what: &str) {
 #[test]
 fn gan_losses_of_both_players() {
     let golden = golden();
-    let all = [GanLoss::NonSaturating, GanLoss::Minimax, GanLoss::LeastSquares, GanLoss::Hinge, GanLoss::Wasserstein];
+    let all = [
+        GanLoss::NonSaturating,
+        GanLoss::Minimax,
+        GanLoss::LeastSquares,
+        GanLoss::Hinge,
+        GanLoss::Wasserstein,
+        GanLoss::RelativisticPaired,
+    ];
     for loss in all {
         let name = serde_json::to_value(loss).unwrap();
         let expected = &golden["gan"][name.as_str().unwrap()];
@@ -43,7 +50,7 @@ fn gan_losses_of_both_players() {
         close(&host(real.grad(&gradients).unwrap()), &expected["d_by_real"], "by real");
         close(&host(fake.grad(&gradients).unwrap()), &expected["d_by_fake"], "by fake");
 
-        let value = generator(loss, fake.clone());
+        let value = generator(loss, fake.clone(), loss.compares().then(|| real.clone().detach()));
         close(&host(value.clone().inner()), &expected["g"], "generator");
         close(&host(fake.grad(&value.backward()).unwrap()), &expected["g_by_fake"], "generator by fake");
     }
@@ -59,8 +66,8 @@ fn gan_losses_do_not_overflow() {
             assert!((value - expected).abs() < 1e-3, "{loss:?} {value}");
         }
     }
-    assert!((host(generator(GanLoss::NonSaturating, at(-200.0)))[0] - 200.0).abs() < 1e-3);
-    assert!((host(generator(GanLoss::Minimax, at(200.0)))[0] + 200.0).abs() < 1e-3);
+    assert!((host(generator(GanLoss::NonSaturating, at(-200.0), None))[0] - 200.0).abs() < 1e-3);
+    assert!((host(generator(GanLoss::Minimax, at(200.0), None))[0] + 200.0).abs() < 1e-3);
 }
 
 #[test]

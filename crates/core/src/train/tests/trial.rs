@@ -3,15 +3,16 @@
 use crate::data::DataConfig;
 use crate::device::ComputeDevice;
 use crate::generate::sampler::Sampler;
-use crate::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
+use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, VaeConfig};
 use crate::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
 
 /// Every family, with and without classes.
 fn configs() -> Vec<RunConfig> {
-    let stack = StackConfig { height: 16, width: 24, channels: 3, base: 4 };
+    let stack = StackConfig { height: 32, width: 40, channels: 3, base: 4 };
     let families = |classes: Vec<String>| {
         [
             ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
+            ModelConfig::Fastgan(FastganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
             ModelConfig::Vae(VaeConfig { z_dim: 5, classes, stack: stack.clone() }),
         ]
     };
@@ -34,7 +35,7 @@ fn configs() -> Vec<RunConfig> {
     };
     let config = |model| RunConfig {
         seed: 1,
-        data: DataConfig { height: 16, width: 24, ..DataConfig::default() },
+        data: DataConfig { height: 32, width: 40, ..DataConfig::default() },
         model,
         train: train.clone(),
         gan: GanConfig::default(),
@@ -59,14 +60,14 @@ fn a_trial_steps_and_its_model_makes_pictures() {
         let (sampler, _) = Sampler::open(&path).unwrap();
         assert_eq!((sampler.info.step, sampler.info.images_seen), (6, 24));
         let picture = &sampler.pictures(&[sampler.latent(0, 0, 1.0)], &[0])[0];
-        assert_eq!((picture.width, picture.height), (24, 16));
+        assert_eq!((picture.width, picture.height), (40, 32));
     }
 }
 
 #[test]
 fn a_trial_refuses_what_a_run_refuses() {
     let mut config = configs().remove(0);
-    config.data.width = 32;
+    config.data.width = 48;
     assert!(Trial::new(&config).is_err());
 }
 

@@ -1,0 +1,214 @@
+//! FastGAN (Liu 2021, "Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis"): a light
+//! generator with skip-layer excitation, and a discriminator that must also be able to draw what it sees.
+//!
+//! What differs from the paper: no noise is injected, so that a picture is a function of its latent vector alone; pictures
+//! are reconstructed by absolute error instead of a perceptual loss, which would need another network's weights; the
+//! discriminator halves its input at once, has no second track at low resolution, and no spectral norm, batch norm being
+//! behind all convolutions but the first and the last; a label is appended to z and projected in the discriminator.
+
+mod discriminator;
+
+pub use discriminator::Discriminator;
+
+use super::dcgan::with_labels;
+use super::stack::{GAMMA_INIT, StackConfig, WEIGHT_INIT};
+use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Linear, Mode, Module, Param, UpConv2d, join};
+use burn::tensor::{Tensor, activation::silu, module::adaptive_avg_pool2d};
+use maliang_kernels::{Activation, Conv2dOptions, Precision, average_pool, excite, glu};
+use serde::{Deserialize, Serialize};
+
+/// The networks' sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FastganConfig {
+    /// Length of the latent vector z ~ N(0, 1).
+    pub z_dim: usize,
+    /// Names of the classes; empty for an unconditional model.
+    pub classes: Vec<String>,
+    /// Picture size and widths: `base` channels at half the picture's size, half as many at the whole.
+    pub stack: StackConfig,
+}
+
+/// Smallest picture side: below it there is no level to excite, and nothing to cut a corner out of.
+pub const SMALLEST: usize = 32;
+
+/// Kernel 3, padding 1: keeps height and width.
+const SAME: Conv2dOptions = Conv2dOptions { stride: 1, padding: 1, precision: Precision::F32 };
+/// Side to which a map is averaged before it excites another.
+const SQUEEZED: usize = 4;
+/// Halvings between a map and the one it excites in the generator: 4×4 excites 64×64.
+const REACH: usize = 4;
+
+/// Channels at the level `level` of [`StackConfig::sizes`].
+fn channels_at(stack: &StackConfig, level: usize) -> usize {
+    if level == 0 { stack.base / 2 } else { stack.base << (level - 1).min(3) }
+}
+
+/// Multiply–adds of one picture through the generator and through the discriminator, for estimates.
+pub fn cost(stack: &StackConfig) -> [f64; 2] {
+    let sizes = stack.sizes();
+    let (bottom, pixels) = (sizes.len() - 1, |level: usize| (sizes[level][0] * sizes[level][1]) as f64);
+    let channels = |level| channels_at(stack, level) as f64;
+    let generator = (0..bottom).map(|level| {
+        let second = if has_second(bottom, level) { 18.0 * channels(level).powi(2) } else { 0.0 };
+        (8.0 * channels(level) * channels(level + 1) + second) * pixels(level)
+    });
+    let discriminator = (2..bottom)
+        .map(|level| (16.0 * channels(level) * channels(level - 1) + 9.0 * channels(level).powi(2)) * pixels(level));
+    [generator.sum(), discriminator.sum::<f64>() + 16.0 * 3.0 * channels(1) * pixels(1)]
+}
+
+/// Does the block that makes `level` have a second convolution? Every other one from the bottom up.
+fn has_second(bottom: usize, level: usize) -> bool {
+    (bottom - level) % 2 == 1
+}
+
+/// z → picture.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    project: Linear,
+    norm: BatchNorm,
+    /// Height, width and channels of the first map.
+    base: [usize; 3],
+    blocks: Vec<UpBlock>,
+    last: ConvTranspose2d,
+    bias: Bias,
+}
+
+/// Doubles a picture: upsampling convolution, batch norm, gated linear unit; at every other level another convolution.
+#[derive(Debug, Clone)]
+struct UpBlock {
+    up: UpConv2d,
+    norm: BatchNorm,
+    second: Option<(Conv2d, BatchNorm)>,
+    /// How an earlier map scales this one's channels.
+    excite: Option<Excite>,
+}
+
+impl Generator {
+    /// A generator without values.
+    pub fn new(config: &FastganConfig) -> Self {
+        let stack = &config.stack;
+        let sizes = stack.sizes();
+        let bottom = sizes.len() - 1;
+        let (channels, reach) = (|level| channels_at(stack, level), REACH.min(bottom));
+        let norm = |level| BatchNorm::new(2 * channels(level), GAMMA_INIT, Activation::Identity);
+        let block = |level: usize| UpBlock {
+            up: UpConv2d::new(channels(level + 1), 2 * channels(level), sizes[level], WEIGHT_INIT),
+            norm: norm(level),
+            second: has_second(bottom, level)
+                .then(|| (Conv2d::new(channels(level), 2 * channels(level), 3, SAME, WEIGHT_INIT), norm(level))),
+            excite: (level + reach <= bottom).then(|| Excite::new(channels(level + reach), channels(level))),
+        };
+        let base = [sizes[bottom][0], sizes[bottom][1], channels(bottom)];
+        Self {
+            project: Linear::new(config.z_dim + config.classes.len(), 2 * base.iter().product::<usize>(), WEIGHT_INIT),
+            norm: norm(bottom),
+            base,
+            blocks: (0..bottom).rev().map(block).collect(),
+            // A transposed convolution of stride 1 is a convolution, and towards three channels the faster one.
+            last: ConvTranspose2d::new(channels(0), stack.channels, 3, sizes[0], SAME, WEIGHT_INIT),
+            bias: Bias::new(stack.channels),
+        }
+    }
+
+    /// z `[batch, z_dim]`, labels one-hot `[batch, classes]` → `[batch, height, width, channels]` in [-1, 1].
+    pub fn forward(&self, z: Tensor<2>, labels: Option<Tensor<2>>, mode: Mode) -> Tensor<4> {
+        let [batch, _] = z.dims();
+        let [h, w, c] = self.base;
+        let x = self.project.forward(with_labels(z, labels)).reshape([batch, h, w, 2 * c]);
+        let mut maps = vec![glu(self.norm.forward(x, mode))];
+        for (i, block) in self.blocks.iter().enumerate() {
+            let mut x = block.forward(maps[i].clone(), mode);
+            if let Some(excite) = &block.excite {
+                let reach = REACH.min(self.blocks.len());
+                x = excite.forward(&maps[i + 1 - reach], x);
+            }
+            maps.push(x);
+        }
+        let x = maps.pop().expect("a map of the picture's size");
+        self.bias.forward(self.last.forward(x), Activation::Tanh)
+    }
+
+    /// Its batch norms in forward order.
+    pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        let blocks = self
+            .blocks
+            .iter_mut()
+            .flat_map(|block| std::iter::once(&mut block.norm).chain(block.second.as_mut().map(|(_, norm)| norm)));
+        std::iter::once(&mut self.norm).chain(blocks).collect()
+    }
+}
+
+impl UpBlock {
+    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let x = glu(self.norm.forward(self.up.forward(x), mode));
+        match &self.second {
+            Some((conv, norm)) => glu(norm.forward(conv.forward(x), mode)),
+            None => x,
+        }
+    }
+}
+
+impl Module for Generator {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.project.collect(&join(path, "project"), into);
+        self.norm.collect(&join(path, "norm"), into);
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            let path = join(path, &format!("blocks.{i}"));
+            block.up.collect(&join(&path, "up"), into);
+            block.norm.collect(&join(&path, "norm"), into);
+            if let Some((conv, norm)) = &mut block.second {
+                conv.collect(&join(&path, "second"), into);
+                norm.collect(&join(&path, "second_norm"), into);
+            }
+            if let Some(excite) = &mut block.excite {
+                excite.collect(&join(&path, "excite"), into);
+            }
+        }
+        self.last.collect(&join(path, "last"), into);
+        self.bias.collect(&join(path, "last"), into);
+    }
+}
+
+/// Skip-layer excitation (Liu 2021, Equation 1): a map of one resolution, averaged to 4×4, decides how strongly each channel of
+/// another speaks.
+#[derive(Debug, Clone)]
+struct Excite {
+    squeeze: Linear,
+    gate: Linear,
+}
+
+impl Excite {
+    fn new(c_from: usize, c_to: usize) -> Self {
+        Self {
+            squeeze: Linear::new(SQUEEZED * SQUEEZED * c_from, c_to, WEIGHT_INIT),
+            gate: Linear::new(c_to, c_to, WEIGHT_INIT),
+        }
+    }
+
+    fn forward(&self, from: &Tensor<4>, to: Tensor<4>) -> Tensor<4> {
+        let squeezed = squeeze(from.clone()).flatten(1, 3);
+        let gate = self.gate.forward(silu(self.squeeze.forward(squeezed)));
+        excite(to, burn::tensor::activation::sigmoid(gate))
+    }
+}
+
+impl Module for Excite {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        self.squeeze.collect(&join(path, "squeeze"), into);
+        self.gate.collect(&join(path, "gate"), into);
+    }
+}
+
+/// Averages a map to 4×4.
+fn squeeze(mut x: Tensor<4>) -> Tensor<4> {
+    let sides = |x: &Tensor<4>| [x.dims()[1], x.dims()[2]];
+    while sides(&x).iter().all(|&side| side >= 2 * SQUEEZED) {
+        x = average_pool(x);
+    }
+    if sides(&x) == [SQUEEZED; 2] {
+        return x;
+    }
+    adaptive_avg_pool2d(x.permute([0, 3, 1, 2]), [SQUEEZED; 2]).permute([0, 2, 3, 1])
+}

@@ -1,0 +1,135 @@
+//! The two players of a GAN, of any family.
+
+use super::{ModelConfig, dcgan, fastgan, projected};
+use crate::nn::{BatchNorm, Mode, Module, Param};
+use burn::tensor::Tensor;
+
+/// z → picture.
+#[derive(Debug, Clone)]
+pub enum Generator {
+    /// See [`dcgan`].
+    Dcgan(dcgan::Generator),
+    /// See [`fastgan`].
+    Fastgan(fastgan::Generator),
+}
+
+impl Generator {
+    /// The generator of a GAN family, without values; nothing for a family that has none.
+    pub fn new(config: &ModelConfig) -> Option<Self> {
+        match config {
+            ModelConfig::Dcgan(config) => Some(Self::Dcgan(dcgan::Generator::new(config))),
+            ModelConfig::Fastgan(config) | ModelConfig::Projected(config) => {
+                Some(Self::Fastgan(fastgan::Generator::new(config)))
+            }
+            ModelConfig::Vae(_) => None,
+        }
+    }
+
+    /// z `[batch, z_dim]`, labels one-hot `[batch, classes]` → `[batch, height, width, channels]` in [-1, 1].
+    pub fn forward(&self, z: Tensor<2>, labels: Option<Tensor<2>>, mode: Mode) -> Tensor<4> {
+        match self {
+            Self::Dcgan(generator) => generator.forward(z, labels, mode),
+            Self::Fastgan(generator) => generator.forward(z, labels, mode),
+        }
+    }
+
+    /// Its batch norms in forward order.
+    pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        match self {
+            Self::Dcgan(generator) => generator.norms(),
+            Self::Fastgan(generator) => generator.norms(),
+        }
+    }
+}
+
+impl Module for Generator {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        match self {
+            Self::Dcgan(generator) => generator.collect(path, into),
+            Self::Fastgan(generator) => generator.collect(path, into),
+        }
+    }
+}
+
+/// Picture → logits of "real".
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one discriminator is held at a time, never a list of them")]
+pub enum Discriminator {
+    /// See [`dcgan`].
+    Dcgan(dcgan::Discriminator),
+    /// See [`fastgan`].
+    Fastgan(fastgan::Discriminator),
+    /// See [`projected`].
+    Projected(projected::Discriminator),
+}
+
+impl Discriminator {
+    /// The discriminator of a GAN family, without values; nothing for a family that has none, or that needs another network's
+    /// weights ([`projected`]).
+    pub fn new(config: &ModelConfig) -> Option<Self> {
+        match config {
+            ModelConfig::Dcgan(config) => Some(Self::Dcgan(dcgan::Discriminator::new(config))),
+            ModelConfig::Fastgan(config) => Some(Self::Fastgan(fastgan::Discriminator::new(config))),
+            ModelConfig::Projected(_) | ModelConfig::Vae(_) => None,
+        }
+    }
+
+    /// What has to happen once before each of its steps: spectral normalisation follows its singular vectors.
+    pub fn prepare(&mut self) {
+        if let Self::Projected(discriminator) = self {
+            discriminator.power_iteration();
+        }
+    }
+
+    /// What it judges of pictures `[batch, height, width, channels]`: the pictures, or maps of features that nobody trains.
+    pub fn look(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
+        match self {
+            Self::Dcgan(_) | Self::Fastgan(_) => vec![x],
+            Self::Projected(discriminator) => discriminator.look(x),
+        }
+    }
+
+    /// What [`look`](Self::look) gave, labels one-hot `[batch, classes]` → the logits of each head, a head giving every picture
+    /// the same number of them, one after another: `[batch · parts]`.
+    pub fn judge(&self, seen: Vec<Tensor<4>>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
+        match self {
+            Self::Dcgan(discriminator) => seen.into_iter().map(|x| discriminator.forward(x, labels.clone())).collect(),
+            Self::Fastgan(discriminator) => {
+                seen.into_iter().map(|x| discriminator.forward(x, labels.clone())).collect()
+            }
+            Self::Projected(discriminator) => discriminator.judge(seen, labels),
+        }
+    }
+
+    /// Pictures and labels → logits.
+    pub fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
+        self.judge(self.look(x), labels)
+    }
+
+    /// As [`judge`](Self::judge) on what was seen of real pictures, and the loss of a task that the family learns on them besides.
+    /// `choice` is a random number that the task may use.
+    pub fn judge_real(
+        &self,
+        mut seen: Vec<Tensor<4>>,
+        labels: Option<Tensor<2>>,
+        choice: usize,
+    ) -> (Vec<Tensor<1>>, Option<Tensor<1>>) {
+        match self {
+            Self::Fastgan(discriminator) => {
+                let (logits, error) = discriminator.draw(seen.remove(0), labels, choice % 4);
+                (vec![logits], Some(error))
+            }
+            Self::Dcgan(_) | Self::Projected(_) => (self.judge(seen, labels), None),
+        }
+    }
+}
+
+impl Module for Discriminator {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        match self {
+            Self::Dcgan(discriminator) => discriminator.collect(path, into),
+            Self::Fastgan(discriminator) => discriminator.collect(path, into),
+            Self::Projected(discriminator) => discriminator.collect(path, into),
+        }
+    }
+}

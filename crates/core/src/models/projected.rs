@@ -1,0 +1,253 @@
+//! The discriminator of Projected GANs (Sauer 2021, "Projected GANs Converge Faster"): small heads on the features of a frozen
+//! EfficientNet-Lite0. The generator is that of [`fastgan`](super::fastgan).
+//!
+//! The features at strides 4, 8, 16 and 32 are mixed by random projections that are never trained: across channels by 1×1
+//! convolutions, and across scales from the coarsest map down, each doubled, convolved with 3×3 taps and added to the next finer
+//! one (§3.2). Each mixed map has a head of its own.
+//!
+//! What differs from the paper: the maps keep their own resolution instead of being doubled once more, and doubling is
+//! nearest-neighbour, because together with the convolution that is one transposed convolution.
+
+use super::dcgan::{class_layer, with_class};
+use super::stack::{GAMMA_INIT, HALVE, LEAK, WEIGHT_INIT};
+use crate::nn::{self, BatchNorm, Bias, Linear, Mode, Module, Param, SpectralConv2d, join};
+use crate::pretrained::EfficientNetLite0;
+use crate::rng;
+use burn::tensor::{Device, Tensor, TensorData};
+use maliang_kernels::{Activation, Conv2dOptions, Filter, Precision, conv_transpose2d, conv2d, resize};
+
+/// Channels of the features, from the finest map to the coarsest.
+const TAPS: [usize; 4] = [24, 40, 112, 320];
+/// Channels of the mixed maps.
+const MIXED: [usize; 4] = [64, 64, 128, 256];
+/// Channels of the heads after each halving, and of their last map.
+const HEADS: [&[usize]; 4] = [&[64, 128, 128], &[128, 128], &[128], &[128]];
+/// Pictures are shown in multiples of this many pixels.
+const STRIDE: usize = 32;
+
+const KEEP: Conv2dOptions = Conv2dOptions { stride: 1, padding: 1, precision: Precision::F32 };
+const POINT: Conv2dOptions = Conv2dOptions { stride: 1, padding: 0, precision: Precision::F32 };
+
+/// Picture → logits of "real", one head a scale.
+#[derive(Debug, Clone)]
+pub struct Discriminator {
+    eyes: EfficientNetLite0,
+    /// Height and width at which pictures are looked at.
+    size: [usize; 2],
+    /// 1×1 kernels, one a scale.
+    across_channels: Vec<Tensor<4>>,
+    /// 4×4 kernels of doubling and convolution, from each but the finest scale to the next finer.
+    across_scales: Vec<Tensor<4>>,
+    heads: Vec<Head>,
+}
+
+/// One map → a map of logits.
+#[derive(Debug, Clone)]
+struct Head {
+    first: SpectralConv2d,
+    bias: Bias,
+    rest: Vec<(SpectralConv2d, BatchNorm)>,
+    logit: SpectralConv2d,
+    logit_bias: Bias,
+    class: Option<Linear>,
+}
+
+impl Discriminator {
+    /// Heads without values for `classes` classes, and the random projections of `seed`. Pictures are looked at with
+    /// `size` (height, width), see [`size`].
+    pub fn new(eyes: EfficientNetLite0, size: [usize; 2], classes: usize, seed: u64, device: &Device) -> Self {
+        // A deviation of 1/√fan-in: a projection keeps the size of what it mixes.
+        let random = |name: String, shape: [usize; 4], fan_in: usize| {
+            let deviation = (1.0 / fan_in as f32).sqrt();
+            let values = rng::normal(&mut rng::stream(seed, &name, 0), shape.iter().product());
+            let values: Vec<f32> = values.into_iter().map(|v| v * deviation).collect();
+            Tensor::<4>::from_data(TensorData::new(values, shape), device)
+        };
+        let across_channels =
+            (0..4).map(|i| random(format!("mix/channels/{i}"), [1, 1, TAPS[i], MIXED[i]], TAPS[i])).collect();
+        let across_scales = (0..3).map(|i| {
+            let taps = random(format!("mix/scales/{i}"), [3, 3, MIXED[i], MIXED[i + 1]], 9 * MIXED[i + 1]);
+            nn::spread(taps)
+        });
+        let across_scales = across_scales.collect();
+        let heads = (0..4).map(|i| Head::new(MIXED[i], HEADS[i], classes)).collect();
+        Self { eyes, size, across_channels, across_scales, heads }
+    }
+
+    /// Pictures `[batch, height, width, channels]`, labels one-hot `[batch, classes]` → logits of each head, those of a picture
+    /// together.
+    pub fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
+        self.judge(self.look(x), labels)
+    }
+
+    /// The mixed maps → logits of each head.
+    pub fn judge(&self, maps: Vec<Tensor<4>>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
+        self.heads.iter().zip(maps).map(|(head, map)| head.forward(map, labels.clone())).collect()
+    }
+
+    /// The mixed maps of pictures, from the finest to the coarsest.
+    pub fn look(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
+        let [_, height, width, channels] = x.dims();
+        let x = if [height, width] == self.size { x } else { resize(x, self.size, Filter::Triangle) };
+        let x = if channels == 1 { x.repeat_dim(3, 3) } else { x };
+        let mut maps: Vec<Tensor<4>> = Vec::new();
+        for (i, tap) in self.eyes.taps(x).into_iter().enumerate().rev() {
+            let [_, h, w, _] = tap.dims();
+            let mut map = conv2d(tap.clone(), like(&self.across_channels[i], &tap), POINT);
+            if let Some(coarser) = maps.last() {
+                let kernel = like(&self.across_scales[i], coarser);
+                map = map + conv_transpose2d(coarser.clone(), kernel, [h, w], HALVE);
+            }
+            maps.push(map);
+        }
+        maps.reverse();
+        maps
+    }
+
+    /// Follows the singular vectors of spectral normalisation: once before each step.
+    pub fn power_iteration(&mut self) {
+        for head in &mut self.heads {
+            head.first.power_iteration();
+            head.rest.iter_mut().for_each(|(conv, _)| conv.power_iteration());
+            head.logit.power_iteration();
+        }
+    }
+}
+
+impl Head {
+    fn new(c_in: usize, channels: &[usize], classes: usize) -> Self {
+        // All convolutions but the last one, which keeps the size, halve it.
+        let conv = |i: usize| {
+            let c_in = if i == 0 { c_in } else { channels[i - 1] };
+            let keeps = i + 1 == channels.len();
+            let (kernel, options) = if keeps { (3, KEEP) } else { (4, HALVE) };
+            SpectralConv2d::new(c_in, channels[i], kernel, options, WEIGHT_INIT)
+        };
+        let last = channels[channels.len() - 1];
+        Self {
+            first: conv(0),
+            bias: Bias::new(channels[0]),
+            rest: (1..channels.len()).map(|i| (conv(i), BatchNorm::new(channels[i], GAMMA_INIT, LEAK))).collect(),
+            logit: SpectralConv2d::new(last, 1, 3, KEEP, WEIGHT_INIT),
+            logit_bias: Bias::new(1),
+            class: class_layer(classes, last),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Tensor<1> {
+        let mut x = self.bias.forward(self.first.forward(x), LEAK);
+        for (conv, norm) in &self.rest {
+            x = norm.forward(conv.forward(x), Mode::Train);
+        }
+        let logits = self.logit_bias.forward(self.logit.forward(x.clone()), Activation::Identity);
+        with_class(logits.flatten(1, 3), self.class.as_ref(), labels, x)
+    }
+}
+
+impl Module for Discriminator {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        for (i, head) in self.heads.iter_mut().enumerate() {
+            let path = join(path, &format!("heads.{i}"));
+            head.first.collect(&join(&path, "first"), into);
+            head.bias.collect(&join(&path, "first"), into);
+            for (k, (conv, norm)) in head.rest.iter_mut().enumerate() {
+                conv.collect(&join(&path, &format!("rest.{k}.conv")), into);
+                norm.collect(&join(&path, &format!("rest.{k}.norm")), into);
+            }
+            head.logit.collect(&join(&path, "logit"), into);
+            head.logit_bias.collect(&join(&path, "logit"), into);
+            if let Some(class) = &mut head.class {
+                class.collect(&join(&path, "class"), into);
+            }
+        }
+    }
+}
+
+/// The height and width at which pictures of `height`×`width` are looked at, when their longer side becomes `longer`: the nearest
+/// multiples of 32.
+pub fn size(height: usize, width: usize, longer: usize) -> [usize; 2] {
+    let scale = longer as f64 / height.max(width) as f64;
+    [height, width].map(|side| ((side as f64 * scale / STRIDE as f64).round() as usize).max(1) * STRIDE)
+}
+
+/// A constant for use with `x`: on the same side of autodiff.
+fn like(constant: &Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
+    if x.is_autodiff() { constant.clone().autodiff() } else { constant.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{host, initialise};
+    use crate::pretrained::random_network;
+
+    fn discriminator(size: [usize; 2], classes: usize, seed: u64) -> Discriminator {
+        let device = Device::flex();
+        let mut discriminator = Discriminator::new(random_network(1), size, classes, seed, &device);
+        initialise(&mut discriminator, 2, &device);
+        discriminator
+    }
+
+    fn pictures(shape: [usize; 4]) -> Tensor<4> {
+        let values = rng::normal(&mut rng::stream(3, "x", 0), shape.iter().product());
+        Tensor::<4>::from_data(TensorData::new(values, shape), &Device::flex()).clamp(-1.0, 1.0)
+    }
+
+    #[test]
+    fn sizes_are_the_nearest_multiples_of_32() {
+        assert_eq!(size(64, 64, 64), [64, 64]);
+        assert_eq!(size(64, 96, 96), [64, 96]);
+        assert_eq!(size(256, 32, 64), [64, 32], "never below one");
+        assert_eq!(size(100, 40, 128), [128, 64]);
+    }
+
+    #[test]
+    fn every_scale_has_a_head() {
+        for (x, size) in [([2, 64, 64, 3], [64, 64]), ([2, 40, 100, 3], [32, 64]), ([2, 33, 32, 1], [64, 64])] {
+            let heads = discriminator(size, 0, 1).forward(pictures(x), None);
+            // Strides 4, 8, 16, 32, and halvings of the first two maps.
+            let parts = |stride: usize| 2 * size[0] / stride * size[1] / stride;
+            assert_eq!(
+                heads.iter().map(|h| h.dims()[0]).collect::<Vec<_>>(),
+                [parts(16), parts(16), parts(16), parts(32)],
+                "{x:?} {size:?}"
+            );
+        }
+    }
+
+    /// The random projections are functions of the seed and no parameters; labels and pictures matter to every head.
+    #[test]
+    fn what_matters() {
+        let x = pictures([2, 64, 64, 3]);
+        let judged = |seed: u64, label: usize, x: &Tensor<4>| -> Vec<Vec<f32>> {
+            let labels = crate::models::one_hot(&[label; 2], 3, &Device::flex());
+            discriminator([64, 64], 3, seed).forward(x.clone(), labels).into_iter().map(host).collect()
+        };
+        let first = judged(1, 0, &x);
+        assert_eq!(judged(1, 0, &x), first);
+        for other in [judged(2, 0, &x), judged(1, 2, &x), judged(1, 0, &x.clone().flip([2]))] {
+            assert!(first.iter().zip(&other).all(|(a, b)| a != b));
+        }
+        let names: Vec<_> = discriminator([64, 64], 0, 1).parameters().into_iter().map(|(name, _)| name).collect();
+        assert!(names.iter().all(|name| name.starts_with("heads.")), "{names:?}");
+    }
+
+    /// The generator learns through the frozen network; the heads do, too, and follow their singular vectors.
+    #[test]
+    fn gradients_reach_pictures_and_heads() {
+        let device = Device::flex().autodiff();
+        let mut discriminator = discriminator([64, 64], 0, 1);
+        initialise(&mut discriminator, 2, &device);
+        let before = host(discriminator.heads[0].first.clone().parameters()[1].1.flat());
+        discriminator.power_iteration();
+        assert_ne!(host(discriminator.heads[0].first.clone().parameters()[1].1.flat()), before);
+        let x = pictures([2, 64, 64, 3]).autodiff().require_grad();
+        let loss = discriminator.forward(x.clone(), None).into_iter().map(|logits| logits.mean());
+        let gradients = loss.reduce(|a, b| a + b).unwrap().backward();
+        let of_x = host(x.grad(&gradients).unwrap());
+        assert!(of_x.iter().all(|v| v.is_finite()) && of_x.iter().filter(|v| **v != 0.0).count() > of_x.len() / 2);
+        for (name, param) in discriminator.parameters() {
+            assert_eq!(param.flat().grad(&gradients).is_some(), param.is_trained(), "{name}");
+        }
+    }
+}
