@@ -23,6 +23,22 @@ macro_rules! record {
     }};
 }
 
+/// Hands the tracked ones of a convolution's input and weight their gradients.
+fn register_conv2d<B: KernelOps>(
+    grads: &mut Gradients,
+    [parent_x, parent_w]: [Option<NodeId>; 2],
+    (x, w, options): (FloatTensor<B>, FloatTensor<B>, Conv2dOptions),
+    gy: FloatTensor<B>,
+) {
+    let (input, kernel) = (x.shape(), w.shape());
+    if let Some(id) = parent_w {
+        grads.register::<B>(id, B::conv2d_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
+    }
+    if let Some(id) = parent_x {
+        grads.register::<B>(id, B::conv2d_input_grad(gy, w, [input[1], input[2]], options));
+    }
+}
+
 #[derive(Debug)]
 struct Conv2d;
 
@@ -30,16 +46,8 @@ impl<B: Backend + KernelOps> Backward<B, 2> for Conv2d {
     type State = (FloatTensor<B>, FloatTensor<B>, Conv2dOptions);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [parent_x, parent_w] = ops.parents;
         let gy = grads.consume::<B>(&ops.node);
-        let (x, w, options) = ops.state;
-        let (input, kernel) = (x.shape(), w.shape());
-        if let Some(node) = parent_w {
-            grads.register::<B>(node.id, B::conv2d_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
-        }
-        if let Some(node) = parent_x {
-            grads.register::<B>(node.id, B::conv2d_input_grad(gy, w, [input[1], input[2]], options));
-        }
+        register_conv2d::<B>(grads, ops.parents.map(|p| p.map(|node| node.id)), ops.state, gy);
     }
 }
 
@@ -54,7 +62,7 @@ impl<B: Backend + KernelOps> Backward<B, 3> for Conv2dBias {
         let [parent_x, parent_w, parent_bias] = ops.parents;
         let gy = grads.consume::<B>(&ops.node);
         let (x, w, y, options, activation) = ops.state;
-        let (input, kernel, output) = (x.shape(), w.shape(), y.shape());
+        let output = y.shape();
         let rows = Shape::from([output.num_elements() / output[3].max(1), output[3]]);
         let y = B::float_reshape(y, rows.clone());
         let gy = B::activation_backward(y, B::float_reshape(gy, rows), activation);
@@ -62,12 +70,7 @@ impl<B: Backend + KernelOps> Backward<B, 3> for Conv2dBias {
             grads.register::<B>(node.id, B::channel_sums(gy.clone()));
         }
         let gy = B::float_reshape(gy, output);
-        if let Some(node) = parent_w {
-            grads.register::<B>(node.id, B::conv2d_weight_grad(x, gy.clone(), [kernel[0], kernel[1]], options));
-        }
-        if let Some(node) = parent_x {
-            grads.register::<B>(node.id, B::conv2d_input_grad(gy, w, [input[1], input[2]], options));
-        }
+        register_conv2d::<B>(grads, [parent_x, parent_w].map(|p| p.map(|node| node.id)), (x, w, options), gy);
     }
 }
 

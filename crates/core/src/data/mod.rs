@@ -34,7 +34,7 @@ mod source;
 mod split;
 mod synthetic;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod twins;
 
 use std::path::Path;

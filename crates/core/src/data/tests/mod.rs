@@ -3,7 +3,7 @@
 mod dataset;
 mod files;
 mod golden;
-mod real;
+pub(crate) mod real;
 mod sources;
 
 use std::io::Cursor;

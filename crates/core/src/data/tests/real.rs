@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::*;
 
-/// A real data set, or a clear word that its test was skipped.
-fn real(name: &str) -> Option<PathBuf> {
+/// A real data set or file, or a clear word that its test was skipped.
+pub(crate) fn real(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let path = std::env::var_os("MALIANG_TEST_DATA").map_or_else(beside, PathBuf::from).join(name);
     if !path.exists() {

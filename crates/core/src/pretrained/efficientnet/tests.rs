@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{device, rng};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Weights of every tensor, He-normal; batch norms as they may come out of training.
 pub(in crate::pretrained) fn random_weights(seed: u64) -> Weights {
@@ -122,13 +122,7 @@ fn extraction_takes_any_size_and_grey() {
 
 /// The real weights, or a clear word that the test was skipped.
 pub(in crate::pretrained) fn real(name: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let path = std::env::var_os("MALIANG_TEST_DATA").map_or_else(beside, PathBuf::from).join("weights").join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: there is no weights/{name} here; set MALIANG_TEST_DATA to the folder that holds it");
-        return None;
-    }
-    Some(path)
+    crate::data::tests::real::real(&format!("weights/{name}"))
 }
 
 #[test]
