@@ -73,7 +73,7 @@ fn projected_from_start_to_picture() {
     let train = format!("train pets {NARROW} --size 40x32 --set gan.feature_size=32 --model projected --steps");
     place.refused(2, &format!("{train} 1 --out half"), &["EfficientNet-Lite0", "weights get"]);
     assert!(!place.path("half").exists());
-    let Some(weights) = crate::weights::real_weights() else { return };
+    let Some(weights) = crate::lookup::real(crate::weights::WEIGHTS) else { return };
     place.ok(&format!("weights add {}", weights.display()));
     place.ok(&format!("{train} 3 --out half"));
     losses_are_numbers(&place, "half", &["d_loss", "g_loss"]);

@@ -7,6 +7,8 @@ mod families;
 mod input;
 mod judge;
 mod labels;
+#[path = "../../../core/src/data/tests/lookup.rs"]
+mod lookup;
 mod path;
 #[cfg(unix)]
 mod signals;

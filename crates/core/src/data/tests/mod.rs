@@ -3,7 +3,8 @@
 mod dataset;
 mod files;
 mod golden;
-pub(crate) mod real;
+pub(crate) mod lookup;
+mod real;
 mod sources;
 
 use std::io::Cursor;

@@ -1,19 +1,7 @@
-//! The real data sets, where they are there: `MALIANG_TEST_DATA`, or `../shared/data` beside the workspace.
+//! The real data sets, where they are there.
 
-use std::path::PathBuf;
-
+use super::lookup::real;
 use super::*;
-
-/// A real data set or file, or a clear word that its test was skipped.
-pub(crate) fn real(name: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let path = std::env::var_os("MALIANG_TEST_DATA").map_or_else(beside, PathBuf::from).join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: there is no {name} here; set MALIANG_TEST_DATA to the folder that holds it");
-        return None;
-    }
-    Some(path)
-}
 
 #[test]
 fn tuxpaint_cutouts() {

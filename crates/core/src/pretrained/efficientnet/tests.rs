@@ -122,7 +122,7 @@ fn extraction_takes_any_size_and_grey() {
 
 /// The real weights, or a clear word that the test was skipped.
 pub(in crate::pretrained) fn real(name: &str) -> Option<PathBuf> {
-    crate::data::tests::real::real(&format!("weights/{name}"))
+    crate::data::tests::lookup::real(&format!("weights/{name}"))
 }
 
 #[test]
