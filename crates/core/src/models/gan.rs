@@ -74,10 +74,18 @@ impl Discriminator {
         }
     }
 
-    /// What has to happen once before each of its steps: spectral normalisation follows its singular vectors.
+    /// What has to happen once before each of its steps: spectral normalisation follows its singular vectors, and normalises
+    /// once for all passes of the step.
     pub fn prepare(&mut self) {
         if let Self::Projected(discriminator) = self {
-            discriminator.power_iteration();
+            discriminator.prepare();
+        }
+    }
+
+    /// What has to happen before its weights change: nothing that [`prepare`](Self::prepare) made is valid any more.
+    pub fn release(&mut self) {
+        if let Self::Projected(discriminator) = self {
+            discriminator.release();
         }
     }
 
@@ -91,12 +99,10 @@ impl Discriminator {
 
     /// What [`look`](Self::look) gave, labels one-hot `[batch, classes]` → the logits of each head, a head giving every picture
     /// the same number of them, one after another: `[batch · parts]`.
-    pub fn judge(&self, seen: Vec<Tensor<4>>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
+    pub fn judge(&self, mut seen: Vec<Tensor<4>>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
         match self {
-            Self::Dcgan(discriminator) => seen.into_iter().map(|x| discriminator.forward(x, labels.clone())).collect(),
-            Self::Fastgan(discriminator) => {
-                seen.into_iter().map(|x| discriminator.forward(x, labels.clone())).collect()
-            }
+            Self::Dcgan(discriminator) => vec![discriminator.forward(seen.remove(0), labels)],
+            Self::Fastgan(discriminator) => vec![discriminator.forward(seen.remove(0), labels)],
             Self::Projected(discriminator) => discriminator.judge(seen, labels),
         }
     }

@@ -90,13 +90,14 @@ impl Discriminator {
         let [_, height, width, channels] = x.dims();
         let x = if [height, width] == self.size { x } else { resize(x, self.size, Filter::Triangle) };
         let x = if channels == 1 { x.repeat_dim(3, 3) } else { x };
+        let in_its_precision = |options| Conv2dOptions { precision: self.eyes.precision(), ..options };
         let mut maps: Vec<Tensor<4>> = Vec::new();
         for (i, tap) in self.eyes.taps(x).into_iter().enumerate().rev() {
             let [_, h, w, _] = tap.dims();
-            let mut map = conv2d(tap.clone(), like(&self.across_channels[i], &tap), POINT);
+            let mut map = conv2d(tap.clone(), like(&self.across_channels[i], &tap), in_its_precision(POINT));
             if let Some(coarser) = maps.last() {
                 let kernel = like(&self.across_scales[i], coarser);
-                map = map + conv_transpose2d(coarser.clone(), kernel, [h, w], HALVE);
+                map = map + conv_transpose2d(coarser.clone(), kernel, [h, w], in_its_precision(HALVE));
             }
             maps.push(map);
         }
@@ -104,13 +105,14 @@ impl Discriminator {
         maps
     }
 
-    /// Follows the singular vectors of spectral normalisation: once before each step.
-    pub fn power_iteration(&mut self) {
-        for head in &mut self.heads {
-            head.first.power_iteration();
-            head.rest.iter_mut().for_each(|(conv, _)| conv.power_iteration());
-            head.logit.power_iteration();
-        }
+    /// Once before each step: see [`SpectralConv2d::prepare`].
+    pub fn prepare(&mut self) {
+        self.heads.iter_mut().flat_map(Head::convolutions).for_each(SpectralConv2d::prepare);
+    }
+
+    /// Once after each step, before weights change.
+    pub fn release(&mut self) {
+        self.heads.iter_mut().flat_map(Head::convolutions).for_each(SpectralConv2d::release);
     }
 }
 
@@ -134,12 +136,17 @@ impl Head {
         }
     }
 
+    fn convolutions(&mut self) -> impl Iterator<Item = &mut SpectralConv2d> {
+        let Self { first, rest, logit, .. } = self;
+        [first, logit].into_iter().chain(rest.iter_mut().map(|(conv, _)| conv))
+    }
+
     fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Tensor<1> {
-        let mut x = self.bias.forward(self.first.forward(x), LEAK);
+        let mut x = self.first.forward_bias(x, &self.bias, LEAK);
         for (conv, norm) in &self.rest {
             x = norm.forward(conv.forward(x), Mode::Train);
         }
-        let logits = self.logit_bias.forward(self.logit.forward(x.clone()), Activation::Identity);
+        let logits = self.logit.forward_bias(x.clone(), &self.logit_bias, Activation::Identity);
         with_class(logits.flatten(1, 3), self.class.as_ref(), labels, x)
     }
 }
@@ -215,6 +222,23 @@ mod tests {
         }
     }
 
+    /// What the network looks with, the mixing does, too.
+    #[test]
+    fn bf16_stays_near_f32() {
+        let device = Device::flex();
+        let maps = |precision: Precision| -> Vec<Vec<f32>> {
+            let eyes = random_network(1).with_precision(precision);
+            let discriminator = Discriminator::new(eyes, [64, 64], 0, 1, &device);
+            discriminator.look(pictures([2, 64, 64, 3])).into_iter().map(host).collect()
+        };
+        for (exact, rough) in maps(Precision::F32).into_iter().zip(maps(Precision::Bf16)) {
+            assert_eq!(exact != rough, Precision::Bf16.is_supported());
+            let largest = exact.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
+            let error = exact.iter().zip(&rough).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(error < 0.03 * largest, "{error} of {largest}");
+        }
+    }
+
     /// The random projections are functions of the seed and no parameters; labels and pictures matter to every head.
     #[test]
     fn what_matters() {
@@ -239,7 +263,7 @@ mod tests {
         let mut discriminator = discriminator([64, 64], 0, 1);
         initialise(&mut discriminator, 2, &device);
         let before = host(discriminator.heads[0].first.clone().parameters()[1].1.flat());
-        discriminator.power_iteration();
+        discriminator.prepare();
         assert_ne!(host(discriminator.heads[0].first.clone().parameters()[1].1.flat()), before);
         let x = pictures([2, 64, 64, 3]).autodiff().require_grad();
         let loss = discriminator.forward(x.clone(), None).into_iter().map(|logits| logits.mean());

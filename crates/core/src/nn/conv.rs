@@ -85,14 +85,14 @@ impl Module for ConvTranspose2d {
 }
 
 /// The options of a layer, in the precision of its weight.
-fn options(options: Conv2dOptions, weight: &Param) -> Conv2dOptions {
+pub(super) fn options(options: Conv2dOptions, weight: &Param) -> Conv2dOptions {
     Conv2dOptions { precision: weight.precision(), ..options }
 }
 
 /// A bias per channel and an activation, in one pass.
 #[derive(Debug, Clone)]
 pub struct Bias {
-    bias: Param,
+    pub(super) bias: Param,
 }
 
 impl Bias {

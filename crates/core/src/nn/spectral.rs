@@ -1,8 +1,9 @@
 //! Spectral normalisation.
 
-use super::{Init, Module, Param, join};
+use super::conv::options;
+use super::{Bias, Init, Module, Param, join};
 use burn::tensor::Tensor;
-use maliang_kernels::Conv2dOptions;
+use maliang_kernels::{Activation, Conv2dOptions};
 
 /// Keeps the division finite where a vector is zero.
 const EPSILON: f32 = 1e-12;
@@ -11,37 +12,64 @@ const EPSILON: f32 = 1e-12;
 /// `W [kh · kw · c_in, c_out]`.
 ///
 /// The singular vectors are followed by one power iteration a step of the discriminator (his Algorithm 1), in
-/// [`power_iteration`](Self::power_iteration); `u` is saved with the weights, so that training resumes exactly. σ = vᵀ W u
-/// is differentiated through W, the vectors being constant (his Equation 10).
+/// [`prepare`](Self::prepare); `u` is saved with the weights, so that training resumes exactly. σ = vᵀ W u is differentiated
+/// through W, the vectors being constant (his Equation 10).
 #[derive(Debug, Clone)]
 pub struct SpectralConv2d {
     weight: Param,
     /// The right singular vector `[c_out]`.
     u: Param,
     options: Conv2dOptions,
+    /// W / σ of this step: one tensor for all its passes, so that what was computed with it is found again.
+    normalised: Option<Tensor<4>>,
 }
 
 impl SpectralConv2d {
     /// A square kernel.
     pub fn new(c_in: usize, c_out: usize, kernel: usize, options: Conv2dOptions, init: Init) -> Self {
         let u = Param { trained: false, ..Param::new(&[c_out], Init::Normal(0.0, 1.0)) };
-        Self { weight: Param::new(&[kernel, kernel, c_in, c_out], init), u, options }
+        Self { weight: Param::new(&[kernel, kernel, c_in, c_out], init), u, options, normalised: None }
     }
 
-    /// `[batch, height, width, c_in]` → `[batch, out_height, out_width, c_out]`.
+    /// `f(x ∗ W / σ + bias)`, `[batch, height, width, c_in]` → `[batch, out_height, out_width, c_out]`.
+    pub fn forward_bias(&self, x: Tensor<4>, bias: &Bias, activation: Activation) -> Tensor<4> {
+        let options = options(self.options, &self.weight);
+        maliang_kernels::conv2d_bias(x, self.normalised(), bias.bias.get(), options, activation)
+    }
+
+    /// As [`forward_bias`](Self::forward_bias), without bias and activation.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = Conv2dOptions { precision: self.weight.precision(), ..self.options };
-        let (w, u) = (self.matrix(self.weight.flat()), self.u());
-        let v = unit(w.clone().detach().matmul(u.clone()));
-        let sigma = (v * w.matmul(u)).sum() + EPSILON;
-        maliang_kernels::conv2d(x, self.weight.get::<4>() / sigma.reshape([1, 1, 1, 1]), options)
+        maliang_kernels::conv2d(x, self.normalised(), options(self.options, &self.weight))
     }
 
-    /// Moves `u` towards the singular vector of the largest singular value: `u ← Wᵀ W u / ‖Wᵀ W u‖`.
-    pub fn power_iteration(&mut self) {
+    /// Before a step: moves `u` towards the singular vector of the largest singular value, `u ← Wᵀ W u / ‖Wᵀ W u‖`, and
+    /// normalises the weight for all passes of the step.
+    pub fn prepare(&mut self) {
         let w = self.matrix(self.weight.flat().detach().set_require_grad(false));
         let next = unit(w.clone().transpose().matmul(w.matmul(self.u())));
         self.u.set(next.flatten(0, 1));
+        self.normalised = Some(self.normalise());
+    }
+
+    /// After a step: the weight may change.
+    pub fn release(&mut self) {
+        self.normalised = None;
+    }
+
+    fn normalised(&self) -> Tensor<4> {
+        match &self.normalised {
+            None => self.normalise(),
+            Some(w) if self.weight.flat().is_tracked() => w.clone(),
+            // Of a frozen copy no gradient goes back to the weight.
+            Some(w) => w.clone().detach().set_require_grad(false),
+        }
+    }
+
+    fn normalise(&self) -> Tensor<4> {
+        let (w, u) = (self.matrix(self.weight.flat()), self.u());
+        let v = unit(w.clone().detach().matmul(u.clone()));
+        let sigma = (v * w.matmul(u)).sum() + EPSILON;
+        self.weight.get::<4>() / sigma.reshape([1, 1, 1, 1])
     }
 
     fn matrix(&self, weight: Tensor<1>) -> Tensor<2> {
@@ -90,7 +118,7 @@ mod tests {
     fn the_largest_singular_value_becomes_one() {
         let device = Device::flex();
         let mut conv = layer(&device);
-        (0..40).for_each(|_| conv.power_iteration());
+        (0..40).for_each(|_| conv.prepare());
         // The left singular vectors are the axes.
         for (axis, expected) in [(0, 1.0), (1, 2.0 / 3.0), (2, 0.5 / 3.0)] {
             let mut x = vec![0.0; 3];
@@ -107,7 +135,8 @@ mod tests {
     fn gradients_go_through_the_singular_value() {
         let device = Device::flex().autodiff();
         let mut conv = layer(&device);
-        (0..60).for_each(|_| conv.power_iteration());
+        (0..60).for_each(|_| conv.prepare());
+        conv.release();
         let x = vector(vec![0.3, -1.2, 0.7, 1.1, 0.4, -0.5], &device).reshape([2, 1, 1, 3]);
         let loss = |conv: &SpectralConv2d| conv.forward(x.clone()).powi_scalar(2).sum();
         let gradient = host(conv.weight.flat().grad(&loss(&conv).backward()).unwrap());
@@ -120,7 +149,7 @@ mod tests {
                 moved[i] += delta;
                 let mut conv = conv.clone();
                 conv.weight.set(vector(moved, &device));
-                (0..60).for_each(|_| conv.power_iteration());
+                (0..60).for_each(|_| conv.prepare());
                 f64::from(host(loss(&conv).inner())[0])
             };
             let numeric = ((at(1e-2) - at(-1e-2)) / 2e-2) as f32;
@@ -129,5 +158,37 @@ mod tests {
         // The singular vector is a statistic: kept, and not trained.
         let names: Vec<_> = conv.parameters().iter().map(|(name, p)| (name.clone(), p.is_trained())).collect();
         assert_eq!(names, [("weight".to_string(), true), ("u".to_string(), false)]);
+    }
+    /// Two passes through one normalised weight give the values and the gradient of two that normalise for themselves; a frozen
+    /// copy gives the values, and its input a gradient.
+    #[test]
+    fn a_weight_is_normalised_once_for_all_passes() {
+        let device = Device::flex().autodiff();
+        let mut conv = layer(&device);
+        let bias = {
+            let mut bias = Bias::new(3);
+            nn::initialise(&mut bias, 1, &device);
+            bias
+        };
+        conv.prepare();
+        let picture =
+            |seed: f32| vector((0..12).map(|i| (i as f32 * seed).sin()).collect(), &device).reshape([4, 1, 1, 3]);
+        let loss = |conv: &SpectralConv2d| {
+            let passes = [0.7, 1.9].map(|seed| conv.forward_bias(picture(seed), &bias, Activation::Tanh));
+            passes.map(|y| y.powi_scalar(2).sum()).into_iter().reduce(|a, b| a + b).unwrap()
+        };
+        let gradient = |conv: &SpectralConv2d| host(conv.weight.flat().grad(&loss(conv).backward()).unwrap());
+        let mut alone = conv.clone();
+        alone.release();
+        assert_eq!(host(loss(&conv)), host(loss(&alone)));
+        for (shared, own) in gradient(&conv).into_iter().zip(gradient(&alone)) {
+            assert!((shared - own).abs() < 1e-5 * (1.0 + own.abs()), "{shared} {own}");
+        }
+        conv.prepare();
+        let x = picture(0.3).require_grad();
+        let frozen = conv.frozen().forward(x.clone());
+        assert_eq!(host(frozen.clone()), host(conv.forward(picture(0.3))));
+        let gradients = frozen.powi_scalar(2).sum().backward();
+        assert!(x.grad(&gradients).is_some() && conv.weight.flat().grad(&gradients).is_none());
     }
 }

@@ -196,6 +196,11 @@ impl EfficientNetLite0 {
         Self { precision, ..self }
     }
 
+    /// The precision of these products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Pooled features `[batch, 1280]`.
     ///
     /// # Panics

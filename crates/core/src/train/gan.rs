@@ -156,6 +156,7 @@ impl GanTrainer {
     /// Moves the discriminator, and the strength of augmentation by what it thought of real pictures.
     fn update_discriminator(&mut self, gradients: Gradients, signs: &[f32], draw: u64, lr: f32) {
         let gan = &self.config.gan;
+        self.discriminator.release();
         self.adam_d.step(&mut self.discriminator, None, gradients, &self.config.train, lr);
         if gan.loss == GanLoss::Wasserstein && gan.gradient_penalty == 0.0 {
             let clip = gan.clip;
