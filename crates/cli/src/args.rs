@@ -203,7 +203,7 @@ pub struct JudgeArgs {
     /// Print scores.json instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Where to write scores.json, report.html and card.md [default: the run, else here]
+    /// Where to write scores.json, judged/, report.html and card.md [default: the run, else here]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Your 27-character registration as a content producer, for the metadata label

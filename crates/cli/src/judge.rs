@@ -10,7 +10,7 @@ use maliang::generate::sampler::Sampler;
 use maliang::judge::{self, Judgement, Options, Subject};
 use maliang::provenance::card::Card;
 use maliang::provenance::label::Label;
-use maliang::report::{self, Judged, Report};
+use maliang::report::{self, Judged, Record};
 use maliang::train::{self, RunConfig, RunDir, checkpoint};
 use maliang::{Error, Result, files};
 use std::cell::RefCell;
@@ -54,8 +54,10 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     let info = &sampler.info;
     let subject = Subject { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
     let judgement = Judgement { model: Some(subject), ..judgement? };
-    let job = Job { args, label, sampler, run, config, data, judgement, times, directory };
-    job.write()
+    let record = Record { model: info.clone(), data: data.manifest().clone(), machine: Machine::here().line(), times };
+    let job = Job { args, label, sampler, run, config, data, directory };
+    let pairs = job.pairs(&judgement)?;
+    job.write(Judged { judgement, record: Some(record), pairs })
 }
 
 struct Job<'a> {
@@ -65,63 +67,45 @@ struct Job<'a> {
     run: Option<RunDir>,
     config: Option<RunConfig>,
     data: Dataset,
-    judgement: Judgement,
-    times: Vec<(String, f64)>,
     directory: PathBuf,
 }
 
 impl Job<'_> {
-    fn write(self) -> Result<()> {
-        let text = self.judgement.to_json();
+    /// Scores and pairs first, then what is made of them.
+    fn write(&self, judged: Judged) -> Result<()> {
+        judged.save(&self.directory)?;
         let path = |name: &str| self.directory.join(name);
-        let machine = Machine::here().line();
-        files::write_bytes(&path("scores.json"), text.as_bytes())?;
+        let Judged { judgement, record, .. } = judged;
+        let (here, times) = record.map_or_else(Default::default, |record| (record.machine, record.times));
+        let trained_on = self.run.as_ref().map(RunDir::machines).unwrap_or_default();
+        let machine = if trained_on.is_empty() { here } else { trained_on.join("; ") };
         let provenance = self.sampler.provenance(&self.label, self.args.seed, 0, None, 1.0, "normal");
         let card = Card {
             info: &self.sampler.info,
             provenance: &provenance,
-            judgement: &self.judgement,
+            judgement: &judgement,
             manifest: self.data.manifest(),
             config: self.config.as_ref(),
             seconds: self.run.as_ref().and_then(seconds),
             machine: &machine,
         };
         files::write_bytes(&path("card.md"), card.markdown().as_bytes())?;
+        let page = report::compose(&self.directory, self.run.as_ref())?;
+        report::write(&path("report.html"), &page)?;
 
-        let mut report = match &self.run {
-            Some(run) => report::of_run(run)?,
-            None => Report {
-                title: self.sampler.info.name.clone(),
-                subtitle: format!("{} trained on {}", self.sampler.info.config.family(), self.sampler.info.data),
-                ..Report::default()
-            },
-        };
-        let judged = Judged {
-            info: &self.sampler.info,
-            hash: &self.sampler.hash,
-            judgement: &self.judgement,
-            pairs: self.pairs()?,
-            manifest: self.data.manifest(),
-            config: self.config.as_ref(),
-            machine,
-            times: self.times.clone(),
-        };
-        judged.add_to(&mut report);
-        report::write(&path("report.html"), &report)?;
-
-        let total: f64 = self.times.iter().map(|(_, seconds)| seconds).sum();
+        let total: f64 = times.iter().map(|(_, seconds)| seconds).sum();
         eprintln!("judged in {}", duration(total));
         if self.args.json {
-            return print(text);
+            return print(judgement.to_json());
         }
-        print(table(&self.sampler, &self.judgement))?;
+        print(table(&self.sampler, &judgement))?;
         ["scores.json", "report.html", "card.md"]
             .into_iter()
             .try_for_each(|name| print(path(name).display().to_string()))
     }
 
-    /// The pictures of the nearest pairs, the generated ones made again and labelled.
-    fn pairs(&self) -> Result<Vec<report::Pair>> {
+    /// The pictures of the nearest pairs, generated and real, the generated ones made again and labelled.
+    fn pairs(&self, judgement: &Judgement) -> Result<Vec<[Vec<u8>; 2]>> {
         let seed = self.args.seed;
         let pair = |pair: &judge::Pair| {
             let number = pair.generated as u64;
@@ -131,18 +115,9 @@ impl Job<'_> {
             let provenance = self.sampler.provenance(&self.label, seed, number, named, 1.0, "normal");
             let (width, height, channels) = (self.data.width(), self.data.height(), self.data.channels());
             let real = Picture { width, height, channels, pixels: self.data.train(pair.training).to_vec() };
-            Ok(report::Pair {
-                generated: encode_png(&made[0], &provenance)?,
-                real: encode_real_png(&real)?,
-                caption: format!(
-                    "number {number} of seed {seed}; {}; {:.0} % of the usual distance ({})",
-                    data::display_name(&pair.name),
-                    pair.ratio * 100.0,
-                    pair.space
-                ),
-            })
+            Ok([encode_png(&made[0], &provenance)?, encode_real_png(&real)?])
         };
-        self.judgement.copying.pairs.iter().map(pair).collect()
+        judgement.copying.pairs.iter().map(pair).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people see while things run: the progress line, durations, sizes, errors.
 
+use crate::bench::machine::Machine;
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::pretrained::Store;
 use maliang::train::{Event, Observer};
@@ -193,5 +194,9 @@ impl Observer for Progress {
 
     fn memory(&self) -> Option<u64> {
         peak_memory()
+    }
+
+    fn machine(&self) -> Option<String> {
+        Some(Machine::here().line())
     }
 }

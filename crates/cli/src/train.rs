@@ -130,9 +130,9 @@ fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
     let outcome = run.train(&mut progress);
     progress.finish();
     let outcome = outcome?;
+    report::write(&dir.file("report.html"), &report::of_run(&dir)?)?;
     let root = dir.root().display();
     if outcome.finished {
-        report::write(&dir.file("report.html"), &report::of_run(&dir)?)?;
         let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
         eprintln!("{} steps in {}{best}", outcome.step, duration(outcome.seconds));
         print(format!("{root}"))?;

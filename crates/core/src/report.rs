@@ -1,17 +1,22 @@
 //! The report of a run: one HTML page that stands alone. Pictures are embedded, curves are drawn as SVG, nothing is
 //! fetched from anywhere, and it can be printed.
+//!
+//! Whoever writes it last, it shows all that lies in the directory: see [`compose`].
 
 mod chart;
+mod compose;
+mod embed;
 mod judged;
 mod run;
+mod sheets;
 
-pub use judged::Judged;
-pub use run::of_run;
+pub use compose::{compose, of_run};
+pub use judged::{Judged, Record};
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::write_bytes;
 
 const STYLE: &str = include_str!("report/style.css");
@@ -28,16 +33,20 @@ pub struct Report {
     pub subtitle: String,
     /// The numbers that matter, as name and value.
     pub summary: Vec<(String, String)>,
-    /// What was judged: below the summary.
+    /// What the reader must know before anything else, one paragraph each.
+    pub notices: Vec<String>,
+    /// What was judged: below the pictures.
     pub scores: Vec<Table>,
     /// Generated pictures beside the real ones that they resemble.
     pub pairs: Vec<Pair>,
     /// Measurements over time.
     pub curves: Vec<Curve>,
-    /// Sample grids in the order of time, as caption and file (PNG, GIF, JPEG or WebP). They are embedded as they are:
-    /// choose a few of many.
+    /// Sample grids in the order of time, as caption and file (PNG, GIF, JPEG or WebP). The page holds at most 24 of them,
+    /// spread evenly, and large ones as JPEG.
     pub grids: Vec<(String, PathBuf)>,
-    /// An animation to show beside them.
+    /// A sheet of real pictures to compare them with.
+    pub reals: Option<PathBuf>,
+    /// An animation to show below them.
     pub animation: Option<PathBuf>,
     /// What else lies in the run directory, as name and meaning.
     pub files: Vec<(String, String)>,
@@ -111,9 +120,9 @@ pub fn write(path: &Path, report: &Report) -> Result<()> {
 pub fn html(report: &Report) -> Result<String> {
     let mut body = String::new();
     header(&mut body, report);
+    pictures(&mut body, report)?;
     report.scores.iter().for_each(|table| draw_table(&mut body, table));
     pairs(&mut body, &report.pairs)?;
-    pictures(&mut body, report)?;
     section(&mut body, "Curves", !report.curves.is_empty(), |body| {
         body.push_str("<div class=\"charts\">\n");
         report.curves.iter().for_each(|curve| chart::draw(body, curve));
@@ -155,27 +164,28 @@ fn header(body: &mut String, report: &Report) {
         }
         body.push_str("</dl>\n");
     }
+    report.notices.iter().for_each(|text| put(body, format_args!("<p class=\"notice\">{}</p>\n", escape(text))));
 }
 
-/// The grids, one visible at a time where scripts run and all of them on paper; then the animation.
+/// The grids, one visible at a time where scripts run and all of them on paper, beside real pictures; then the animation.
 fn pictures(body: &mut String, report: &Report) -> Result<()> {
-    let mut figures = String::new();
-    for (caption, path) in &report.grids {
-        let (caption, uri) = (escape(caption), data_uri(path)?);
-        let figure =
-            format_args!("<figure><img src=\"{uri}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>\n");
-        put(&mut figures, figure);
-    }
+    let film: String = embed::film(&report.grids)?.iter().map(|(caption, uri)| figure(uri, caption)).collect();
+    let reals = report.reals.as_deref().map(embed::file_uri).transpose()?;
     let heading = if report.grids.len() > 1 { "Pictures over time" } else { "Pictures" };
-    section(body, heading, !report.grids.is_empty(), |body| {
-        put(body, format_args!("<div class=\"film\">\n{figures}</div>\n"));
+    section(body, heading, !film.is_empty() || reals.is_some(), |body| {
+        let reals = reals.map(|uri| figure(&uri, "real pictures, as the model sees them")).unwrap_or_default();
+        put(body, format_args!("<div class=\"beside\">\n<div class=\"film\">\n{film}</div>\n{reals}</div>\n"));
     });
-    let animation = report.animation.as_deref().map(data_uri).transpose()?;
+    let animation = report.animation.as_deref().map(embed::moderate_uri).transpose()?.flatten();
     section(body, "Animation", animation.is_some(), |body| {
-        let uri = animation.unwrap_or_default();
-        put(body, format_args!("<figure><img src=\"{uri}\" alt=\"Animation of generated pictures\"></figure>\n"));
+        body.push_str(&figure(&animation.unwrap_or_default(), "generated pictures, moving"));
     });
     Ok(())
+}
+
+fn figure(uri: &str, caption: &str) -> String {
+    let caption = escape(caption);
+    format!("<figure><img src=\"{uri}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>\n")
 }
 
 fn draw_table(body: &mut String, table: &Table) {
@@ -201,7 +211,8 @@ fn draw_table(body: &mut String, table: &Table) {
 fn pairs(body: &mut String, pairs: &[Pair]) -> Result<()> {
     let mut figures = String::new();
     for Pair { generated, real, caption } in pairs {
-        let (generated, real) = (uri_of(generated, "a generated picture")?, uri_of(real, "a real picture")?);
+        let generated = embed::uri(generated.clone(), "a generated picture")?;
+        let real = embed::uri(real.clone(), "a real picture")?;
         let caption = escape(caption);
         let figure = format_args!(
             "<figure><div><span><img src=\"{generated}\" alt=\"Generated\"><b>generated <span lang=\"zh\">AI生成</span></b></span>\
@@ -247,38 +258,6 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// The picture at `path` as a `data:` URI.
-fn data_uri(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io("read", path, &source))?;
-    uri_of(&bytes, &path.display().to_string())
-}
-
-/// The picture file `bytes`, called `name`, as a `data:` URI.
-fn uri_of(bytes: &[u8], name: &str) -> Result<String> {
-    let kind = match bytes {
-        [0x89, b'P', b'N', b'G', ..] => "png",
-        [b'G', b'I', b'F', b'8', ..] => "gif",
-        [0xff, 0xd8, 0xff, ..] => "jpeg",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "webp",
-        _ => return Err(Error::corrupt(format!("{name} is not a picture that a page can show"))),
-    };
-    Ok(format!("data:image/{kind};base64,{}", base64(bytes)))
-}
-
-/// Base64 with padding (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| bits << 8 | usize::from(*group.get(i).unwrap_or(&0)));
-        for i in 0..4 {
-            let digit = char::from(ALPHABET[bits >> (18 - 6 * i) & 63]);
-            text.push(if i <= group.len() { digit } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,7 +278,9 @@ mod tests {
                 series: vec![Series { name: "<i>".into(), points }],
                 ..Default::default()
             }],
-            grids: vec![("step 500".into(), path.clone()), ("step <1000>".into(), path)],
+            grids: vec![("step 500".into(), path.clone()), ("step <1000>".into(), path.clone())],
+            reals: Some(path),
+            notices: vec!["<var>".into()],
             files: vec![("best".into(), "the best <checkpoint>".into())],
             notes: vec!["a < b".into()],
             scores: vec![Table {
@@ -319,23 +300,6 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_the_rfc() {
-        let vectors = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (text, encoded) in vectors {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
-
-    #[test]
     fn the_page_stands_alone_and_is_escaped() {
         let directory = tempfile::tempdir().unwrap();
         let report = report(directory.path());
@@ -348,6 +312,7 @@ mod tests {
             "<tt>",
             "<q>",
             "<s>",
+            "<var>",
             "<em>",
             "</svg><script>",
             "<i>",
@@ -372,7 +337,7 @@ mod tests {
         let report = report(directory.path());
         let path = &report.grids[0].1;
         assert!(read_label(path).unwrap().unwrap().matches(&sample()));
-        assert!(html(&report).unwrap().contains(&base64(&std::fs::read(path).unwrap())));
+        assert!(html(&report).unwrap().contains(&embed::base64(&std::fs::read(path).unwrap())));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::support::{NARROW, Place};
 use serde_json::Value;
+use std::path::Path;
 
 #[test]
 fn a_run_is_judged_and_leaves_scores_report_and_card() {
@@ -50,7 +51,32 @@ fn a_run_is_judged_and_leaves_scores_report_and_card() {
     assert!(!report.contains(&folder) && !card.contains(&folder), "paths of this machine stay out");
     place.no_leftovers("r");
 
-    // The same again, from kept features, as JSON.
+    // Training that goes on keeps the scores on its page, and says when they have become old.
+    place.ok("train r --steps 12");
+    let later = String::from_utf8(place.bytes("r/report.html")).unwrap();
+    for word in ["kid_randomconv_n40", "Nearest pairs", "Losses", "step 12", "consent of the people"] {
+        assert!(later.contains(word), "{word}");
+    }
+    assert_eq!(later.matches("alt=\"Generated\"").count(), 20);
+    let unchanged = place.pointed("r", "best") == Path::new("r/checkpoints/00000005");
+    assert_eq!(later.contains("scores below are of an older model"), !unchanged);
+    assert!(!report.contains("scores below"), "fresh scores need no warning");
+    // Pictures of another judgement are not shown with these scores, and damaged scores are said to be damaged.
+    std::fs::rename(place.path("r/judged/00-generated.png"), place.path("r/judged/01-generated.png")).unwrap();
+    std::fs::copy(place.path("r/judged/02-generated.png"), place.path("r/judged/00-generated.png")).unwrap();
+    place.ok("train r --steps 12");
+    assert_eq!(String::from_utf8(place.bytes("r/report.html")).unwrap().matches("alt=\"Generated\"").count(), 0);
+    std::fs::write(place.path("r/scores.json"), "{").unwrap();
+    place.ok("train r --steps 12");
+    assert!(String::from_utf8(place.bytes("r/report.html")).unwrap().contains("scores.json cannot be read"));
+}
+
+#[test]
+fn judging_again_gives_the_same_scores() {
+    let place = Place::new();
+    place.train("r", 5, "");
+    place.ok("judge r -n 40 --seed 3");
+    // From kept features, as JSON.
     let before = place.bytes("r/scores.json");
     let again = place.ok("judge r -n 40 --seed 3 --json");
     assert_eq!(again.out.trim().as_bytes(), before);

@@ -88,6 +88,23 @@ pub struct Manifest {
     pub pictures: Vec<Picture>,
 }
 
+impl Manifest {
+    /// What may be told without saying which pictures there are and where they lie: settings, numbers, class names.
+    pub fn outline(&self) -> Self {
+        let source = crate::train::source_name(&self.config.source);
+        Self {
+            fingerprint: self.fingerprint.clone(),
+            config: DataConfig { source, ..self.config.clone() },
+            counts: self.counts.clone(),
+            labels: self.labels.clone(),
+            notes: Vec::new(),
+            rejects: Vec::new(),
+            duplicates: Vec::new(),
+            pictures: Vec::new(),
+        }
+    }
+}
+
 /// The distinct labels in their order: by number if all are numbers, else by name. Nothing unless every label is there.
 pub(super) fn classes<'a>(labels: impl Iterator<Item = Option<&'a str>>) -> Vec<String> {
     let Some(distinct) = labels.collect::<Option<std::collections::BTreeSet<&str>>>() else { return Vec::new() };

@@ -5,4 +5,5 @@ pub mod grid;
 pub mod latent;
 pub mod palette;
 pub mod picture;
+pub(crate) mod preview;
 pub mod sampler;

@@ -154,16 +154,16 @@ fn check_label(bytes: &[u8], provenance: &Provenance) -> Result<()> {
     }
 }
 
-/// The label of a PNG or GIF file, or `None` where it carries none. The picture itself is not decoded.
+/// The label of a PNG, GIF or JPEG file, or `None` where it carries none. The picture itself is not decoded.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, or is neither PNG nor GIF.
+/// The file cannot be read, is damaged, or is neither PNG nor GIF nor JPEG.
 pub fn read_label(path: &Path) -> Result<Option<ReadLabel>> {
     let file = File::open(path).map_err(|source| Error::io("read", path, &source))?;
     label_of(&mut BufReader::new(file), path)
 }
 
-fn label_of(file: &mut (impl BufRead + Seek), path: &Path) -> Result<Option<ReadLabel>> {
+pub(super) fn label_of(file: &mut (impl BufRead + Seek), path: &Path) -> Result<Option<ReadLabel>> {
     let damaged = |reason: &str| Error::corrupt(format!("cannot read the label of {}: {reason}", path.display()));
     let packet = container::xmp(file).map_err(|source| match source.kind() {
         std::io::ErrorKind::UnexpectedEof => damaged("it is cut off"),

@@ -26,7 +26,7 @@ pub struct Card<'a> {
     pub config: Option<&'a RunConfig>,
     /// Seconds of training behind the newest state of the run, where they are known.
     pub seconds: Option<f64>,
-    /// The machine that judged, in words.
+    /// The machine that trained, in words; the one that judged where that is not known.
     pub machine: &'a str,
 }
 

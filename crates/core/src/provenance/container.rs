@@ -1,4 +1,4 @@
-//! Finding the XMP packet in a PNG or GIF file without decoding the picture: the independent reader that checks what
+//! Finding the XMP packet in a PNG, GIF or JPEG file without decoding the picture: the independent reader that checks what
 //! the encoders wrote. Memory is bounded, and damaged files are errors.
 
 use std::io::{self, BufRead, Read, Seek};
@@ -11,6 +11,9 @@ const PNG_KEYWORD: &[u8] = b"XML:com.adobe.xmp\0";
 /// Application identifier of the GIF extension that carries XMP (XMP part 3, GIF).
 pub(crate) const GIF_IDENTIFIER: &[u8; 11] = b"XMP DataXMP";
 
+/// What XMP in the APP1 segment of a JPEG begins with (XMP part 3, JPEG).
+pub(crate) const JPEG_NAMESPACE: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
 /// The magic trailer behind XMP in GIF, 258 bytes: wherever a reader of length-prefixed blocks leaves the packet, it
 /// lands in this ramp, which leads it to the final zero.
 pub(crate) fn gif_trailer() -> Vec<u8> {
@@ -20,7 +23,7 @@ pub(crate) fn gif_trailer() -> Vec<u8> {
     trailer
 }
 
-/// The XMP packet of the PNG or GIF that `file` holds, if it has one.
+/// The XMP packet of the PNG, GIF or JPEG that `file` holds, if it has one.
 ///
 /// # Errors
 /// `InvalidData` or `UnexpectedEof` where the file is damaged or of another kind, else what the system says.
@@ -28,8 +31,12 @@ pub(crate) fn xmp(file: &mut (impl BufRead + Seek)) -> io::Result<Option<String>
     let start = array::<6>(file)?;
     let packet = match &start {
         b"GIF87a" | b"GIF89a" => gif(file)?,
+        [0xff, 0xd8, 0xff, ..] => {
+            file.seek_relative(2 - start.len() as i64)?; // back to the first marker
+            jpeg(file)?
+        }
         _ if start == PNG_SIGNATURE[..6] && array::<2>(file)? == PNG_SIGNATURE[6..] => png(file)?,
-        _ => return Err(damaged("it is neither PNG nor GIF")),
+        _ => return Err(damaged("it is neither PNG nor GIF nor JPEG")),
     };
     packet.map(|bytes| String::from_utf8(bytes).map_err(|_| damaged("its XMP is not UTF-8"))).transpose()
 }
@@ -165,4 +172,40 @@ fn color_table(file: &mut impl Read, flags: u8) -> io::Result<()> {
         file.read_exact(&mut table[..3 << ((flags & 7) + 1)])?;
     }
     Ok(())
+}
+
+/// Walks the segments `marker, length, data` of a JPEG up to its end, behind the first marker.
+fn jpeg(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Vec<u8>>> {
+    let mut packet = None;
+    loop {
+        match marker(file)? {
+            0xd9 => return Ok(packet),
+            0x01 | 0xd0..=0xd7 => {} // these have no data
+            kind => {
+                let length = u16::from_be_bytes(array(file)?).checked_sub(2);
+                let length = length.ok_or_else(|| damaged("its JPEG segments are damaged"))?;
+                if kind != 0xe1 || packet.is_some() {
+                    skip(file, length.into())?;
+                    continue;
+                }
+                let mut data = vec![0; length.into()];
+                file.read_exact(&mut data)?;
+                packet = data.strip_prefix(JPEG_NAMESPACE).map(<[u8]>::to_vec);
+            }
+        }
+    }
+}
+
+/// The kind of the next marker, behind what entropy-coded data there is: in that, 0xff is followed by 0.
+fn marker(file: &mut impl BufRead) -> io::Result<u8> {
+    loop {
+        file.skip_until(0xff)?;
+        let mut kind = 0xff;
+        while kind == 0xff {
+            [kind] = array(file)?;
+        }
+        if kind != 0 {
+            return Ok(kind);
+        }
+    }
 }

@@ -1,55 +1,142 @@
-//! The judgement's part of a report.
+//! The judgement's part of a report, and what of it lies on disk: `scores.json`; and in `judged/` the pictures of the nearest
+//! pairs, and `record.json` with what is no score.
 
 use super::{Pair, Report, Table};
 use crate::data::Manifest;
-use crate::judge::{Judgement, Space};
+use crate::generate::picture::read_label;
+use crate::judge::{self, Judgement, Space, Subject};
 use crate::provenance::bundle::ModelInfo;
-use crate::train::RunConfig;
+use crate::train::{RunDir, checkpoint};
+use crate::{Error, Result, data, files};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
-/// What a report says of a judged model.
+const SCORES: &str = "scores.json";
+const DIRECTORY: &str = "judged";
+const RECORD: &str = "record.json";
+
+/// A judged model.
 #[derive(Debug)]
-pub struct Judged<'a> {
-    /// What the model file says of itself.
-    pub info: &'a ModelInfo,
-    /// BLAKE3 of the model file.
-    pub hash: &'a str,
+pub struct Judged {
     /// What was found.
-    pub judgement: &'a Judgement,
-    /// The pictures of `judgement.copying.pairs`.
-    pub pairs: Vec<Pair>,
-    /// The data that it was judged with.
-    pub manifest: &'a Manifest,
-    /// The settings of the run, where there is one.
-    pub config: Option<&'a RunConfig>,
+    pub judgement: Judgement,
+    /// What else is known, where it was kept.
+    pub record: Option<Record>,
+    /// The pictures of `judgement.copying.pairs` as PNG, generated and real; fewer where they were not kept.
+    pub pairs: Vec<[Vec<u8>; 2]>,
+}
+
+/// The circumstances of a judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// What the model file says of itself.
+    pub model: ModelInfo,
+    /// The data that it was judged with, in outline.
+    pub data: Manifest,
     /// The machine that judged, in words.
     pub machine: String,
     /// What took how many seconds.
     pub times: Vec<(String, f64)>,
 }
 
-impl Judged<'_> {
-    /// Adds scores, copying, data, settings, machine and times to `report`.
-    pub fn add_to(self, report: &mut Report) {
-        report.scores.push(self.scores());
-        report.scores.push(self.variety());
-        report.scores.push(self.copying());
-        report.sheets.push(self.data());
-        report.sheets.extend(self.config.map(settings));
-        report.sheets.push(self.judging());
-        report.pairs = self.pairs;
+/// The files of pair `i`: the generated picture, and the real one.
+fn pair_files(directory: &Path, i: usize) -> [PathBuf; 2] {
+    ["generated", "real"].map(|side| directory.join(DIRECTORY).join(format!("{i:02}-{side}.png")))
+}
+
+impl Judged {
+    /// Writes everything into `directory`, the scores last.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        let folder = directory.join(DIRECTORY);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
+        for (i, pair) in self.pairs.iter().enumerate() {
+            // The generated one first: its label tells to which scores the pair belongs.
+            for (path, png) in pair_files(directory, i).iter().zip(pair) {
+                files::write_bytes(path, png)?;
+            }
+        }
+        if let Some(record) = &self.record {
+            let record = Record { data: record.data.outline(), ..record.clone() };
+            let text = serde_json::to_string_pretty(&record).expect("a record is plain data");
+            files::write_bytes(&folder.join(RECORD), text.as_bytes())?;
+        }
+        files::write_bytes(&directory.join(SCORES), self.judgement.to_json().as_bytes())
+    }
+
+    /// Reads what lies in `directory`; nothing where there are no scores. Of pictures and circumstances that are missing or
+    /// belong to other scores nothing is shown.
+    ///
+    /// # Errors
+    /// The scores are damaged, or of another version.
+    pub fn read(directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(SCORES);
+        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+        let judgement: Judgement = serde_json::from_slice(&text)
+            .map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))?;
+        let record = std::fs::read(directory.join(DIRECTORY).join(RECORD)).ok();
+        let record = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()).filter(|record| {
+            judgement.model.as_ref().is_some_and(|model| model.step == record.model.step)
+                && judgement.data_fingerprint == record.data.fingerprint
+        });
+        let pairs = (0..judgement.copying.pairs.len()).map_while(|i| pair(directory, &judgement, i)).collect();
+        Ok(Some(Self { judgement, record, pairs }))
+    }
+
+    /// Adds scores, variety, copying and pairs to `report`, and says when the scores are not those of the best model of `run`.
+    pub(super) fn add_to(&self, report: &mut Report, run: Option<&RunDir>) {
+        if report.title.is_empty() {
+            report.title = self.judgement.model.as_ref().map_or("A model".into(), |model| model.name.clone());
+            if let Some(Record { model, .. }) = &self.record {
+                report.subtitle = format!("{} trained on {}", model.config.family(), model.data);
+            }
+        }
+        let headline = self.judgement.rows().into_iter().next();
+        report.summary.extend(headline.map(|row| (row.name, format!("{} (floor {})", row.value, row.floor))));
+        let best = run.and_then(|run| checkpoint::counters(&run.pointed("best")?).ok());
+        if let (Some(subject), Some(best)) = (&self.judgement.model, best) {
+            let hash = best.files.get(checkpoint::MODEL_FILE).map_or("", String::as_str);
+            report.notices.extend(outdated(subject, best.step, hash));
+        }
+        report.scores.extend([self.scores(), self.variety(), self.copying()]);
+        let nearest = self.judgement.copying.pairs.iter();
+        report.pairs =
+            nearest.zip(&self.pairs).map(|(found, [generated, real])| self.pair(found, generated, real)).collect();
+    }
+
+    fn pair(&self, found: &judge::Pair, generated: &[u8], real: &[u8]) -> Pair {
+        let (name, percent) = (data::display_name(&found.name), found.ratio * 100.0);
+        let caption = format!(
+            "number {} of seed {}; {name}; {percent:.0} % of the usual distance ({})",
+            found.generated, self.judgement.seed, found.space
+        );
+        Pair { generated: generated.to_vec(), real: real.to_vec(), caption }
     }
 
     fn scores(&self) -> Table {
-        let rows = self.judgement.rows().into_iter().map(|row| vec![row.name, row.value, row.interval, row.floor]);
+        let judgement = &self.judgement;
+        let rows = judgement.rows().into_iter().map(|row| vec![row.name, row.value, row.interval, row.floor]);
+        let of = judgement.model.as_ref().map(|model| match &self.record {
+            Some(record) => {
+                format!("The model of step {}, {} training pictures shown.", model.step, record.model.images_seen)
+            }
+            None => format!("The model of step {}.", model.step),
+        });
+        let other = self.record.as_ref().filter(|record| record.data.fingerprint != record.model.data_fingerprint);
+        let other = other.map(|Record { data, .. }| {
+            let (name, counts) = (&data.config.source, &data.counts);
+            let pictures = counts.train + counts.heldout;
+            format!("Judged with {name}, {pictures} pictures, which are not those that the model was trained on.")
+        });
         Table {
             name: "Scores".into(),
-            text: vec![format!(
-                "The model of step {}, {} training pictures shown.",
-                self.info.step, self.info.images_seen
-            )],
+            text: of.into_iter().chain(other).collect(),
             head: ["score", "value", "95 % interval", "floor (real against real)"].map(String::from).into(),
             rows: rows.collect(),
-            notes: self.judgement.protocol(),
+            notes: judgement.protocol(),
         }
     }
 
@@ -93,77 +180,57 @@ impl Judged<'_> {
             ],
         }
     }
-
-    fn data(&self) -> Table {
-        let (counts, twins, config) = (&self.manifest.counts, &self.judgement.copying.twins, &self.manifest.config);
-        let bound = if twins.complete { "" } else { " at least" };
-        let mut rows = vec![
-            ("source", crate::train::source_name(&config.source)),
-            ("pictures", format!("{} to train on, {} held out", counts.train, counts.heldout)),
-            ("prepared as", format!("{}×{}, {}", config.width, config.height, colours(config.channels))),
-            (
-                "left out",
-                format!(
-                    "{} unusable, {} exact duplicates, {} other files",
-                    counts.rejected, counts.duplicates, counts.ignored
-                ),
-            ),
-            ("the same after preparing", format!("{} training pictures", twins.exact)),
-            ("look the same", format!("{} pairs of training pictures{bound}", twins.near)),
-            ("held out, but look like a training picture", format!("{}{bound}", twins.leaked)),
-            ("fingerprint", self.manifest.fingerprint.clone()),
-        ];
-        if !self.manifest.labels.is_empty() {
-            rows.push(("classes", self.manifest.labels.join(", ")));
-        }
-        if self.manifest.fingerprint != self.info.data_fingerprint {
-            rows.push(("note", "not the pictures that the model was trained on, or prepared otherwise".into()));
-        }
-        rows.push(("licence, consent, origin", "(to be filled in by a person)".into()));
-        named("Data", rows)
-    }
-
-    fn judging(&self) -> Table {
-        let j = self.judgement;
-        let total: f64 = self.times.iter().map(|(_, seconds)| seconds).sum();
-        let parts: Vec<String> = self.times.iter().map(|(what, seconds)| format!("{what} {seconds:.1} s")).collect();
-        named(
-            "Judged",
-            vec![
-                ("model", format!("{}, BLAKE3 {}", self.info.name, self.hash)),
-                ("generated pictures", format!("{} of seed {}", j.generated, j.seed)),
-                ("machine", self.machine.clone()),
-                ("time", format!("{total:.1} s: {}", parts.join(", "))),
-                ("version", format!("Maliang {}", j.version)),
-            ],
-        )
-    }
 }
 
-fn colours(channels: usize) -> &'static str {
-    if channels == 1 { "grey" } else { "colour" }
+/// The pictures of pair `i`, if they are there and the generated one is labelled as the one that was judged.
+fn pair(directory: &Path, judgement: &Judgement, i: usize) -> Option<[Vec<u8>; 2]> {
+    let [generated, real] = pair_files(directory, i);
+    let recipe = read_label(&generated).ok()??.recipe?;
+    let (hash, number) = (&judgement.model.as_ref()?.blake3, judgement.copying.pairs[i].generated as u64);
+    let judged = (&recipe.model_hash, recipe.seed, recipe.index) == (hash, judgement.seed, number);
+    Some([std::fs::read(generated).ok()?, std::fs::read(real).ok()?]).filter(|_| judged)
 }
 
-fn named(name: &str, rows: Vec<(&str, String)>) -> Table {
-    let rows = rows.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
-    Table { name: name.into(), rows, ..Table::default() }
-}
-
-/// Every setting of the run, but for where the pictures lay.
-fn settings(config: &RunConfig) -> Table {
-    let mut rows = Vec::new();
-    let mut flatten = vec![(String::new(), toml::Value::try_from(config).unwrap_or(toml::Value::Boolean(false)))];
-    while let Some((path, value)) = flatten.pop() {
-        match value {
-            toml::Value::Table(table) => {
-                let inner = |(key, value): (String, toml::Value)| {
-                    (if path.is_empty() { key } else { format!("{path}.{key}") }, value)
-                };
-                flatten.extend(table.into_iter().rev().map(inner));
-            }
-            _ if path == "data.source" => rows.push(vec![path, crate::train::source_name(&config.data.source)]),
-            value => rows.push(vec![path, value.to_string()]),
-        }
+/// What to say when the judged model is not the best one of its run, which has `step` and `blake3`.
+fn outdated(judged: &Subject, step: u64, blake3: &str) -> Option<String> {
+    if judged.blake3 == blake3 {
+        return None;
     }
-    Table { name: "Settings".into(), rows, ..Table::default() }
+    Some(match judged.step.cmp(&step) {
+        std::cmp::Ordering::Less => format!(
+            "The scores below are of an older model, that of step {}; the best one is now that of step {step}. \
+             `maliang judge` scores it.",
+            judged.step
+        ),
+        std::cmp::Ordering::Equal => format!(
+            "The scores below are of an earlier model of step {step}, which has been trained anew since. \
+             `maliang judge` scores the best one."
+        ),
+        std::cmp::Ordering::Greater => {
+            format!("The scores below are of the model of step {}; the best one is that of step {step}.", judged.step)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_of_another_model_are_called_so() {
+        let subject = |step| Subject { name: "m".into(), blake3: "a".into(), step };
+        assert_eq!(outdated(&subject(5), 5, "a"), None);
+        let older = outdated(&subject(5), 9, "b").unwrap();
+        assert!(older.contains("older") && older.contains("step 5") && older.contains("step 9"), "{older}");
+        assert!(outdated(&subject(5), 5, "b").unwrap().contains("trained anew"));
+        assert!(!outdated(&subject(9), 5, "b").unwrap().contains("older"));
+    }
+
+    #[test]
+    fn damaged_scores_are_an_error_and_none_are_none() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Judged::read(directory.path()).unwrap().is_none());
+        std::fs::write(directory.path().join(SCORES), "{\"format\":").unwrap();
+        assert!(Judged::read(directory.path()).unwrap_err().message.contains(SCORES));
+    }
 }

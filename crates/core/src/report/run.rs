@@ -1,18 +1,16 @@
-//! The report of a run, from the files that the run left.
+//! The training's part of a report, from the files that the run left.
 
+use super::sheets::minutes;
 use super::{Curve, Report, Series};
 use crate::Result;
 use crate::train::{RunConfig, RunDir};
 use serde_json::{Map, Value};
 
-/// Grids shown, at most: first, last and evenly between.
-const GRIDS: usize = 12;
-
-/// What was trained, its curves, its grids over time, and what the other files are.
+/// What was trained, its curves, and its grids over time.
 ///
 /// # Errors
 /// The run has no readable `run.toml`.
-pub fn of_run(dir: &RunDir) -> Result<Report> {
+pub fn trained(dir: &RunDir) -> Result<Report> {
     let config = dir.config()?;
     let events = dir.metrics();
     let looks: Vec<&Map<String, Value>> = events.iter().filter(|e| is(e, "look")).collect();
@@ -45,9 +43,9 @@ pub fn of_run(dir: &RunDir) -> Result<Report> {
         subtitle: format!("{} trained on {}", config.model.family(), crate::train::source_name(&config.data.source)),
         summary: summary(dir, &config, &looks, &scores),
         curves,
-        grids: grids(dir),
+        grids: grids(dir, &looks),
+        reals: Some(dir.file("reals.png")).filter(|path| path.is_file()),
         animation: Some(dir.file("animation.gif")).filter(|path| path.is_file()),
-        files: files(dir),
         notes: events.iter().filter(|e| is(e, "note")).filter_map(|e| text(e, "text")).collect(),
         ..Report::default()
     })
@@ -122,58 +120,27 @@ fn summary(
             "Training".into(),
             format!("{:.0} steps, {images:.0} pictures shown", number(last, "step").unwrap_or(0.0)),
         ));
-        rows.push(("Time".into(), format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), seconds % 60.0)));
+        rows.push(("Time".into(), minutes(seconds)));
     }
-    let best = looks.iter().rev().find(|e| e.get("best").and_then(Value::as_bool) == Some(true));
-    if let (Some(best), Some(name)) = (best, scores.first()) {
+    if let (Some(best), Some(name)) = (best(looks), scores.first()) {
         let step = number(best, "step").unwrap_or(0.0);
-        rows.push(("Best".into(), format!("{name} {:.3} at step {step:.0}", number(best, name).unwrap_or(f64::NAN))));
+        let score = number(best, name).unwrap_or(f64::NAN);
+        rows.push((format!("Best {name}"), format!("{score:.3} at step {step:.0}")));
     }
-    if !config.model.classes().is_empty() {
-        rows.push(("Classes".into(), config.model.classes().join(", ")));
-    }
-    rows.push(("Version".into(), format!("Maliang {}", crate::VERSION)));
     rows
+}
+
+fn best<'a>(looks: &[&'a Map<String, Value>]) -> Option<&'a Map<String, Value>> {
+    looks.iter().rev().copied().find(|e| e.get("best").and_then(Value::as_bool) == Some(true))
 }
 
 /// How many pictures the manifest counts.
 fn pictures(dir: &RunDir) -> String {
-    let manifest = std::fs::read_to_string(dir.file("data.json")).ok();
-    let counts = manifest.and_then(|text| serde_json::from_str::<crate::data::Manifest>(&text).ok()).map(|m| m.counts);
-    counts.map_or("unknown".into(), |c| {
-        let mut text = format!("{} to train on, {} held out", c.train, c.heldout);
-        for (count, what) in [(c.rejected, "rejected"), (c.duplicates, "duplicates left out")] {
-            if count > 0 {
-                text += &format!(", {count} {what}");
-            }
-        }
-        text
-    })
+    dir.manifest().map_or("unknown".into(), |m| format!("{} and {} held out", m.counts.train, m.counts.heldout))
 }
 
-fn grids(dir: &RunDir) -> Vec<(String, std::path::PathBuf)> {
-    let samples = dir.samples();
-    let count = samples.len().min(GRIDS);
-    let reals = Some(("real pictures".to_string(), dir.file("reals.png"))).filter(|(_, path)| path.is_file());
-    let chosen = (0..count).map(|i| samples[i * (samples.len() - 1) / (count - 1).max(1)].clone());
-    reals.into_iter().chain(chosen.map(|(step, path)| (format!("step {step}"), path))).collect()
-}
-
-fn files(dir: &RunDir) -> Vec<(String, String)> {
-    let known = [
-        ("run.toml", "every setting; `maliang train --config run.toml` repeats the run"),
-        ("data.json", "every picture with its hash, the split, what was rejected and why"),
-        ("metrics.jsonl", "losses and scores, one line an event"),
-        ("samples", "grids of the same seeds at every look"),
-        ("checkpoints", "the best and the newest states; model.safetensors in each is usable alone"),
-        ("animation.gif", "a walk through the latent space"),
-        ("reals.png", "training pictures as the model sees them"),
-        ("scores.json", "scores, collapse and copying, as `maliang judge` found them"),
-        ("card.md", "the model card; a person fills in what only a person can know"),
-    ];
-    known
-        .iter()
-        .filter(|(name, _)| dir.file(name).exists())
-        .map(|(name, meaning)| (name.to_string(), meaning.to_string()))
-        .collect()
+fn grids(dir: &RunDir, looks: &[&Map<String, Value>]) -> Vec<(String, std::path::PathBuf)> {
+    let best = best(looks).and_then(|look| look.get("step")?.as_u64());
+    let caption = |step: u64| format!("step {step}{}", if best == Some(step) { ", the best" } else { "" });
+    dir.samples().into_iter().map(|(step, path)| (caption(step), path)).collect()
 }

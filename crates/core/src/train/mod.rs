@@ -154,6 +154,10 @@ pub trait Observer {
     fn memory(&self) -> Option<u64> {
         None
     }
+    /// What computes, in words, for the record.
+    fn machine(&self) -> Option<String> {
+        None
+    }
 }
 
 /// How training ended.

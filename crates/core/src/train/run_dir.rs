@@ -2,6 +2,7 @@
 
 use super::checkpoint;
 use super::config::RunConfig;
+use crate::data::Manifest;
 use crate::{Error, ErrorKind, Result, files};
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
@@ -83,6 +84,11 @@ impl RunDir {
         toml::from_str(&text).map_err(|e| Error::toml(&path, &text, &e))
     }
 
+    /// The manifest of the run's pictures, `data.json`, if it is there and readable.
+    pub fn manifest(&self) -> Option<Manifest> {
+        serde_json::from_slice(&std::fs::read(self.file("data.json")).ok()?).ok()
+    }
+
     /// Writes `run.toml`.
     ///
     /// # Errors
@@ -135,6 +141,17 @@ impl RunDir {
     pub fn metrics(&self) -> Vec<Map<String, Value>> {
         let text = std::fs::read_to_string(self.file("metrics.jsonl")).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The machines that trained the run, in words and in the order of time, where that was recorded.
+    pub fn machines(&self) -> Vec<String> {
+        let of_session = |event: &Map<String, Value>| {
+            let session = event.get("event")?.as_str()? == "session";
+            event.get("machine")?.as_str().filter(|_| session).map(String::from)
+        };
+        let mut machines: Vec<String> = self.metrics().iter().filter_map(of_session).collect();
+        machines.dedup();
+        machines
     }
 
     /// Forgets what was logged and sampled after `step`: a resumed run makes it again.

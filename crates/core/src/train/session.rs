@@ -85,6 +85,12 @@ impl Session {
                 session.look(observer)?;
             }
         }
+        if !session.budget_spent() {
+            // Not of a step: what a rollback forgets has been computed all the same.
+            session.log.write(json!({
+                "event": "session", "from": session.counters.step, "machine": observer.machine(), "version": crate::VERSION,
+            }))?;
+        }
         Ok(session)
     }
 

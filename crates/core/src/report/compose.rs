@@ -1,0 +1,61 @@
+//! What a page shows: everything that lies in its directory.
+
+use super::judged::Judged;
+use super::{Report, run, sheets};
+use crate::Result;
+use crate::train::RunDir;
+use std::path::Path;
+
+/// The page of a run, from the files that training and judging have left in its directory.
+///
+/// # Errors
+/// The run has no readable `run.toml`.
+pub fn of_run(run: &RunDir) -> Result<Report> {
+    compose(run.root(), Some(run))
+}
+
+/// The page of `directory`: how `run` was trained, where there is one, and the judgement that lies in `directory`, which need
+/// not be that of the run.
+///
+/// # Errors
+/// The run has no readable `run.toml`.
+pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
+    let mut report = run.map(run::trained).transpose()?.unwrap_or_default();
+    let judged = Judged::read(directory).unwrap_or_else(|_| {
+        let text = "scores.json cannot be read, so the scores are left out; `maliang judge` writes it anew.";
+        report.notices.push(text.into());
+        None
+    });
+    if let Some(judged) = &judged {
+        judged.add_to(&mut report, run);
+    }
+    let of_judgement = || judged.as_ref().and_then(|judged| Some(judged.record.as_ref()?.data.clone()));
+    if let Some(manifest) = run.and_then(RunDir::manifest).or_else(of_judgement) {
+        report.sheets.push(sheets::data(&manifest, judged.as_ref()));
+    }
+    if let Some(run) = run {
+        let config = run.config()?;
+        report.sheets.push(sheets::settings(&config));
+        report.sheets.push(sheets::training(&config, run));
+    }
+    report.sheets.extend(judged.as_ref().and_then(sheets::judging));
+    report.files = files(directory);
+    Ok(report)
+}
+
+fn files(directory: &Path) -> Vec<(String, String)> {
+    let known = [
+        ("run.toml", "every setting; `maliang train --config run.toml` repeats the run"),
+        ("data.json", "every picture with its hash, the split, what was rejected and why"),
+        ("metrics.jsonl", "losses and scores, one line an event"),
+        ("samples", "grids of the same seeds at every look, all of them and at full quality"),
+        ("checkpoints", "the best and the newest states; model.safetensors in each is usable alone"),
+        ("animation.gif", "a walk through the latent space"),
+        ("reals.png", "training pictures as the model sees them"),
+        ("scores.json", "scores, collapse and copying, as `maliang judge` found them"),
+        ("judged", "the nearest pairs as pictures"),
+        ("card.md", "the model card; a person fills in what only a person can know"),
+    ];
+    let there = known.iter().filter(|(name, _)| directory.join(name).exists());
+    there.map(|(name, meaning)| (name.to_string(), meaning.to_string())).collect()
+}
