@@ -23,8 +23,12 @@ pub enum Verb {
     },
     /// Train a generator on pictures, or go on with a run
     Train(TrainArgs),
+    /// Train as a recipe says, judge the result, and check what the recipe claims
+    Recipe(RecipeArgs),
     /// Make pictures with a trained model
     Generate(GenerateArgs),
+    /// Show what a model has learned: directions to move pictures along, what its critic looks at, what its pictures resemble
+    Explain(ExplainArgs),
     /// Score a model against real pictures, look for copies and collapse, write a report and a model card
     Judge(JudgeArgs),
     /// List the runs of a directory
@@ -91,7 +95,7 @@ pub struct DemoArgs {
     pub out: Option<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. A run directory goes on with it
@@ -111,6 +115,15 @@ pub struct TrainArgs {
     /// Stop after this many steps
     #[arg(long)]
     pub steps: Option<u64>,
+    /// Stop early when no window of this many looks gets better any more; 0 only says so [default: 8, or 0 with --steps]
+    #[arg(long, value_name = "LOOKS")]
+    pub patience: Option<u32>,
+    /// Begin with the weights of another model: a run, a checkpoint or a model file of the same family
+    #[arg(long, value_name = "MODEL")]
+    pub init: Option<PathBuf>,
+    /// Let the two families that fit best train for a tenth of the budget each; the better one goes on
+    #[arg(long)]
+    pub race: bool,
     /// What products are computed with: bf16 is faster where the processor has it
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
@@ -129,6 +142,17 @@ pub struct TrainArgs {
     /// Any setting of run.toml, for example train.lr=1e-4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RecipeArgs {
+    /// A recipe that says what it claims
+    pub recipe: PathBuf,
+    /// The pictures [default: what the recipe names]
+    pub source: Option<String>,
+    /// Run directory; a run that is there already is gone on with, and judged again [default: the next free runs/NAME-N]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -154,7 +178,8 @@ pub enum FitArg {
 pub struct GenerateArgs {
     /// Run directory, checkpoint directory or model file
     pub model: PathBuf,
-    /// How many pictures, or how many stations of an interpolation [default: 64, or 8 with --interpolate]
+    /// How many pictures, stations of an interpolation, variations of a given picture, or rows of a table [default: 64; 8 with
+    /// --interpolate, --from or --neighbours; 6 with --mix]
     #[arg(short, long)]
     pub number: Option<usize>,
     /// Seed: the same seed gives the same pictures
@@ -169,6 +194,21 @@ pub struct GenerateArgs {
     /// Walk from picture to picture and back to the first, this many frames between two
     #[arg(long, value_name = "FRAMES")]
     pub interpolate: Option<usize>,
+    /// Find a given picture in the model, rebuild it and vary it; several are walked through with --interpolate
+    #[arg(long, value_name = "PICTURE")]
+    pub from: Vec<PathBuf>,
+    /// Table of pictures with the content of their column and the style of their row (fastgan and projected)
+    #[arg(long)]
+    pub mix: bool,
+    /// Show each picture beside the training pictures that it resembles most [default: 5 of them]
+    #[arg(long, value_name = "K", num_args = 0..=1, require_equals = true, default_missing_value = "5")]
+    pub neighbours: Option<usize>,
+    /// Move the pictures along direction K of `maliang explain`
+    #[arg(long, value_name = "K")]
+    pub direction: Option<usize>,
+    /// How far: of variations of a given picture, or along a direction [default: 0.5 with --from, 2 with --direction]
+    #[arg(long)]
+    pub strength: Option<f32>,
     /// png: one file a picture (and a grid); gif: one animation [default: png, or gif with --interpolate]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
@@ -185,13 +225,32 @@ pub struct GenerateArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
+pub struct ExplainArgs {
+    /// Run directory (its best checkpoint), checkpoint directory or model file
+    pub model: PathBuf,
+    /// Seed of the pictures that are shown
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print what was found as JSON instead of the list of files
+    #[arg(long)]
+    pub json: bool,
+    /// Where to write [default: explain/ inside the run, else here]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Your 27-character registration as a content producer, for the metadata label
+    #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
+    pub producer: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct JudgeArgs {
     /// Run directory (its best checkpoint), checkpoint directory or model file
     pub model: PathBuf,
     /// Generated pictures, from 10 up; as many real ones, or half of what there is
     #[arg(short, long = "n", value_name = "N", default_value_t = 2000)]
     pub number: usize,
-    /// Feature extractor of the scores
+    /// Feature extractor of the scores: randomconv, effnetlite0 or inception
     #[arg(long, default_value = "randomconv")]
     pub features: String,
     /// Real pictures to judge with: a folder, a .zip, … [default: those of the run]

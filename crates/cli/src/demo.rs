@@ -38,7 +38,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     };
     let choice = train::choose(&request, &checked)?;
     let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), "demo"));
-    let (outcome, dir) = start(RunDir::new(out), &choice, &scan)?;
+    let (outcome, dir) = start(RunDir::new(out), &choice, &scan, None)?;
     if !outcome.finished {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 use crate::terminal::{bytes, cache_dir, data_dir, peak_memory, print, weights_store};
 use maliang::data::{self, Dataset, Source};
+use maliang::pretrained::Installed;
 use maliang::train::{self, Event, Observer, Request, Run, RunDir, set};
 use maliang::{Error, ErrorKind, Result};
 use std::time::Instant;
@@ -26,7 +27,9 @@ pub fn run() -> Result<()> {
     let used = directory_size(&cache);
     row("cache", format!("{} ({}; safe to delete, MALIANG_CACHE moves it)", cache.display(), bytes(used)))?;
     row("data", format!("{} (MALIANG_DATA moves it)", data_dir().display()))?;
-    let installed: Vec<_> = weights_store().list().iter().map(|w| format!("{} ({})", w.name, bytes(w.bytes))).collect();
+    let mark = |published: bool| if published { "" } else { ", unverified" };
+    let entry = |w: &Installed| format!("{} ({}{})", w.name, bytes(w.bytes), mark(w.published));
+    let installed: Vec<_> = weights_store().list().iter().map(entry).collect();
     let none = "none; maliang weights get efficientnet-lite0 installs what judges and projected GANs see with";
     row("weights", if installed.is_empty() { none.into() } else { installed.join(", ") })?;
     let start = Instant::now();

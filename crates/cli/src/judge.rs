@@ -11,12 +11,16 @@ use maliang::judge::{self, Judgement, Options, Subject};
 use maliang::provenance::card::Card;
 use maliang::provenance::label::Label;
 use maliang::report::{self, Judged, Record};
-use maliang::train::{self, RunConfig, RunDir, checkpoint};
+use maliang::train::{self, RunConfig, RunDir, Sample, checkpoint};
 use maliang::{Error, Result, files};
 use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Pictures whose likelihood under a VAE is bounded, at most, and importance samples of each: some ten seconds.
+const LIKELIHOOD_PICTURES: usize = 256;
+const IMPORTANCE_SAMPLES: usize = 64;
 
 /// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
 pub fn run(args: &JudgeArgs) -> Result<()> {
@@ -50,10 +54,14 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     };
     let stage = |what: &str, done: usize, all: usize| clock.at(what, done, all);
     let judgement = judge::judge(&make, &data, &*extractor, &options, &cache_dir(), &stage);
+    let likelihoods = config.as_ref().map_or_else(Vec::new, |config| {
+        let sample = Sample { pictures: LIKELIHOOD_PICTURES, k: IMPORTANCE_SAMPLES, seed: args.seed };
+        train::likelihoods(&sampler, config, &data, sample, &|done, all| clock.at("likelihood", done, all))
+    });
     let times = clock.stop();
     let info = &sampler.info;
     let subject = Subject { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
-    let judgement = Judgement { model: Some(subject), ..judgement? };
+    let judgement = Judgement { model: Some(subject), likelihoods, ..judgement? };
     let record = Record { model: info.clone(), data: data.manifest().clone(), machine: Machine::here().line(), times };
     let job = Job { args, label, sampler, run, config, data, directory };
     let pairs = job.pairs(&judgement)?;
@@ -122,7 +130,7 @@ impl Job<'_> {
 }
 
 /// The run that a model belongs to, whether it is given by its run, a checkpoint or a file.
-fn run_of(model: &Path) -> Option<RunDir> {
+pub fn run_of(model: &Path) -> Option<RunDir> {
     let absolute = std::path::absolute(model).ok()?;
     let own = RunDir::is_run(model).then(|| model.to_path_buf());
     let above = || absolute.ancestors().skip(1).take(3).find(|path| RunDir::is_run(path)).map(Path::to_path_buf);
@@ -204,7 +212,7 @@ fn table(sampler: &Sampler, judgement: &Judgement) -> String {
 }
 
 /// What takes how long: a bar on a terminal, and the seconds of each stage for the report.
-struct Clock {
+pub struct Clock {
     bar: Option<ProgressBar>,
     /// What is being done, since when.
     current: RefCell<Option<(String, Instant)>>,
@@ -212,7 +220,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1);
             if let Ok(style) = ProgressStyle::with_template("{msg:<20} {wide_bar} {pos}/{len}") {
@@ -223,7 +231,7 @@ impl Clock {
         Self { bar, current: RefCell::default(), done: RefCell::default() }
     }
 
-    fn at(&self, what: &str, done: usize, all: usize) {
+    pub fn at(&self, what: &str, done: usize, all: usize) {
         let mut current = self.current.borrow_mut();
         if current.as_ref().is_none_or(|(name, _)| name != what)
             && let Some((name, start)) = current.replace((what.into(), Instant::now()))
@@ -237,7 +245,7 @@ impl Clock {
         }
     }
 
-    fn stop(self) -> Vec<(String, f64)> {
+    pub fn stop(self) -> Vec<(String, f64)> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

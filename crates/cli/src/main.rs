@@ -1,15 +1,18 @@
 //! The command line of Maliang: arguments as typed are resolved once, then one file a verb does the work.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the machine or a file failed, 2 the input cannot
-//! be used, 3 training diverged, 70 a bug.
+//! be used, 3 training diverged, 4 a recipe's claim was missed, 70 a bug.
 
 mod args;
 mod bench;
 mod data;
 mod demo;
 mod doctor;
+mod explain;
 mod generate;
 mod judge;
+mod race;
+mod recipe;
 mod runs;
 mod terminal;
 mod train;
@@ -59,7 +62,9 @@ fn run(args: Args) -> Result<ExitCode> {
             }
         }
         Verb::Train(train) => train::run(&train)?,
+        Verb::Recipe(recipe) => return recipe::run(&recipe),
         Verb::Generate(generate) => generate::run(&generate)?,
+        Verb::Explain(explain) => explain::run(&explain)?,
         Verb::Judge(judge) => judge::run(&judge)?,
         Verb::Runs { directory } => runs::list(&directory)?,
         Verb::Show { run, json } => runs::show(&run, json)?,

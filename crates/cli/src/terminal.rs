@@ -24,6 +24,11 @@ pub fn catch_interrupts() -> Result<()> {
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
 }
 
+/// Has anybody asked to stop?
+pub fn interrupted() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
 /// Writes one line to stdout. A reader that has had enough (`| head`) is no error.
 pub fn print(line: impl AsRef<str>) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -185,7 +190,7 @@ impl Observer for Progress {
     }
 
     fn stop(&self) -> bool {
-        STOP.load(Ordering::SeqCst)
+        interrupted()
     }
 
     fn seconds(&self) -> f64 {

@@ -1,14 +1,16 @@
 //! `maliang train`: from pictures, or from a run that is to go on.
 
 use crate::args::{DeviceArg, FitArg, TrainArgs};
+use crate::race;
 use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print, weights_store};
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
 use maliang::models::ModelConfig;
 use maliang::pretrained::EfficientNetLite0;
-use maliang::train::{self, Choice, Outcome, Request, Run, RunConfig, RunDir};
+use maliang::train::{self, Choice, Donor, Outcome, Race, Request, Run, RunConfig, RunDir};
 use maliang::{Error, Result, report};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::{Table, Value};
 
 /// Trains as the arguments say and prints where the result is.
@@ -20,12 +22,17 @@ pub fn run(args: &TrainArgs) -> Result<()> {
             "give a folder of pictures, for example `maliang train PHOTOS/`, or emoji:animals to try it without any",
         ));
     };
+    if args.race && args.init.is_some() {
+        return Err(Error::input("--race and --init exclude each other: two families cannot begin with one model")
+            .hint("leave one of them out"));
+    }
     terminal::catch_interrupts()?;
-    if RunDir::is_run(Path::new(&source)) {
+    let begun = |path: &Path| RunDir::is_run(path) || Race::is_race(path);
+    if begun(Path::new(&source)) {
         return resume(PathBuf::from(source), args);
     }
-    if let Some(out) = args.out.as_ref().filter(|out| RunDir::is_run(out)) {
-        let before = RunDir::new(out).config()?.data.source;
+    if let Some(out) = args.out.as_ref().filter(|out| begun(out)) {
+        let before = race::source_in(out)?;
         if before == source {
             return resume(out.clone(), args);
         }
@@ -41,9 +48,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         settings,
         eyes: !weights_store().list().is_empty(),
     };
-    let choice = train::choose(&request, &checked)?;
     let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &source_name(&source)));
-    start(RunDir::new(out), &choice, &scan).map(|_| ())
+    if args.race {
+        return race::start(RunDir::new(out), &request, &checked, &scan);
+    }
+    let choice = train::choose(&request, &checked)?;
+    start(RunDir::new(out), &choice, &scan, args.init.as_deref()).map(|_| ())
 }
 
 /// Scans and checks a source, with progress, and says on stderr what was found.
@@ -74,8 +84,26 @@ pub fn look_at(source: &str) -> Result<(Scan, CheckReport)> {
     Ok((scan, checked))
 }
 
-/// Starts a new run, trains it, writes its report, and prints where everything is.
-pub fn start(dir: RunDir, choice: &Choice, scan: &Scan) -> Result<(Outcome, RunDir)> {
+/// Starts a new run, with the weights of the model at `init` if there is one, trains it, writes its report, and prints where
+/// everything is.
+pub fn start(dir: RunDir, choice: &Choice, scan: &Scan, init: Option<&Path>) -> Result<(Outcome, RunDir)> {
+    announce(choice, &dir);
+    let mut config = choice.config.clone();
+    let donor = init.map(open_donor).transpose()?;
+    agree(&mut config, donor.as_ref())?;
+    let eyes = eyes(&config)?;
+    let dataset = Arc::new(Dataset::open(&config.data, scan, &cache_dir(), &|_, _| ())?);
+    let adopted = donor.map(|donor| donor.adopt(&config, &dataset, eyes.clone())).transpose()?;
+    let mut run = Run::create(dir, config, dataset)?.looking_through(eyes);
+    if let Some(adopted) = adopted {
+        eprintln!("  {}", terminal::wrap(&format!("init      {}", adopted.words()), 2, 12));
+        run = run.beginning_with(&adopted)?;
+    }
+    train_and_report(run)
+}
+
+/// Says on stderr what was chosen, and why.
+pub fn announce(choice: &Choice, dir: &RunDir) {
     for (what, value, why) in &choice.reasons {
         eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
     }
@@ -83,10 +111,32 @@ pub fn start(dir: RunDir, choice: &Choice, scan: &Scan) -> Result<(Outcome, RunD
     let (family, root) = (choice.config.model.family(), dir.root().display());
     eprintln!("{family} {}x{} → {root} (every setting: {root}/run.toml)", stack.width, stack.height);
     eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
-    let eyes = eyes(&choice.config)?;
-    let dataset = Dataset::open(&choice.config.data, scan, &cache_dir(), &|_, _| ())?;
-    let run = Run::create(dir, choice.config.clone(), dataset.into())?.looking_through(eyes);
-    train_and_report(run)
+}
+
+fn open_donor(path: &Path) -> Result<Donor> {
+    let (donor, warnings) = Donor::open(path)?;
+    for warning in warnings {
+        eprintln!("note: {warning}; beginning with another checkpoint");
+    }
+    Ok(donor)
+}
+
+/// Settings and `--init` name the same weights, and the settings say which.
+fn agree(config: &mut RunConfig, donor: Option<&Donor>) -> Result<()> {
+    match (&config.init, donor.map(Donor::record)) {
+        (Some(named), None) => {
+            return Err(Error::input(format!("these settings begin with the weights of {named}"))
+                .hint("give that model with --init, or begin fresh without the line init = … in the settings"));
+        }
+        (Some(named), Some(given)) if *named != given => {
+            return Err(Error::input(format!(
+                "these settings begin with the weights of {named}, but --init is {given}"
+            ))
+            .hint("give the model that is named, or take the line init = … out of the settings"));
+        }
+        (_, given) => config.init = given,
+    }
+    Ok(())
 }
 
 fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
@@ -96,11 +146,19 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
         || args.size.is_some()
         || args.fit.is_some()
         || args.precision.is_some()
+        || args.init.is_some()
     {
-        return Err(Error::input(format!("{} is a run already, and its settings are fixed", path.display()))
-            .hint("only --minutes, --steps and --device may change when going on; other settings need a new run"));
+        return Err(Error::input(format!("{} is a run already, and its settings are fixed", path.display())).hint(
+            "only --minutes, --steps, --patience and --device may change when going on; other settings need a new run",
+        ));
+    }
+    if Race::is_race(&path) {
+        return race::resume(RunDir::new(path), args);
     }
     let run = Run::resume(RunDir::new(path), &cache_dir(), |config| {
+        if let Some(patience) = args.patience {
+            config.train.patience = patience as usize;
+        }
         if args.steps.is_some() || args.minutes.is_some() {
             config.train.steps = args.steps.unwrap_or(0);
             config.train.minutes = args.minutes.unwrap_or(0.0);
@@ -114,14 +172,15 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
 }
 
 /// What a projected GAN looks through, from the weights that the user has installed; other families need nothing.
-fn eyes(config: &RunConfig) -> Result<Option<EfficientNetLite0>> {
+pub fn eyes(config: &RunConfig) -> Result<Option<EfficientNetLite0>> {
     if !config.needs_eyes() {
         return Ok(None);
     }
     weights_store().efficientnet_lite0(&config.train.device.open()?)?.ok_or_else(train::no_eyes).map(Some)
 }
 
-fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
+/// Trains a run to its end, writes its report, and prints where everything is.
+pub fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
     let dir = run.dir().clone();
     if let Some(name) = run.config().train.device.name()? {
         eprintln!("  computing on {name}");
@@ -134,7 +193,11 @@ fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
     let root = dir.root().display();
     if outcome.finished {
         let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
-        eprintln!("{} steps in {}{best}", outcome.step, duration(outcome.seconds));
+        let early = if outcome.stopped_early { ", stopped early: the score has stopped improving" } else { "" };
+        eprintln!("{} steps in {}{best}{early}", outcome.step, duration(outcome.seconds));
+        if outcome.stopped_early {
+            eprintln!("  `maliang train {root} --patience 0` goes on to the end of its budget, --minutes N to another");
+        }
         print(format!("{root}"))?;
         eprintln!("next: maliang generate {root} -n 64 --seed 7");
     } else {
@@ -159,7 +222,10 @@ fn settings(args: &TrainArgs) -> Result<Table> {
         None => Table::new(),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
-            text.parse().map_err(|e| Error::toml(path, &text, &e))?
+            let mut recipe: Table = text.parse().map_err(|e| Error::toml(path, &text, &e))?;
+            // What a recipe promises is `maliang recipe`'s business.
+            recipe.remove("claim");
+            recipe
         }
     };
     // A budget on the command line replaces the recipe's, whichever of the two it names.
@@ -172,6 +238,9 @@ fn settings(args: &TrainArgs) -> Result<Table> {
         let seed = i64::try_from(seed)
             .map_err(|_| Error::input(format!("the seed {seed} is too large: at most {}", i64::MAX)))?;
         train::set(&mut table, "seed", Value::Integer(seed));
+    }
+    if let Some(patience) = args.patience {
+        train::set(&mut table, "train.patience", Value::Integer(patience.into()));
     }
     if let Some(precision) = args.precision {
         train::set(&mut table, "train.precision", Value::String(precision.name().into()));

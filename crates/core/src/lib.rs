@@ -6,6 +6,7 @@
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod explain;
 pub mod files;
 pub mod generate;
 pub mod judge;

@@ -6,6 +6,7 @@
 mod chart;
 mod compose;
 mod embed;
+pub mod explained;
 mod judged;
 mod run;
 mod sheets;
@@ -54,6 +55,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Data, settings, machine: what belongs to the record.
     pub sheets: Vec<Table>,
+    /// What was explained, as HTML: see [`explained::sections`].
+    pub explained: String,
 }
 
 /// A section with a few paragraphs and a table.
@@ -131,6 +134,7 @@ pub fn html(report: &Report) -> Result<String> {
     section(&mut body, "Notes", !report.notes.is_empty(), |body| {
         report.notes.iter().for_each(|note| put(body, format_args!("<p>{}</p>\n", escape(note))));
     });
+    body += &report.explained;
     report.sheets.iter().for_each(|table| draw_table(&mut body, table));
     section(&mut body, "Files", !report.files.is_empty(), |body| {
         body.push_str("<table>\n");
@@ -139,15 +143,20 @@ pub fn html(report: &Report) -> Result<String> {
         }
         body.push_str("</table>\n");
     });
-    let title = escape(&report.title);
-    Ok(format!(
+    Ok(page(&report.title, &body))
+}
+
+/// A whole page with this content of `<main>`, which is HTML already.
+fn page(title: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
          <body>\n<main>\n{body}</main>\n<footer>The sample pictures on this page are AI-generated. \
          <span lang=\"zh\">本页的样例图片由人工智能生成。</span></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
-    ))
+    )
 }
 
 fn header(body: &mut String, report: &Report) {

@@ -87,6 +87,34 @@ fn conv_shape(input: [usize; 4], kernel: [usize; 2], output: [usize; 4], options
     shape
 }
 
+/// Convolution, then what `finish` says: a contiguous bias, and an activation.
+fn convolve(
+    x: FlexTensor,
+    w: FlexTensor,
+    finish: Option<(FlexTensor, Activation)>,
+    options: Conv2dOptions,
+) -> FlexTensor {
+    let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
+    let fits = finish.as_ref().is_none_or(|(bias, _)| dims(bias) == [c_out]);
+    assert!(input[3] == c_in && fits, "convolution channels differ");
+    let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
+    let output = [input[0], height, width, c_out];
+    let shape = conv_shape(input, [kh, kw], output, options);
+    let w = w.to_contiguous();
+    reuse::note_weights(&w);
+    let operation = Operation::Conv2d(options, finish.as_ref().map(|(_, activation)| *activation));
+    let inputs: Vec<&FlexTensor> = [&x, &w].into_iter().chain(finish.as_ref().map(|(bias, _)| bias)).collect();
+    let [y] = reuse::outputs(operation, &inputs, || {
+        let finish = finish.as_ref().map(|(bias, activation)| Finish {
+            bias: bias.as_slice::<f32>().expect("a contiguous f32 tensor"),
+            activation: *activation,
+        });
+        let (x, w) = (x.clone(), w.clone());
+        slices!([x, w][tensor(conv::forward(x, w, &shape, options.precision, finish), output)])
+    });
+    y
+}
+
 fn depthwise_shape(
     input: [usize; 4],
     kernel: [usize; 2],
@@ -109,18 +137,7 @@ fn depthwise_shape(
 impl KernelOps for Flex {
     fn conv2d_nhwc(x: FlexTensor, w: FlexTensor, options: Conv2dOptions) -> FlexTensor {
         or_default_body!(conv2d_nhwc(x, w, options));
-        let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
-        assert_eq!(input[3], c_in, "convolution channels differ");
-        let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
-        let output = [input[0], height, width, c_out];
-        let shape = conv_shape(input, [kh, kw], output, options);
-        let w = w.to_contiguous();
-        reuse::note_weights(&w);
-        let [y] = reuse::outputs(Operation::Conv2d(options), &[&x, &w], || {
-            let (x, w) = (x.clone(), w.clone());
-            slices!([x, w][tensor(conv::forward(x, w, &shape, options.precision, None), output)])
-        });
-        y
+        convolve(x, w, None, options)
     }
 
     fn conv2d_bias(
@@ -131,21 +148,7 @@ impl KernelOps for Flex {
         activation: Activation,
     ) -> FlexTensor {
         or_default_body!(conv2d_bias(x, w, bias, options, activation));
-        let (input, [kh, kw, c_in, c_out]) = (dims::<4>(&x), dims(&w));
-        assert!(input[3] == c_in && dims(&bias) == [c_out], "convolution channels differ");
-        let (height, width) = (options.output_size(input[1], kh), options.output_size(input[2], kw));
-        let output = [input[0], height, width, c_out];
-        let shape = conv_shape(input, [kh, kw], output, options);
-        let w = w.to_contiguous();
-        reuse::note_weights(&w);
-        let [y] = reuse::outputs(Operation::Conv2dBias(options, activation), &[&x, &w, &bias], || {
-            let (x, w, bias) = (x.clone(), w.clone(), bias.clone());
-            slices!([x, w, bias] {
-                let finish = Some(Finish { bias, activation });
-                [tensor(conv::forward(x, w, &shape, options.precision, finish), output)]
-            })
-        });
-        y
+        convolve(x, w, Some((bias.to_contiguous(), activation)), options)
     }
 
     fn conv2d_input_grad(gy: FlexTensor, w: FlexTensor, size: [usize; 2], options: Conv2dOptions) -> FlexTensor {

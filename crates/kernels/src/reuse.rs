@@ -43,8 +43,8 @@ struct Output {
 /// An operation whose results can be remembered, with everything that they depend on besides tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Operation {
-    Conv2d(Conv2dOptions),
-    Conv2dBias(Conv2dOptions, Activation),
+    /// With an activation where there is a bias.
+    Conv2d(Conv2dOptions, Option<Activation>),
     Depthwise(DepthwiseOptions),
     BatchNorm(f32, Activation),
     Affine(Activation),

@@ -2,7 +2,7 @@
 
 use maliang::data::DataConfig;
 use maliang::device::ComputeDevice;
-use maliang::models::{DcganConfig, ModelConfig, StackConfig, VaeConfig};
+use maliang::models::{DcganConfig, ModelConfig, StackConfig, Upsampling, VaeConfig};
 use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, VaeTraining};
 
 /// The sizes of PyTorch's DCGAN example.
@@ -13,7 +13,13 @@ pub fn dcgan() -> ModelConfig {
 }
 
 pub fn vae() -> ModelConfig {
-    ModelConfig::Vae(VaeConfig { z_dim: 64, classes: Vec::new(), stack: STACK })
+    ModelConfig::Vae(VaeConfig {
+        z_dim: 64,
+        classes: Vec::new(),
+        decoder: Upsampling::Transposed,
+        components: 0,
+        stack: STACK,
+    })
 }
 
 /// The settings of a run with `model`, as `maliang train` chooses them, but without DiffAugment, which PyTorch's example
@@ -38,10 +44,11 @@ pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConf
         precision,
         device: ComputeDevice::Cpu,
         look_every: 0,
+        patience: 0,
     };
     let data = DataConfig { width: STACK.width, height: STACK.height, channels: STACK.channels, ..Default::default() };
     let gan = GanConfig { augment: Vec::new(), ..Default::default() };
-    RunConfig { seed: 0, data, model, train, gan, vae: VaeTraining::default() }
+    RunConfig { seed: 0, init: None, data, model, train, gan, vae: VaeTraining::default() }
 }
 
 #[cfg(test)]

@@ -98,6 +98,36 @@ fn every_reconstruction() {
     }
 }
 
+/// Every way to build and train a VAE: it resumes bit for bit, makes pictures, and is judged by its likelihood.
+#[test]
+fn every_vae() {
+    let place = Place::new();
+    for (run, more, losses) in [
+        ("residual", "--set model.decoder=residual", vec![]),
+        ("mixture", "--set vae.reconstruction=logistic-mixture --set model.components=2", vec![]),
+        ("adversarial", "--set vae.adversarial=0.01", vec!["d_loss", "g_loss"]),
+        (
+            "all",
+            "--set model.decoder=residual --set vae.reconstruction=logistic-mixture --set vae.adversarial=0.01 --set \
+             gan.loss=relativistic-paired",
+            vec!["d_loss", "g_loss"],
+        ),
+    ] {
+        place.train(run, 3, &format!("--model vae {more}"));
+        losses_are_numbers(&place, run, &[vec!["reconstruction", "kl"], losses].concat());
+        place.ok(&format!("train {run} --steps 6"));
+        place.twin(run, 6, "");
+        assert!(place.weights(run) == place.weights("twin"), "{run}");
+        std::fs::remove_dir_all(place.path("twin")).unwrap();
+        place.ok(&format!("generate {run} -n 2"));
+    }
+    place.refused(
+        2,
+        &format!("train emoji:food {TINY} --model vae --steps 1 --set model.components=3"),
+        &["components"],
+    );
+}
+
 #[test]
 fn odd_sizes_and_grey() {
     let place = Place::new();

@@ -83,6 +83,34 @@ fn judging_again_gives_the_same_scores() {
     assert_eq!(place.bytes("r/scores.json"), before);
 }
 
+/// The importance-sampled bound is never above the negative ELBO of the same samples.
+#[test]
+fn a_vae_is_judged_by_its_likelihood() {
+    let place = Place::new();
+    for kind in ["mse", "bce", "logistic", "logistic-mixture"] {
+        place.train(kind, 3, &format!("--model vae --set vae.reconstruction={kind}"));
+        let answer = place.ok(&format!("judge {kind} -n 10"));
+        assert!(answer.out.lines().all(|line| line.chars().count() <= 80), "{}", answer.out);
+        let scores: Value = serde_json::from_slice(&place.bytes(format!("{kind}/scores.json"))).unwrap();
+        let [elbo, sampled] = &scores["likelihoods"].as_array().unwrap()[..] else { panic!("{scores}") };
+        for (found, metric) in [(elbo, "nelbo_nats"), (sampled, "nll_is64_nats")] {
+            let name = found["name"].as_str().unwrap();
+            assert!(name.starts_with(&format!("{metric}_{kind}_heldout_n")) && answer.out.contains(name), "{name}");
+            assert!(
+                found["low"].as_f64() <= found["value"].as_f64() && found["value"].as_f64() <= found["high"].as_f64()
+            );
+        }
+        assert!(sampled["value"].as_f64() <= elbo["value"].as_f64(), "{kind}");
+    }
+    // Pictures that it does not know: all of them.
+    place.pictures("few", 5, png::ColorType::Rgb);
+    place.ok("judge mse -n 10 --data few -o there").says("not the pictures");
+    assert!(String::from_utf8(place.bytes("there/scores.json")).unwrap().contains("nll_is64_nats_mse_given_n5"));
+    place.train("gan", 1, "--model dcgan");
+    place.ok("judge gan -n 10");
+    assert!(!String::from_utf8(place.bytes("gan/scores.json")).unwrap().contains("likelihoods"));
+}
+
 #[test]
 fn a_model_file_is_judged_with_pictures_that_are_named() {
     let place = Place::new();

@@ -1,9 +1,12 @@
 //! The program as its users meet it: every test runs the real binary in a directory of its own.
 
 mod bench;
+mod control;
 mod damage;
 mod devices;
+mod explain;
 mod families;
+mod given;
 mod input;
 mod judge;
 mod labels;

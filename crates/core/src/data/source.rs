@@ -232,7 +232,7 @@ impl Scan {
 }
 
 /// Reads a file of bounded size.
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|e| io_reason(&e))?;
     let size = file.metadata().map_err(|e| io_reason(&e))?.len();
     read_bounded(file, size)

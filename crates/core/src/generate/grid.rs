@@ -22,9 +22,41 @@ pub fn grid(pictures: &[Picture], columns: usize, footer: Option<&str>) -> Pictu
     band(&sheet(pictures, columns), VISIBLE_LABEL, footer.unwrap_or_default())
 }
 
+/// Grids one below the other, each under a line of text (ASCII), and the footer of a [`grid`].
+///
+/// # Panics
+/// As [`grid`].
+pub fn sections(sections: &[(&str, Vec<Picture>)], columns: usize, footer: &str) -> Picture {
+    let parts: Vec<Picture> = sections.iter().map(|(text, pictures)| headed(&sheet(pictures, columns), text)).collect();
+    let width = parts.iter().map(|part| part.width).max().unwrap_or(1);
+    let channels = parts.iter().map(|part| part.channels).max().unwrap_or(1);
+    let height = parts.iter().map(|part| part.height).sum();
+    let mut all = Picture::filled(width, height, channels, BACKGROUND);
+    let mut y = 0;
+    for part in &parts {
+        paste(&mut all, part, 0, y, 1);
+        y += part.height;
+    }
+    band(&all, VISIBLE_LABEL, footer)
+}
+
+/// `picture` under a line of text.
+fn headed(picture: &Picture, text: &str) -> Picture {
+    let (height, width) = (font::HEIGHT + 2 * GUTTER, font::width(text, 1) + 4 * GUTTER);
+    let mut all = Picture::filled(picture.width.max(width), picture.height + height, picture.channels, BACKGROUND);
+    font::draw(&mut all, 2 * GUTTER, GUTTER, text, 1, TEXT);
+    paste(&mut all, picture, 0, height, 1);
+    all
+}
+
 /// Real pictures in rows of `columns` like a [`grid`], with a footer that says so.
 pub fn real_sheet(pictures: &[Picture], columns: usize) -> Picture {
     band(&sheet(pictures, columns), "real pictures", "")
+}
+
+/// An empty cell for a grid of pictures like this one.
+pub fn blank(picture: &Picture) -> Picture {
+    Picture::filled(picture.width, picture.height, picture.channels, BACKGROUND)
 }
 
 /// `picture` enlarged by the smallest whole factor that makes its shorter side at least `side`: pixels stay squares.
@@ -146,6 +178,21 @@ mod tests {
         assert_eq!(sheet.channels, 3);
         assert!(sheet.pixels.len() == sheet.width * sheet.height * 3);
         assert!(grid(&[], 0, None).pixels.contains(&TEXT));
+    }
+
+    #[test]
+    fn sections_stand_below_each_other() {
+        let row = |level: u8, count: usize| vec![Picture::filled(64, 64, 1, level); count];
+        let all = sections(&[("made", row(100, 4)), ("real", row(150, 3))], 4, "step 3");
+        let head = font::HEIGHT + 2 * GUTTER;
+        assert_eq!((all.width, all.channels), (4 * 66 + 2, 1));
+        assert_eq!(at(&all, 2, head + 2), [100]);
+        assert_eq!(at(&all, 2, head + 68 + head + 2), [150]);
+        assert_eq!(at(&all, 2 + 3 * 66, head + 68 + head + 2), [BACKGROUND], "the last cell is empty");
+        let text = |rows: std::ops::Range<usize>| {
+            rows.flat_map(|y| (0..all.width).map(move |x| (x, y))).any(|(x, y)| at(&all, x, y) == [TEXT])
+        };
+        assert!(text(0..head) && text(head + 68..head + 68 + head) && text(2 * (head + 68)..all.height));
     }
 
     /// GB 45438-2025, on the whole picture that is written, band included.

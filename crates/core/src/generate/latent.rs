@@ -2,6 +2,9 @@
 
 use crate::rng;
 
+/// How a recipe says that its latent vector is [`latent`] of its seed, index and truncation.
+pub const SEEDED: &str = "z ~ N(0, 1) of seed and index";
+
 /// Latent vector number `index` of `seed`: `z ~ N(0, 1)` scaled by `truncation`. It depends on nothing else, so picture 3 of
 /// a seed is the same whether 4 or 400 are asked for.
 pub fn latent(seed: u64, index: u64, z_dim: usize, truncation: f32) -> Vec<f32> {

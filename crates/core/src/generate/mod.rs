@@ -2,6 +2,7 @@
 
 pub mod font;
 pub mod grid;
+pub mod inversion;
 pub mod latent;
 pub mod palette;
 pub mod picture;

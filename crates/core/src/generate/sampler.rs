@@ -4,7 +4,7 @@ use super::latent::latent;
 use super::picture::Picture;
 use crate::data::preprocess;
 use crate::device;
-use crate::models::{self, PictureModel};
+use crate::models::{self, Generator, PictureModel};
 use crate::nn::host;
 use crate::provenance::bundle::{self, ModelInfo};
 use crate::provenance::label::{Label, Provenance, Recipe};
@@ -102,23 +102,70 @@ impl Sampler {
     ///
     /// They are computed many at a time; the kernels give each the same bytes in any company.
     pub fn pictures(&self, latents: &[Vec<f32>], classes: &[usize]) -> Vec<Picture> {
-        let batch = |(i, latents): (usize, &[Vec<f32>])| {
-            let classes = classes.get(i * BATCH..classes.len().min((i + 1) * BATCH)).unwrap_or_default();
-            let tensor = self.tensor(latents, classes);
-            let [_, height, width, channels] = tensor.dims();
-            let values = host(tensor);
-            let pictures = values.par_chunks_exact(height * width * channels);
-            let picture = |values| Picture { width, height, channels, pixels: preprocess::to_bytes(values) };
-            pictures.map(picture).collect::<Vec<_>>()
+        let batch = |(latents, classes): (&[Vec<f32>], &[usize])| in_bytes(self.tensor(latents, classes));
+        batches(latents, classes).flat_map(batch).collect()
+    }
+
+    /// As [`pictures`](Self::pictures), from points of the model's latent space as [`z`](Self::z) gives them.
+    pub fn decoded(&self, z: &[Vec<f32>], classes: &[usize]) -> Vec<Picture> {
+        let batch = |(z, classes)| in_bytes(self.model.decode(self.vectors(z), self.labels(classes)));
+        batches(z, classes).flat_map(batch).collect()
+    }
+
+    /// The points of the model's latent space that latent vectors stand for: the vectors themselves but for a VAE, which
+    /// generates from a prior of its own.
+    pub fn z(&self, latents: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        let batch = |latents: &[Vec<f32>]| rows(self.model.latent(self.vectors(latents)));
+        latents.chunks(BATCH).flat_map(batch).collect()
+    }
+
+    /// Can the model find a picture's latent vector by an encoder?
+    pub fn encodes(&self) -> bool {
+        matches!(self.model, PictureModel::Vae(_))
+    }
+
+    /// Has the model styles to mix, see [`mixed`](Self::mixed)?
+    pub fn mixes(&self) -> bool {
+        matches!(self.model, PictureModel::Gan(Generator::Fastgan(_)))
+    }
+
+    /// Style mixing: pictures with the contents of these latent vectors and classes and the style of that one; nothing for a
+    /// family that has no styles.
+    pub fn mixed(&self, contents: (&[Vec<f32>], &[usize]), style: (&[f32], usize)) -> Option<Vec<Picture>> {
+        let PictureModel::Gan(Generator::Fastgan(generator)) = &self.model else { return None };
+        let batch = |(contents, classes): (&[Vec<f32>], &[usize])| {
+            let styles = vec![style.0.to_vec(); contents.len()];
+            let content = (self.vectors(contents), self.labels(classes));
+            let style = (self.vectors(&styles), self.labels(&vec![style.1; contents.len()]));
+            in_bytes(generator.mix(content, style))
         };
-        latents.chunks(BATCH).enumerate().flat_map(batch).collect()
+        Some(batches(contents.0, contents.1).flat_map(batch).collect())
+    }
+
+    /// Where the encoder of a VAE puts pictures (u8, of the model's size), the means of its posteriors; nothing for a model that
+    /// has no encoder. `classes` as in [`pictures`](Self::pictures).
+    pub fn encode(&self, pictures: &[&[u8]], classes: &[usize]) -> Option<Vec<Vec<f32>>> {
+        let stack = self.info.config.stack();
+        let values: Vec<f32> = pictures.iter().flat_map(|picture| preprocess::to_unit(picture)).collect();
+        let x = TensorData::new(values, [pictures.len(), stack.height, stack.width, stack.channels]);
+        let (mu, _) = self.model.encode(Tensor::from_data(x, &self.device), self.labels(classes))?;
+        Some(rows(mu))
     }
 
     /// As [`pictures`](Self::pictures), as one tensor in [-1, 1].
     pub(crate) fn tensor(&self, latents: &[Vec<f32>], classes: &[usize]) -> Tensor<4> {
-        let z = TensorData::new(latents.concat(), [latents.len(), self.info.config.z_dim()]);
-        let labels = models::one_hot(classes, self.info.config.classes().len(), &self.device);
-        self.model.generate(Tensor::from_data(z, &self.device), labels)
+        self.model.generate(self.vectors(latents), self.labels(classes))
+    }
+
+    /// Latent vectors as a tensor `[batch, z_dim]`.
+    pub(crate) fn vectors(&self, latents: &[Vec<f32>]) -> Tensor<2> {
+        let data = TensorData::new(latents.concat(), [latents.len(), self.info.config.z_dim()]);
+        Tensor::from_data(data, &self.device)
+    }
+
+    /// One-hot labels of classes; none for an unconditional model.
+    pub(crate) fn labels(&self, classes: &[usize]) -> Option<Tensor<2>> {
+        models::one_hot(classes, self.info.config.classes().len(), &self.device)
     }
 
     /// The provenance of picture `index` of `seed`; `latent` says in words how its latent was chosen.
@@ -140,10 +187,34 @@ impl Sampler {
             latent: latent.to_string(),
             class,
             truncation,
+            z: None,
             version: crate::VERSION.to_string(),
         };
         Provenance { label: label.clone(), recipe }
     }
+}
+
+/// Vectors and their classes, [`BATCH`] at a time.
+fn batches<'a>(
+    vectors: &'a [Vec<f32>],
+    classes: &'a [usize],
+) -> impl Iterator<Item = (&'a [Vec<f32>], &'a [usize])> + use<'a> {
+    let classes = |i: usize| classes.get(i * BATCH..classes.len().min((i + 1) * BATCH)).unwrap_or_default();
+    vectors.chunks(BATCH).enumerate().map(move |(i, vectors)| (vectors, classes(i)))
+}
+
+/// A tensor in [-1, 1] as pictures.
+pub(crate) fn in_bytes(tensor: Tensor<4>) -> Vec<Picture> {
+    let [_, height, width, channels] = tensor.dims();
+    let values = host(tensor);
+    let picture = |values| Picture { width, height, channels, pixels: preprocess::to_bytes(values) };
+    values.par_chunks_exact(height * width * channels).map(picture).collect()
+}
+
+/// The rows of a matrix.
+pub(crate) fn rows(tensor: Tensor<2>) -> Vec<Vec<f32>> {
+    let length = tensor.dims()[1];
+    host(tensor).chunks_exact(length).map(<[f32]>::to_vec).collect()
 }
 
 /// The model files to try, best first.

@@ -54,11 +54,15 @@ pub fn duplicate_rate(pixels: &Pixels, set: &Features) -> f64 {
 }
 
 impl Collapse {
+    /// Are the pictures hardly different from one another, or do they repeat?
+    pub fn is_collapse(&self) -> bool {
+        self.diversity < COLLAPSED_DIVERSITY || self.duplicates - self.duplicates_floor > COLLAPSED_REPEATS
+    }
+
     /// The verdict on these measures.
     pub(super) fn describe(mut self) -> Self {
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
-        let repeats = self.duplicates - self.duplicates_floor;
-        self.words = if self.diversity < COLLAPSED_DIVERSITY || repeats > COLLAPSED_REPEATS {
+        self.words = if self.is_collapse() {
             format!(
                 "It has collapsed: the pictures are {} as varied as real ones, and {} of them repeat another.",
                 percent(self.diversity),

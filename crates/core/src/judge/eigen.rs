@@ -1,4 +1,5 @@
-//! Symmetric matrices in f64: products, a Cholesky factor, eigenvalues. Small, because only the Fréchet distance needs it.
+//! Symmetric matrices in f64: products, a Cholesky factor, eigenvalues (for the Fréchet distance) and eigenvectors (for the
+//! directions of a latent space).
 
 use crate::device;
 use burn::tensor::{DType, Tensor, TensorData};
@@ -171,6 +172,56 @@ fn implicit_ql(d: &mut [f64], e: &mut [f64]) {
     }
 }
 
+/// Eigenvalues of a symmetric positive semi-definite matrix, largest first, and the unit eigenvector of each, its largest entry
+/// positive.
+///
+/// Jacobi's method, one-sided (Hestenes 1958): rotations R make the rows of R·A orthogonal. Then R·A·Aᵀ·Rᵀ is diagonal: the rows
+/// of R are the eigenvectors, the lengths of the rows of R·A the eigenvalues.
+pub(crate) fn eigenvectors(a: Matrix) -> Vec<(f64, Vec<f64>)> {
+    let n = a.rows;
+    let mut product: Vec<Vec<f64>> = a.values.chunks_exact(n).map(<[f64]>::to_vec).collect();
+    let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();
+    let largest = product.iter().map(|row| dot(row, row)).fold(0.0, f64::max);
+    // Ten sweeps are more than any matrix needs; 60 is a bound, not a setting.
+    for _ in 0..60 {
+        let mut rotated = false;
+        for p in 0..n {
+            for q in p + 1..n {
+                let (x, y) = (&product[p], &product[q]);
+                let (alpha, beta, gamma) = (dot(x, x), dot(y, y), dot(x, y));
+                // Rows that are as good as zero have no direction.
+                if gamma.abs() <= 1e-14 * (alpha * beta).sqrt() || gamma.abs() <= 1e-30 * largest {
+                    continue;
+                }
+                rotated = true;
+                let zeta = (beta - alpha) / (2.0 * gamma);
+                let t = zeta.signum() / (zeta.abs() + zeta.hypot(1.0));
+                let c = 1.0 / t.hypot(1.0);
+                rotate(&mut product, p, q, c, c * t);
+                rotate(&mut vectors, p, q, c, c * t);
+            }
+        }
+        if !rotated {
+            break;
+        }
+    }
+    let mut found: Vec<(f64, Vec<f64>)> = product.iter().map(|row| dot(row, row).sqrt()).zip(vectors).collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (_, vector) in &mut found {
+        let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
+        vector.iter_mut().for_each(|v| *v *= largest.signum());
+    }
+    found
+}
+
+/// Rows p and q of a matrix become `c·p − s·q` and `s·p + c·q`; p < q.
+fn rotate(rows: &mut [Vec<f64>], p: usize, q: usize, c: f64, s: f64) {
+    let (before, from) = rows.split_at_mut(q);
+    for (x, y) in before[p].iter_mut().zip(&mut from[0]) {
+        (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +274,31 @@ mod tests {
         }
         let zero = Matrix { rows: 4, columns: 4, values: vec![0.0; 16] };
         assert_eq!(eigenvalues(zero), [0.0; 4]);
+    }
+
+    #[test]
+    fn eigenvectors_are_orthonormal_and_multiply_back() {
+        // Of full rank, of a rank below the size, nothing at all.
+        for (rows, n) in [(60, 40), (1, 1), (12, 20)] {
+            let x = random(6, rows, n);
+            let a = x.clone().transposed_times(x);
+            let found = eigenvectors(a.clone());
+            assert!(found.windows(2).all(|pair| pair[0].0 >= pair[1].0));
+            for (i, (value, v)) in found.iter().enumerate() {
+                for (j, (_, w)) in found.iter().enumerate() {
+                    let expected = f64::from(u8::from(i == j));
+                    assert!((dot(v, w) - expected).abs() < 1e-12, "{n}: {i}, {j}");
+                }
+                let product = a.values.chunks_exact(n).map(|row| dot(row, v));
+                let worst = product.zip(v).map(|(av, v)| (av - value * v).abs()).fold(0.0, f64::max);
+                assert!(worst < 1e-9, "{n}, {i}: {worst}");
+            }
+            let mut values = eigenvalues(a);
+            values.sort_by(|a, b| b.total_cmp(a));
+            assert!(values.iter().zip(&found).all(|(a, (b, _))| (a - b).abs() < 1e-9));
+        }
+        let zero = eigenvectors(Matrix { rows: 3, columns: 3, values: vec![0.0; 9] });
+        assert_eq!(zero.iter().map(|(value, _)| *value).collect::<Vec<_>>(), [0.0; 3]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::copying::{self, COPYCAT_LEVELS, Copying, Sets};
 use super::draw::permutation;
 use super::estimate::Estimate;
 use super::features::{Extractor, Features, Scaling, Standard};
+use super::likelihood::Likelihood;
 use super::nearness::Training;
 use super::pixels::Pixels;
 use super::store;
@@ -112,6 +113,9 @@ pub struct Judgement {
     pub data_pictures: [usize; 2],
     /// The scores.
     pub scores: Vec<Score>,
+    /// What a model with a likelihood says of pictures that it was not trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub likelihoods: Vec<Likelihood>,
     /// Mode collapse.
     pub collapse: Collapse,
     /// Copying.
@@ -196,6 +200,7 @@ pub fn judge(
         data_fingerprint: data.fingerprint().to_string(),
         data_pictures: [data.train_len(), data.heldout_len()],
         scores,
+        likelihoods: Vec::new(),
         collapse: collapse.describe(),
         copying,
         version: crate::VERSION.to_string(),

@@ -1,5 +1,6 @@
 //! Scores of generated pictures. A metric knows no model family, and its name says its protocol.
 
+mod claim;
 mod collapse;
 mod copying;
 mod draw;
@@ -9,7 +10,9 @@ mod features;
 mod frechet;
 mod judgement;
 mod kid;
+mod likelihood;
 mod nearness;
+mod neighbours;
 mod pixels;
 mod prdc;
 mod products;
@@ -19,6 +22,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use claim::{Checked, Claim, Pass, Protocol};
+pub(crate) use eigen::{Matrix, eigenvectors};
+
 pub use collapse::{Collapse, diversity, duplicate_rate};
 pub use copying::{Copying, Pair, Space};
 pub use estimate::Estimate;
@@ -26,7 +32,10 @@ pub use features::{Extractor, Features, Scaling, Standard};
 pub use frechet::{extrapolated, frechet, frechet_interval};
 pub use judgement::{Better, Judgement, OnStage, Options, Score, Subject, judge};
 pub use kid::{REPLICATES, kid, kid_interval};
+pub use likelihood::{Bounds, Likelihood};
+pub(crate) use nearness::mann_whitney;
 pub use nearness::{Match, Measures, Training, Verdict, matches, measures, verdict};
+pub use neighbours::neighbours;
 pub use pixels::Pixels;
 pub use prdc::{Prdc, prdc};
 pub use products::{Neighbour, Search, nearest};
@@ -35,6 +44,14 @@ pub use table::{Row, number};
 
 use crate::pretrained::Store;
 use crate::{Error, Result, device};
+
+/// The trained extractor where its weights are in `store`, else the one that needs none.
+///
+/// # Errors
+/// Weights that are damaged.
+pub fn best_extractor(store: &Store) -> Result<Box<dyn Extractor>> {
+    extractor(if store.list().is_empty() { "randomconv" } else { "effnetlite0" }, store)
+}
 
 /// The extractor called `name`, as in a metric's name; a trained one from the weights in `store`.
 ///
@@ -48,8 +65,13 @@ pub fn extractor(name: &str, store: &Store) -> Result<Box<dyn Extractor>> {
             None => Err(Error::input("the weights of EfficientNet-Lite0 are not installed")
                 .hint("maliang weights get efficientnet-lite0, or judge with --features randomconv")),
         },
+        "inception" => match store.inception(&device::cpu())? {
+            Some(network) => Ok(Box::new(network)),
+            None => Err(Error::input("the weights of FID's Inception network are not installed")
+                .hint("maliang weights get inception says where they are; or judge with --features randomconv")),
+        },
         _ => Err(Error::input(format!("there is no feature extractor \"{name}\"")).hint(
-            "there are: randomconv (built in, needs no download) and effnetlite0 (maliang weights get efficientnet-lite0)",
+            "there are: randomconv (built in, needs no download), effnetlite0 and inception (maliang weights get … says how)",
         )),
     }
 }

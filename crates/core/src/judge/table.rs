@@ -28,9 +28,15 @@ pub fn number(value: f64) -> String {
 }
 
 impl Judgement {
-    /// The scores in their order.
+    /// The scores in their order, then the likelihoods.
     pub fn rows(&self) -> Vec<Row> {
-        self.scores.iter().map(|score| self.row(score)).collect()
+        let likelihoods = self.likelihoods.iter().map(|found| Row {
+            name: found.name.clone(),
+            value: number(found.value),
+            interval: format!("{} to {}", number(found.low), number(found.high)),
+            floor: String::new(),
+        });
+        self.scores.iter().map(|score| self.row(score)).chain(likelihoods).collect()
     }
 
     fn row(&self, score: &Score) -> Row {
@@ -69,6 +75,26 @@ impl Judgement {
                  floor. fd_inf is extrapolated to a number of pictures without end."
             ),
         ];
+        if !self.likelihoods.is_empty() {
+            lines.push(
+                "nelbo and nll_is are nats a picture, the lower the better: the negative ELBO, and the negative log-likelihood                  bounded by importance sampling (Burda 2016), which is never above it. Intervals are over the pictures. They                  compare models of one likelihood on the same pictures; that of mse is a density and can be negative."
+                    .into(),
+            );
+        }
+        match extractor.as_str() {
+            "inception" => lines.push(
+                "With these features fd is computed as FID is, but it is not FID, which takes 50,000 generated pictures and all \
+                 real ones: do not compare it with the numbers of papers. The network has learnt from photographs of ImageNet \
+                 and knows little of pictures that are nothing like them."
+                    .into(),
+            ),
+            "inception_unverified" => lines.push(
+                "The network has FID's architecture, but its weights were installed from another file than the published one: \
+                 nobody knows whether they are the same."
+                    .into(),
+            ),
+            _ => {}
+        }
         if *n < self.generated {
             lines.push(format!(
                 "There are {} real pictures, so each side has half of them; the copying report looks at all {} generated ones.",

@@ -36,6 +36,11 @@ impl Generator {
         self.up.forward(with_labels(z, labels), mode)
     }
 
+    /// See [`first_map`](super::stack::first_map).
+    pub(crate) fn first_map(&self) -> Tensor<2> {
+        self.up.first_map()
+    }
+
     /// Its batch norms in forward order.
     pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
         self.up.norms()

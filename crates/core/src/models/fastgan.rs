@@ -11,7 +11,7 @@ mod discriminator;
 pub use discriminator::Discriminator;
 
 use super::dcgan::with_labels;
-use super::stack::{GAMMA_INIT, StackConfig, WEIGHT_INIT};
+use super::stack::{GAMMA_INIT, StackConfig, WEIGHT_INIT, first_map};
 use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Linear, Mode, Module, Param, UpConv2d, join};
 use burn::tensor::{Tensor, activation::silu, module::adaptive_avg_pool2d};
 use maliang_kernels::{Activation, Conv2dOptions, Precision, average_pool, excite, glu};
@@ -114,6 +114,18 @@ impl Generator {
 
     /// z `[batch, z_dim]`, labels one-hot `[batch, classes]` → `[batch, height, width, channels]` in [-1, 1].
     pub fn forward(&self, z: Tensor<2>, labels: Option<Tensor<2>>, mode: Mode) -> Tensor<4> {
+        self.picture(self.maps(z, labels, None, mode))
+    }
+
+    /// Style mixing (Liu 2021, §3.1): pictures of `content` whose channels are excited by the early maps of `style`, each of the
+    /// two with its labels. What is where comes from the first, colours and textures from the second.
+    pub fn mix(&self, content: (Tensor<2>, Option<Tensor<2>>), style: (Tensor<2>, Option<Tensor<2>>)) -> Tensor<4> {
+        let style = self.maps(style.0, style.1, None, Mode::Eval);
+        self.picture(self.maps(content.0, content.1, Some(&style), Mode::Eval))
+    }
+
+    /// The maps from the first to the one of the picture's size; excited by those of `style`, else by their own.
+    fn maps(&self, z: Tensor<2>, labels: Option<Tensor<2>>, style: Option<&[Tensor<4>]>, mode: Mode) -> Vec<Tensor<4>> {
         let [batch, _] = z.dims();
         let [h, w, c] = self.base;
         let x = self.project.forward(with_labels(z, labels)).reshape([batch, h, w, 2 * c]);
@@ -122,12 +134,21 @@ impl Generator {
             let mut x = block.forward(maps[i].clone(), mode);
             if let Some(excite) = &block.excite {
                 let reach = REACH.min(self.blocks.len());
-                x = excite.forward(&maps[i + 1 - reach], x);
+                x = excite.forward(&style.unwrap_or(&maps)[i + 1 - reach], x);
             }
             maps.push(x);
         }
+        maps
+    }
+
+    fn picture(&self, mut maps: Vec<Tensor<4>>) -> Tensor<4> {
         let x = maps.pop().expect("a map of the picture's size");
         self.bias.forward(self.last.forward(x), Activation::Tanh)
+    }
+
+    /// See [`first_map`].
+    pub(crate) fn first_map(&self) -> Tensor<2> {
+        first_map(&self.project, &self.norm)
     }
 
     /// Its batch norms in forward order.

@@ -33,6 +33,14 @@ impl Generator {
         }
     }
 
+    /// See [`stack::first_map`](super::stack::first_map).
+    pub(crate) fn first_map(&self) -> Tensor<2> {
+        match self {
+            Self::Dcgan(generator) => generator.first_map(),
+            Self::Fastgan(generator) => generator.first_map(),
+        }
+    }
+
     /// Its batch norms in forward order.
     pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
         match self {

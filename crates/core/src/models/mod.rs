@@ -3,19 +3,26 @@
 pub mod dcgan;
 pub mod fastgan;
 pub mod gan;
+mod logistic;
+mod prior;
 pub mod projected;
+mod residual;
 pub mod stack;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vae;
 
 pub use dcgan::DcganConfig;
 pub use fastgan::FastganConfig;
 pub use gan::{Discriminator, Generator};
-pub use stack::StackConfig;
+pub use logistic::LogisticMixture;
+pub(crate) use logistic::log_mass;
+pub use prior::Prior;
+pub use stack::{StackConfig, Upsampling};
+pub(crate) use vae::complete;
 pub use vae::{Vae, VaeConfig};
 
-use crate::nn::{self, BatchNorm, Mode, Statistics};
+use crate::nn::{self, BatchNorm, Mode, Module, Statistics};
 use crate::provenance::weights::{self, Weights};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -102,6 +109,9 @@ impl ModelConfig {
         };
         range("z_dim", self.z_dim(), 1..=4096)?;
         range("stack.base", base, 4..=512)?;
+        if let Self::Vae(config) = self {
+            range("components", config.components, 0..=32)?;
+        }
         if channels != 1 && channels != 3 {
             return Err(Error::input(format!(
                 "model.stack.channels is {channels}, but must be 1 (grey) or 3 (colour)"
@@ -157,7 +167,12 @@ impl PictureModel {
         let mut model = Self::new(config);
         match &mut model {
             Self::Gan(generator) => nn::load(generator, &mut weights, "", device)?,
-            Self::Vae(vae) => nn::load(vae, &mut weights, "", device)?,
+            Self::Vae(vae) => {
+                if let ModelConfig::Vae(config) = config {
+                    complete(config, &mut weights, "");
+                }
+                nn::load(vae, &mut weights, "", device)?;
+            }
         }
         weights::expect_empty(&weights)?;
         Ok(model)
@@ -173,12 +188,42 @@ impl PictureModel {
         weights
     }
 
-    /// z `[batch, z_dim]`, labels one-hot → pictures `[batch, height, width, channels]` in [-1, 1], each independent of
-    /// the others in its batch.
-    pub fn generate(&self, z: Tensor<2>, labels: Option<Tensor<2>>) -> Tensor<4> {
+    /// Draws ε ~ N(0, 1) `[batch, z_dim]`, labels one-hot → pictures `[batch, height, width, channels]` in [-1, 1], each
+    /// independent of the others in its batch.
+    pub fn generate(&self, epsilon: Tensor<2>, labels: Option<Tensor<2>>) -> Tensor<4> {
+        self.decode(self.latent(epsilon), labels)
+    }
+
+    /// Draws ε ~ N(0, 1) → the latent vectors z that are generated from, both `[batch, z_dim]`: the draw itself for a GAN, a
+    /// sample of the fitted prior for a VAE.
+    pub fn latent(&self, epsilon: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Gan(_) => epsilon,
+            Self::Vae(vae) => vae.from_prior(epsilon),
+        }
+    }
+
+    /// Latent vectors z `[batch, z_dim]` → pictures, as [`generate`](Self::generate) makes them.
+    pub fn decode(&self, z: Tensor<2>, labels: Option<Tensor<2>>) -> Tensor<4> {
         match self {
             Self::Gan(generator) => generator.forward(z, labels, Mode::Eval),
-            Self::Vae(vae) => vae.decode(vae.from_prior(z), labels, Mode::Eval),
+            Self::Vae(vae) => vae.picture(vae.decode(z, labels, Mode::Eval)),
+        }
+    }
+
+    /// Pictures → mean and log variance of their latent vectors, each `[batch, z_dim]`; nothing for a GAN, which has no encoder.
+    pub fn encode(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Option<(Tensor<2>, Tensor<2>)> {
+        match self {
+            Self::Gan(_) => None,
+            Self::Vae(vae) => Some(vae.encode(x, labels, Mode::Eval)),
+        }
+    }
+
+    /// A copy through which gradients go to the latent vectors and nowhere else.
+    pub(crate) fn constant(&self) -> Self {
+        match self {
+            Self::Gan(generator) => Self::Gan(generator.constant()),
+            Self::Vae(vae) => Self::Vae(vae.constant()),
         }
     }
 }

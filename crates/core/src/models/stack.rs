@@ -1,6 +1,9 @@
 //! The two convolutional stacks that DCGAN and VAE share: numbers up to a picture, a picture down to features.
 
-use crate::nn::{BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Init, Linear, Mode, Module, Param, join};
+use super::residual::ResidualBlock;
+use crate::nn::{
+    BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Init, Linear, Mode, Module, Param, UpConv2d, join,
+};
 use burn::tensor::Tensor;
 use maliang_kernels::{Activation, Conv2dOptions, Precision};
 use serde::{Deserialize, Serialize};
@@ -52,6 +55,15 @@ impl StackConfig {
         h * w * self.channels_at(sizes.len() - 1)
     }
 
+    /// Multiply–adds of one picture through the residual blocks of an [`Upsampler`].
+    pub fn block_cost(&self) -> f64 {
+        let levels = self.sizes().into_iter().enumerate().rev().skip(1);
+        levels
+            .filter(|(level, _)| *level > 0)
+            .map(|(level, [h, w])| ResidualBlock::cost(self.channels_at(level)) * (h * w) as f64)
+            .sum()
+    }
+
     /// Multiply–adds of one picture through either stack, and parameters of either, for estimates.
     pub fn cost(&self) -> (f64, f64) {
         let sizes = self.sizes();
@@ -62,34 +74,111 @@ impl StackConfig {
     }
 }
 
-/// `n_in` numbers → picture in [-1, 1]: linear, then transposed convolutions that double the size, batch norm and ReLU
-/// between them, tanh at the end (Radford 2015).
+/// How an [`Upsampler`] doubles a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upsampling {
+    /// Transposed convolutions with a 4×4 kernel (Radford 2015).
+    #[default]
+    Transposed,
+    /// Nearest-neighbour doubling and a 3×3 convolution, which leaves no checkerboard (Odena 2016), and a residual block
+    /// behind each but the last.
+    Residual,
+}
+
+/// What an [`Upsampler`] ends in.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Numbers a pixel.
+    pub channels: usize,
+    /// What they go through.
+    pub activation: Activation,
+}
+
+/// `n_in` numbers → picture: linear, then convolutions that double the size, batch norm and ReLU between them, a bias and an
+/// activation at the end (Radford 2015).
 #[derive(Debug, Clone)]
 pub struct Upsampler {
     project: Linear,
     norm: BatchNorm,
-    stages: Vec<(ConvTranspose2d, BatchNorm)>,
-    last: ConvTranspose2d,
+    stages: Vec<Stage>,
+    last: Up,
     bias: Bias,
+    activation: Activation,
     base: [usize; 3],
 }
 
+/// Doubles a map.
+#[derive(Debug, Clone)]
+struct Stage {
+    up: Up,
+    norm: BatchNorm,
+    block: Option<ResidualBlock>,
+}
+
+impl Stage {
+    fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        std::iter::once(&mut self.norm).chain(self.block.iter_mut().flat_map(ResidualBlock::norms))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Up {
+    Transposed(ConvTranspose2d),
+    Nearest(UpConv2d),
+}
+
+impl Up {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Transposed(conv) => conv.forward(x),
+            Self::Nearest(conv) => conv.forward(x),
+        }
+    }
+}
+
+impl Module for Up {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        match self {
+            Self::Transposed(conv) => conv.collect(path, into),
+            Self::Nearest(conv) => conv.collect(path, into),
+        }
+    }
+}
+
 impl Upsampler {
-    /// A stack for pictures of `config`'s size.
+    /// Transposed convolutions to pictures of `config`'s size in [-1, 1], by tanh.
     pub fn new(config: &StackConfig, n_in: usize) -> Self {
+        let output = Output { channels: config.channels, activation: Activation::Tanh };
+        Self::with(config, n_in, Upsampling::Transposed, output)
+    }
+
+    /// A stack to maps of `config`'s size that end in `output`.
+    pub fn with(config: &StackConfig, n_in: usize, upsampling: Upsampling, output: Output) -> Self {
         let sizes = config.sizes();
         let bottom = sizes.len() - 1;
-        let up = |level: usize| {
-            let (c_in, c_out) = (config.channels_at(level + 1), config.channels_at(level));
-            ConvTranspose2d::new(c_in, c_out, KERNEL, sizes[level], HALVE, WEIGHT_INIT)
+        let up = |level: usize, c_out: usize| {
+            let (c_in, size) = (config.channels_at(level + 1), sizes[level]);
+            match upsampling {
+                Upsampling::Transposed => {
+                    Up::Transposed(ConvTranspose2d::new(c_in, c_out, KERNEL, size, HALVE, WEIGHT_INIT))
+                }
+                Upsampling::Residual => Up::Nearest(UpConv2d::new(c_in, c_out, size, WEIGHT_INIT)),
+            }
         };
         let norm = |level: usize| BatchNorm::new(config.channels_at(level), GAMMA_INIT, Activation::Relu);
+        let stage = |level: usize| Stage {
+            up: up(level, config.channels_at(level)),
+            norm: norm(level),
+            block: (upsampling == Upsampling::Residual).then(|| ResidualBlock::new(config.channels_at(level))),
+        };
         Self {
             project: Linear::new(n_in, config.features(), WEIGHT_INIT),
             norm: norm(bottom),
-            stages: (1..bottom).rev().map(|level| (up(level), norm(level))).collect(),
-            last: up(0),
-            bias: Bias::new(config.channels),
+            stages: (1..bottom).rev().map(stage).collect(),
+            last: up(0, output.channels),
+            bias: Bias::new(output.channels),
+            activation: output.activation,
             base: [sizes[bottom][0], sizes[bottom][1], config.channels_at(bottom)],
         }
     }
@@ -99,25 +188,44 @@ impl Upsampler {
         let [batch, _] = z.dims();
         let [h, w, c] = self.base;
         let mut x = self.norm.forward(self.project.forward(z).reshape([batch, h, w, c]), mode);
-        for (conv, norm) in &self.stages {
-            x = norm.forward(conv.forward(x), mode);
+        for Stage { up, norm, block } in &self.stages {
+            x = norm.forward(up.forward(x), mode);
+            if let Some(block) = block {
+                x = block.forward(x, mode);
+            }
         }
-        self.bias.forward(self.last.forward(x), Activation::Tanh)
+        self.bias.forward(self.last.forward(x), self.activation)
+    }
+
+    /// See [`first_map`].
+    pub(crate) fn first_map(&self) -> Tensor<2> {
+        first_map(&self.project, &self.norm)
     }
 
     /// Its batch norms in the order in which `forward` passes them.
     pub fn norms(&mut self) -> Vec<&mut BatchNorm> {
-        std::iter::once(&mut self.norm).chain(self.stages.iter_mut().map(|(_, norm)| norm)).collect()
+        std::iter::once(&mut self.norm).chain(self.stages.iter_mut().flat_map(Stage::norms)).collect()
     }
+}
+
+/// The linear part of what a stack does first, `A [n_in, n_out]`: the projection, each of its outputs times the standing scale of
+/// its channel in the batch norm behind it.
+pub(crate) fn first_map(project: &Linear, norm: &BatchNorm) -> Tensor<2> {
+    let (weight, scale) = (project.weight(), norm.standing_scale());
+    let ([n_in, n_out], [channels]) = (weight.dims(), scale.dims());
+    (weight.reshape([n_in, n_out / channels, channels]) * scale.reshape([1, 1, channels])).reshape([n_in, n_out])
 }
 
 impl Module for Upsampler {
     fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
         self.project.collect(&join(path, "project"), into);
         self.norm.collect(&join(path, "norm"), into);
-        for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
-            conv.collect(&join(path, &format!("stages.{i}.conv")), into);
+        for (i, Stage { up, norm, block }) in self.stages.iter_mut().enumerate() {
+            up.collect(&join(path, &format!("stages.{i}.conv")), into);
             norm.collect(&join(path, &format!("stages.{i}.norm")), into);
+            if let Some(block) = block {
+                block.collect(&join(path, &format!("stages.{i}.block")), into);
+            }
         }
         self.last.collect(&join(path, "last"), into);
         self.bias.collect(&join(path, "last"), into);

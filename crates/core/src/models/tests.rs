@@ -18,15 +18,19 @@ fn configs(width: usize, height: usize, channels: usize) -> Vec<ModelConfig> {
             let dcgan = ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() });
             let fastgan =
                 ModelConfig::Fastgan(FastganConfig { z_dim: 6, classes: classes.clone(), stack: stack.clone() });
-            let vae = ModelConfig::Vae(VaeConfig { z_dim: 7, classes, stack });
+            let vae = |decoder, components| {
+                let (classes, stack) = (classes.clone(), stack.clone());
+                ModelConfig::Vae(VaeConfig { z_dim: 7, classes, decoder, components, stack })
+            };
+            let vaes = [vae(Upsampling::Transposed, 0), vae(Upsampling::Residual, 0), vae(Upsampling::Residual, 3)];
             let large = width.min(height) >= fastgan::SMALLEST;
-            [dcgan, vae].into_iter().chain(large.then_some(fastgan))
+            std::iter::once(dcgan).chain(vaes).chain(large.then_some(fastgan)).collect::<Vec<_>>()
         })
         .collect()
 }
 
 /// A model with weights that differ from layer to layer and measured statistics that are not the identity.
-fn model(config: &ModelConfig) -> PictureModel {
+pub(crate) fn model(config: &ModelConfig) -> PictureModel {
     fn fill(module: &mut impl Module) {
         nn::initialise(module, 3, &Device::flex());
         for (name, param) in module.parameters() {
@@ -100,6 +104,98 @@ fn every_model_has_every_property() {
     }
 }
 
+/// A model file of before the mixtures: a Gaussian, and a config without the newer keys.
+#[test]
+fn earlier_models_load() {
+    let text = r#"{"family":"vae","z_dim":7,"classes":[],"stack":{"height":16,"width":16,"channels":3,"base":4}}"#;
+    let config: ModelConfig = serde_json::from_str(text).unwrap();
+    assert_eq!(config, configs(16, 16, 3)[1]);
+    let mut weights = model(&config).weights();
+    weights.retain(|name, _| !name.starts_with("prior.") || ["prior.mean", "prior.factor"].contains(&name.as_str()));
+    let PictureModel::Vae(vae) = PictureModel::load(&config, weights, &Device::flex()).unwrap() else { unreachable!() };
+    assert_eq!(vae.prior_components(), 1);
+    // The Gaussian alone: the mean is where noise zero goes.
+    let z = vae.from_prior(Tensor::zeros([1, 7], &Device::flex()));
+    assert!(host(z).iter().all(|v| v.abs() < 0.1));
+}
+
+/// Posteriors in two heaps become a mixture of two, whose samples lie in the heaps and none between.
+#[test]
+fn a_prior_leaves_out_gaps() {
+    let device = Device::flex();
+    let noise = rng::normal(&mut rng::stream(5, "test", 0), 400 * 3);
+    let heap = |row: usize| if row.is_multiple_of(2) { -2.0 } else { 2.0 };
+    let mu: Vec<f32> =
+        noise.iter().enumerate().map(|(i, v)| 0.3 * v + if i % 3 == 0 { heap(i / 3) } else { 0.0 }).collect();
+    let logvar = vec![-4.0; mu.len()];
+    let mut prior = Prior::new(3);
+    nn::initialise(&mut prior, 0, &device);
+    prior.fit(&mu, &logvar, &(0..400).collect::<Vec<_>>());
+    assert_eq!(prior.components(), 2);
+    let (epsilon, _) = input(&configs(16, 16, 3)[1], 0, 300);
+    let z = host(prior.sample(epsilon.clone().narrow(1, 0, 3)));
+    let between = z.chunks_exact(3).filter(|row| row[0].abs() < 0.8).count();
+    let left = z.chunks_exact(3).filter(|row| row[0] < 0.0).count();
+    assert!(between < 6 && (100..200).contains(&left), "{between} between, {left} on the left");
+    assert_eq!(z, host(prior.sample(epsilon.narrow(1, 0, 3))), "determinism");
+    // What it was fitted to decides alone.
+    let mut again = Prior::new(3);
+    nn::initialise(&mut again, 1, &device);
+    again.fit(&mu, &logvar, &(0..400).collect::<Vec<_>>());
+    let values =
+        |prior: &mut Prior| prior.parameters().into_iter().flat_map(|(_, p)| host(p.flat())).collect::<Vec<_>>();
+    assert_eq!(values(&mut prior), values(&mut again));
+}
+
+/// A residual block begins as the identity, and its gradients are those of finite differences.
+#[test]
+fn residual_blocks() {
+    let device = Device::flex().autodiff();
+    let mut block = residual::ResidualBlock::new(4);
+    nn::initialise(&mut block, 1, &device);
+    let numbers = rng::normal(&mut rng::stream(2, "x", 0), 2 * 5 * 3 * 4);
+    let x = Tensor::<4>::from_data(TensorData::new(numbers, [2, 5, 3, 4]), &device);
+    let apart = |block: &residual::ResidualBlock| {
+        host((block.forward(x.clone(), Mode::Train) - x.clone()).abs().max().inner())[0]
+    };
+    assert_eq!(apart(&block), 0.0);
+    for (name, param) in block.parameters() {
+        if name.ends_with("gamma") {
+            param.set(nn::vector((0..param.len()).map(|i| 0.5 + 0.3 * i as f32).collect(), &device));
+        }
+    }
+    assert!(apart(&block) > 0.1);
+    let target = rng::normal(&mut rng::stream(3, "target", 0), 2 * 5 * 3 * 4);
+    let target = Tensor::<4>::from_data(TensorData::new(target, [2, 5, 3, 4]), &device);
+    let loss = |block: &residual::ResidualBlock| (block.forward(x.clone(), Mode::Train) * target.clone()).sum();
+    let gradients = loss(&block).backward();
+    let names: Vec<String> =
+        block.parameters().into_iter().filter(|(_, p)| p.is_trained()).map(|(name, _)| name).collect();
+    for name in names {
+        let values = |block: &mut residual::ResidualBlock| {
+            let (_, param) = block.parameters().into_iter().find(|(other, _)| *other == name).unwrap();
+            param.flat()
+        };
+        let start = values(&mut block);
+        let gradient = host(start.grad(&gradients).unwrap());
+        let start = host(start.inner());
+        for i in [0, start.len() - 1] {
+            let at = |delta: f32| {
+                let (mut moved, mut block) = (start.clone(), block.clone());
+                moved[i] += delta;
+                let (_, param) = block.parameters().into_iter().find(|(other, _)| *other == name).unwrap();
+                param.set(nn::vector(moved, &device));
+                f64::from(host(loss(&block).inner())[0])
+            };
+            // Weights start at 0.02, and batch norm undoes their size: a step well below it.
+            let step = if name.ends_with("weight") { 5e-4 } else { 1e-2 };
+            let numeric = (at(step) - at(-step)) / f64::from(2.0 * step);
+            let near = (f64::from(gradient[i]) - numeric).abs() < 0.03 * (1.0 + numeric.abs());
+            assert!(near, "{name} {i}: {} {numeric}", gradient[i]);
+        }
+    }
+}
+
 #[test]
 fn the_class_matters() {
     for config in configs(32, 32, 3).into_iter().filter(|config| !config.classes().is_empty()) {
@@ -108,6 +204,20 @@ fn the_class_matters() {
         let of = |class| host(model.generate(z.clone(), one_hot(&[class], 3, &Device::flex())));
         assert_ne!(of(0), of(1), "{}", config.family());
         assert_eq!(of(2), of(2));
+    }
+}
+
+/// Mixed with itself, a picture stays; another style changes it, and is not simply the other picture.
+#[test]
+fn styles_mix() {
+    for config in configs(64, 48, 3).into_iter().filter(|config| config.family() == "fastgan") {
+        let PictureModel::Gan(Generator::Fastgan(generator)) = model(&config) else { panic!("a FastGAN") };
+        let (a, b) = (input(&config, 0, 2), input(&config, 2, 2));
+        let plain =
+            |of: &(Tensor<2>, Option<Tensor<2>>)| host(generator.forward(of.0.clone(), of.1.clone(), Mode::Eval));
+        let mixed = host(generator.mix(a.clone(), b.clone()));
+        assert_eq!(host(generator.mix(a.clone(), a.clone())), plain(&a));
+        assert!(mixed != plain(&a) && mixed != plain(&b));
     }
 }
 
@@ -159,11 +269,17 @@ fn networks_run_at_every_size() {
                 assert_eq!(task.map(|task| task.dims()), (gan.family() == "fastgan").then_some([1]));
             }
         }
-        let mut vae = Vae::new(&VaeConfig { z_dim: 3, classes: vec![], stack });
-        nn::initialise(&mut vae, 0, &device);
-        let (mu, logvar) = vae.encode(fake, None, Mode::Train);
-        assert_eq!((mu.dims(), logvar.dims()), ([2, 3], [2, 3]));
-        assert_eq!(vae.decode(mu, None, Mode::Train).dims(), [2, height, width, 1]);
+        for (decoder, components) in [(Upsampling::Transposed, 0), (Upsampling::Residual, 2)] {
+            let config = VaeConfig { z_dim: 3, classes: vec![], decoder, components, stack: stack.clone() };
+            let mut vae = Vae::new(&config);
+            nn::initialise(&mut vae, 0, &device);
+            let (mu, logvar) = vae.encode(fake.clone(), None, Mode::Train);
+            assert_eq!((mu.dims(), logvar.dims()), ([2, 3], [2, 3]));
+            let decoded = vae.decode(mu, None, Mode::Train);
+            let numbers = config.mixture().map_or(1, LogisticMixture::parameters);
+            assert_eq!(decoded.dims(), [2, height, width, numbers]);
+            assert_eq!(vae.picture(decoded).dims(), [2, height, width, 1]);
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! A convolutional variational auto-encoder (Kingma & Welling 2014), optionally conditional on a label (Sohn 2015).
 
 use super::dcgan::with_labels;
-use super::stack::{Downsampler, StackConfig, Upsampler, WEIGHT_INIT};
-use crate::nn::{BatchNorm, Bias, Init, Linear, Mode, Module, Param, join, vector};
+use super::logistic::LogisticMixture;
+use super::prior::{self, Prior};
+use super::stack::{Downsampler, Output, StackConfig, Upsampler, Upsampling, WEIGHT_INIT};
+use crate::nn::{BatchNorm, Bias, Init, Linear, Mode, Module, Param, join};
+use crate::provenance::weights::Weights;
 use burn::tensor::Tensor;
 use maliang_kernels::Activation;
 use serde::{Deserialize, Serialize};
@@ -15,8 +18,21 @@ pub struct VaeConfig {
     pub z_dim: usize,
     /// Names of the classes; empty for an unconditional model.
     pub classes: Vec<String>,
+    /// How the decoder doubles its maps.
+    #[serde(default)]
+    pub decoder: Upsampling,
+    /// Logistics a pixel of the decoder's distribution (see [`LogisticMixture`]); 0: the decoder gives the picture itself.
+    #[serde(default)]
+    pub components: usize,
     /// The convolutional stacks.
     pub stack: StackConfig,
+}
+
+impl VaeConfig {
+    /// The mixture that the decoder describes pictures by, where it is one.
+    pub fn mixture(&self) -> Option<LogisticMixture> {
+        (self.components > 0).then(|| LogisticMixture::new(self.components, self.stack.channels))
+    }
 }
 
 /// Encoder q(z|x) = N(μ, σ²) and decoder p(x|z).
@@ -28,9 +44,8 @@ pub struct Vae {
     logvar: Linear,
     logvar_bias: Bias,
     decoder: Upsampler,
-    /// Mean and Cholesky factor of a Gaussian fitted to where the encoder puts the training pictures.
-    prior_mean: Param,
-    prior_factor: Param,
+    mixture: Option<LogisticMixture>,
+    prior: Prior,
     /// ln of the scale of the discretised logistic, per channel; learned, and unused by the other reconstructions.
     log_scale: Param,
 }
@@ -40,15 +55,20 @@ impl Vae {
     pub fn new(config: &VaeConfig) -> Self {
         let classes = config.classes.len();
         let features = config.stack.features() + classes;
+        let mixture = config.mixture();
+        let output = match mixture {
+            Some(mixture) => Output { channels: mixture.parameters(), activation: Activation::Identity },
+            None => Output { channels: config.stack.channels, activation: Activation::Tanh },
+        };
         Self {
             encoder: Downsampler::new(&config.stack),
             mu: Linear::new(features, config.z_dim, WEIGHT_INIT),
             mu_bias: Bias::new(config.z_dim),
             logvar: Linear::new(features, config.z_dim, WEIGHT_INIT),
             logvar_bias: Bias::new(config.z_dim),
-            decoder: Upsampler::new(&config.stack, config.z_dim + classes),
-            prior_mean: Param::statistic(&[config.z_dim], 0.0),
-            prior_factor: Param::statistic(&[config.z_dim, config.z_dim], 0.0),
+            decoder: Upsampler::with(&config.stack, config.z_dim + classes, config.decoder, output),
+            mixture,
+            prior: Prior::new(config.z_dim),
             // e⁻² of the half range: about the error of a first blurred reconstruction.
             log_scale: Param::new(&[config.stack.channels], Init::Constant(-2.0)),
         }
@@ -63,43 +83,33 @@ impl Vae {
         (mu, logvar.clamp(-10.0, 10.0))
     }
 
-    /// z `[batch, z_dim]` → pictures in [-1, 1].
+    /// z `[batch, z_dim]` → what p(x|z) is described by: pictures in [-1, 1], or the parameters of a [`LogisticMixture`].
     pub fn decode(&self, z: Tensor<2>, labels: Option<Tensor<2>>, mode: Mode) -> Tensor<4> {
         self.decoder.forward(with_labels(z, labels), mode)
     }
 
-    /// ε ~ N(0, 1) → z from the fitted Gaussian, `[batch, z_dim]`.
-    ///
-    /// The encoder never fills N(0, 1) exactly, and what lies in its gaps decodes to nothing sensible. A Gaussian with full
-    /// covariance fitted after training closes most of them (ex-post density estimation, Ghosh 2020, §4).
-    pub fn from_prior(&self, epsilon: Tensor<2>) -> Tensor<2> {
-        let mean = self.prior_mean.get::<1>().unsqueeze::<2>();
-        epsilon.matmul(self.prior_factor.get::<2>().transpose()) + mean
+    /// The picture in [-1, 1] that stands for a distribution as [`decode`](Self::decode) gives it: its mean, so that a picture is
+    /// a function of z.
+    pub fn picture(&self, decoded: Tensor<4>) -> Tensor<4> {
+        match self.mixture {
+            Some(mixture) => mixture.mean(decoded),
+            None => decoded,
+        }
     }
 
-    /// Fits the Gaussian to posteriors (mu, logvar) of training pictures, `count` rows of `z_dim` numbers each: its mean is
-    /// that of the mu, its covariance that of the mu plus the mean posterior variance.
-    pub(crate) fn fit_prior(&mut self, mu: &[f32], logvar: &[f32]) {
-        let d = self.prior_mean.len();
-        let n = (mu.len() / d) as f64;
-        let mut mean = vec![0.0f64; d];
-        let mut covariance = vec![0.0f64; d * d];
-        for row in mu.chunks_exact(d) {
-            mean.iter_mut().zip(row).for_each(|(m, &v)| *m += f64::from(v) / n);
-        }
-        for (row, variances) in mu.chunks_exact(d).zip(logvar.chunks_exact(d)) {
-            for i in 0..d {
-                let a = f64::from(row[i]) - mean[i];
-                for j in 0..=i {
-                    covariance[i * d + j] += a * (f64::from(row[j]) - mean[j]) / n;
-                }
-                covariance[i * d + i] += f64::from(variances[i]).exp() / n;
-            }
-        }
-        let factor = cholesky(&covariance, d);
-        let device = self.prior_mean.flat().device();
-        self.prior_mean.set(vector(mean.iter().map(|&v| v as f32).collect(), &device));
-        self.prior_factor.set(vector(factor.iter().map(|&v| v as f32).collect(), &device));
+    /// ε ~ N(0, 1) → z from the density fitted to the latents of the training pictures, `[batch, z_dim]`; see [`Prior`].
+    pub fn from_prior(&self, epsilon: Tensor<2>) -> Tensor<2> {
+        self.prior.sample(epsilon)
+    }
+
+    /// Fits the density to posteriors (mu, logvar) of training pictures, rows of `z_dim` numbers; see [`Prior::fit`].
+    pub(crate) fn fit_prior(&mut self, mu: &[f32], logvar: &[f32], pictures: &[usize]) {
+        self.prior.fit(mu, logvar, pictures);
+    }
+
+    /// Components of that density.
+    pub fn prior_components(&self) -> usize {
+        self.prior.components()
     }
 
     /// ln scale of the discretised logistic, `[channels]`.
@@ -121,43 +131,12 @@ impl Module for Vae {
         self.logvar.collect(&join(path, "logvar"), into);
         self.logvar_bias.collect(&join(path, "logvar"), into);
         self.decoder.collect(&join(path, "decoder"), into);
-        into.push((join(path, "prior.mean"), &mut self.prior_mean));
-        into.push((join(path, "prior.factor"), &mut self.prior_factor));
+        self.prior.collect(&join(path, "prior"), into);
         into.push((join(path, "log_scale"), &mut self.log_scale));
     }
 }
 
-/// The lower triangular L with L·Lᵀ = `a`, from the lower triangle of a symmetric positive definite d×d matrix.
-fn cholesky(a: &[f64], d: usize) -> Vec<f64> {
-    let mut l = vec![0.0; d * d];
-    for i in 0..d {
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| l[i * d + k] * l[j * d + k]).sum();
-            let rest = a[i * d + j] - dot;
-            l[i * d + j] = if i == j {
-                // Posterior variances keep the diagonal positive; rounding may not.
-                rest.max(1e-12).sqrt()
-            } else {
-                rest / l[j * d + j]
-            };
-        }
-    }
-    l
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cholesky;
-
-    #[test]
-    fn cholesky_multiplies_back() {
-        let a = [4.0, 0.0, 0.0, 2.0, 5.0, 0.0, 1.0, 3.0, 6.0];
-        let l = cholesky(&a, 3);
-        for i in 0..3 {
-            for j in 0..=i {
-                let product: f64 = (0..3).map(|k| l[i * 3 + k] * l[j * 3 + k]).sum();
-                assert!((product - a[i * 3 + j]).abs() < 1e-12);
-            }
-        }
-    }
+/// Adds to weights of an earlier version, under `prefix`, what it did not have.
+pub(crate) fn complete(config: &VaeConfig, weights: &mut Weights, prefix: &str) {
+    prior::complete(weights, prefix, config.z_dim);
 }

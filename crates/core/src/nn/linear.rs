@@ -15,6 +15,11 @@ impl Linear {
         Self { weight: Param::new(&[n_in, n_out], init) }
     }
 
+    /// The matrix W.
+    pub(crate) fn weight(&self) -> Tensor<2> {
+        self.weight.get()
+    }
+
     /// `[batch, n_in]` → `[batch, n_out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         maliang_kernels::linear(x, self.weight.get(), self.weight.precision())

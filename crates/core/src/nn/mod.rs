@@ -89,6 +89,11 @@ impl Param {
         self.precision
     }
 
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -127,6 +132,15 @@ pub trait Module: Clone {
         for (_, param) in self.parameters() {
             param.precision = precision;
         }
+    }
+
+    /// A copy whose values take part in autodiff as constants: gradients go through the model to its input.
+    fn constant(&self) -> Self {
+        let mut copy = self.clone();
+        for (_, param) in copy.parameters() {
+            param.value = param.value.take().map(Tensor::autodiff);
+        }
+        copy
     }
 
     /// A copy outside autodiff and in full precision, for averages, judging and generation.

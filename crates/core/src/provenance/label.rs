@@ -51,6 +51,9 @@ pub struct Recipe {
     pub class: Option<String>,
     /// Truncation ψ; 1 is none.
     pub truncation: f32,
+    /// The latent vector itself, where seed and number do not give it: a picture that was given, or one beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub z: Option<Vec<f32>>,
     /// Version of Maliang.
     pub version: String,
 }
@@ -159,6 +162,7 @@ pub(crate) fn sample() -> Provenance {
             latent: "normal".into(),
             class: Some("cats".into()),
             truncation: 0.7,
+            z: Some(vec![0.1, -1.5e-7, f32::MIN_POSITIVE, 16_777_217.0]),
             version: "0.1.0".into(),
         },
     }

@@ -212,7 +212,7 @@ fn header(weights: &Weights, metadata: &Metadata) -> Result<Vec<u8>> {
 /// A [`WeightsError`] as an error of kind [`ErrorKind::Corrupt`] that names the file. Memory use is bounded by the
 /// file's real length, whatever its header claims.
 pub fn load(path: &Path) -> Result<(Weights, Metadata)> {
-    read(path).and_then(|bytes| load_bytes(&bytes).map_err(|error| error.at(path)))
+    read(path, true).and_then(|bytes| load_bytes(&bytes).map_err(|error| error.at(path)))
 }
 
 /// Reads the weights of a file that another program has written: tensors of whole numbers (counters) are left out.
@@ -220,7 +220,7 @@ pub fn load(path: &Path) -> Result<(Weights, Metadata)> {
 /// # Errors
 /// As [`load`].
 pub fn load_foreign(path: &Path) -> Result<Weights> {
-    read(path).and_then(|bytes| foreign_bytes(&bytes).map_err(|error| error.at(path)))
+    read(path, true).and_then(|bytes| foreign_bytes(&bytes).map_err(|error| error.at(path)))
 }
 
 /// Reads the weights of a safetensors file in memory that another program has written, without tensors of whole numbers.
@@ -228,18 +228,32 @@ pub fn foreign_bytes(bytes: &[u8]) -> Result<Weights, WeightsError> {
     load_some(bytes, true).map(|(weights, _)| weights)
 }
 
-/// The bytes of a file whose header's length is possible.
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// Reads the metadata of `path` and leaves its tensors where they are.
+///
+/// # Errors
+/// As [`load`], of the header.
+pub fn load_metadata(path: &Path) -> Result<Metadata> {
+    let bytes = read(path, false)?;
+    let header =
+        serde_json::from_slice(&bytes[LENGTH..]).map_err(|error| WeightsError::HeaderNotJson(error.to_string()));
+    header.map(|header: Header| header.metadata).map_err(|error| error.at(path))
+}
+
+/// The bytes of a file whose header's length is possible; of its header, or of the `whole` file.
+fn read(path: &Path, whole: bool) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Result<Vec<u8>, WeightsError>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut bytes = vec![];
         Read::by_ref(&mut file).take(LENGTH as u64).read_to_end(&mut bytes)?;
-        if let Err(error) = header_length(&bytes, length) {
-            return Ok(Err(error)); // a picture or a text is refused before the rest is read
-        }
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(Ok(bytes))
+        // A picture or a text is refused before the rest is read.
+        Ok(match header_length(&bytes, length) {
+            Ok(header) => {
+                file.take(if whole { length } else { header as u64 }).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+            Err(error) => Err(error),
+        })
     };
     read().map_err(|source| Error::io("read", path, &source))?.map_err(|error| error.at(path))
 }

@@ -1,10 +1,13 @@
 //! What a page shows: everything that lies in its directory.
 
 use super::judged::Judged;
-use super::{Report, run, sheets};
+use super::{Report, explained, run, sheets};
 use crate::Result;
 use crate::train::RunDir;
 use std::path::Path;
+
+/// Where `maliang explain` leaves what it found, in a run.
+const EXPLAINED: &str = "explain";
 
 /// The page of a run, from the files that training and judging have left in its directory.
 ///
@@ -39,6 +42,12 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
         report.sheets.push(sheets::training(&config, run));
     }
     report.sheets.extend(judged.as_ref().and_then(sheets::judging));
+    report.explained = explained::read(&directory.join(EXPLAINED))
+        .and_then(|explained| explained::sections(&explained, &directory.join(EXPLAINED)))
+        .unwrap_or_else(|_| {
+            report.notices.push("explain/ cannot be read, so it is left out; `maliang explain` writes it anew.".into());
+            String::new()
+        });
     report.files = files(directory);
     Ok(report)
 }
@@ -54,6 +63,7 @@ fn files(directory: &Path) -> Vec<(String, String)> {
         ("reals.png", "training pictures as the model sees them"),
         ("scores.json", "scores, collapse and copying, as `maliang judge` found them"),
         ("judged", "the nearest pairs as pictures"),
+        (EXPLAINED, "directions of the latent space, what the discriminator looks at, nearest training pictures"),
         ("card.md", "the model card; a person fills in what only a person can know"),
     ];
     let there = known.iter().filter(|(name, _)| directory.join(name).exists());

@@ -3,7 +3,7 @@
 use super::sheets::minutes;
 use super::{Curve, Report, Series};
 use crate::Result;
-use crate::train::{RunConfig, RunDir};
+use crate::train::{ACCURACY, RunConfig, RunDir};
 use serde_json::{Map, Value};
 
 /// What was trained, its curves, and its grids over time.
@@ -27,6 +27,15 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
                   a discriminator loss near zero means that the generator is losing."
                 .into(),
         },
+        ..Curve::default()
+    });
+    curves.push(Curve {
+        name: "Discriminator's accuracy".into(),
+        x: "step".into(),
+        series: vec![series(ACCURACY, &steps)],
+        note: "Share of real and generated pictures that it tells rightly: one half is a guess; at 1 for long, the generator \
+               has nothing to learn from."
+            .into(),
         ..Curve::default()
     });
     curves.push(Curve {
@@ -73,7 +82,7 @@ fn score_names(looks: &[&Map<String, Value>]) -> Vec<String> {
 }
 
 fn loss_names(steps: &[&Map<String, Value>]) -> Vec<String> {
-    let counters = ["event", "step", "images", "seconds"];
+    let counters = ["event", "step", "images", "seconds", ACCURACY];
     steps.first().map_or(Vec::new(), |e| e.keys().filter(|k| !counters.contains(&k.as_str())).cloned().collect())
 }
 

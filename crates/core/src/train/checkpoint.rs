@@ -4,6 +4,9 @@
 //! averages and optimiser moments) and `state.json` (counters and the BLAKE3 of the other two). The directory is written
 //! under a temporary name, synced, and renamed: it exists whole or not at all.
 
+use super::config::Limits;
+use super::health::Remedy;
+use super::plateau::Scored;
 use crate::models::PictureModel;
 use crate::provenance::bundle::{self, ModelInfo};
 use crate::provenance::weights::{self, Metadata, Weights};
@@ -47,6 +50,21 @@ pub struct Counters {
     pub best: Option<Best>,
     /// Highest diversity of generated pictures so far, relative to real ones.
     pub diversity: f64,
+    /// Every scored look that the rules of training go by, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<Scored>,
+    /// Has it been said that the score no longer improves?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub level: bool,
+    /// Share of pictures that the discriminator tells rightly, a moving average over about a hundred steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// What remedies have changed.
+    #[serde(default, skip_serializing_if = "Remedy::is_none")]
+    pub remedy: Remedy,
+    /// The limits under which training has stopped early; it goes on under others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Limits>,
     /// BLAKE3 of each file of the checkpoint.
     pub files: BTreeMap<String, String>,
     /// BLAKE3 of this record with this field empty.
@@ -64,6 +82,11 @@ impl Counters {
             lr_scale: 1.0,
             best: None,
             diversity: 0.0,
+            looks: Vec::new(),
+            level: false,
+            accuracy: None,
+            remedy: Remedy::default(),
+            stopped: None,
             files: BTreeMap::new(),
             checksum: String::new(),
         }
@@ -186,7 +209,7 @@ pub fn list(checkpoints: &Path) -> Vec<(u64, PathBuf)> {
 }
 
 /// A checkpoint, read and checked.
-type Found = (PathBuf, Counters, Weights);
+pub(super) type Found = (PathBuf, Counters, Weights);
 
 /// The newest checkpoint that is whole, and a sentence for each newer one that is not.
 pub fn newest_whole(checkpoints: &Path) -> (Option<Found>, Vec<String>) {

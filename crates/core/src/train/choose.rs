@@ -1,9 +1,10 @@
 //! Chooses what the user left open, from the data and the budget, and says why in one line each.
 
-use super::config::{GanConfig, GanLoss, RunConfig, TrainConfig, VaeTraining};
+use super::config::{Augmentation, GanConfig, GanLoss, RunConfig, TrainConfig, VaeTraining};
+use super::plateau::PATIENCE;
 use crate::data::{CheckReport, DataConfig, Fit, Source};
 use crate::device::ComputeDevice;
-use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, VaeConfig, fastgan};
+use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, Upsampling, VaeConfig, fastgan};
 use crate::{Error, Result};
 use maliang_kernels::Precision;
 use toml::{Table, Value};
@@ -42,8 +43,41 @@ const MINUTES_FOR_128: f64 = 120.0;
 const LONG_MINUTES: f64 = 60.0;
 /// Below this a discriminator has no time to learn the pictures by heart, and DiffAugment only slows it: see LAB.md.
 const FEW_EPOCHS: f64 = 60.0;
+/// Logistics a pixel of a mixture: half of Salimans 2017, §3, whose ten cost a VAE's small decoder more than they tell.
+const MIXTURE: usize = 5;
 /// A class needs this many pictures before it is worth telling apart.
 const ENOUGH_PER_CLASS: usize = 20;
+
+/// The two families that are most likely to do best, for a race: what [`choose`] chooses, and the runner-up.
+///
+/// # Errors
+/// As [`choose`], or a family that is named already.
+pub fn candidates(request: &Request, report: &CheckReport) -> Result<[Choice; 2]> {
+    let named = request.family.clone().or_else(|| text(lookup(&request.settings, "model.family")));
+    if named.as_deref().is_some_and(|family| family != "auto") {
+        return Err(Error::input(
+            "a race is between the two families that fit the pictures best, but one is named already",
+        )
+        .hint("leave --model out (or model.family, in a recipe), or --race"));
+    }
+    let first = choose(request, report)?;
+    let stack = first.config.model.stack();
+    let wide = stack.width.min(stack.height) >= fastgan::SMALLEST;
+    let (family, why) = match first.config.model.family() {
+        "projected" => ("fastgan", "the same generator, against a discriminator that sees with its own eyes"),
+        "dcgan" if !wide => ("vae", "blurred, but steady: it cannot collapse"),
+        _ if wide => ("fastgan", "made for few pictures (Liu 2021), and slower a step"),
+        _ => ("dcgan", "sharper than a VAE, if it does not learn the pictures by heart"),
+    };
+    let request = Request { family: Some(family.into()), ..request.clone() };
+    let mut second = choose(&request, report)?;
+    second.reasons = vec![("or".into(), family.into(), why.into())];
+    Ok([first, second])
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).map(String::from)
+}
 
 /// Fills in everything that `request` leaves open.
 ///
@@ -102,7 +136,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
 
     let photographs = fit == Fit::Crop && channels == 3 && width.min(height) >= fastgan::SMALLEST;
-    let named = request.family.clone().or_else(|| given("model.family").and_then(|v| v.as_str().map(String::from)));
+    let named = request.family.clone().or_else(|| text(given("model.family")));
     let family = match named.as_deref() {
         Some(family) if family != "auto" => family.to_string(),
         _ if report.distinct < FEW_FOR_A_GAN => {
@@ -155,7 +189,12 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let mut gan = GanConfig::default();
     let epochs = budget.epochs(&family, &stack, report.distinct);
     if family == "projected" {
-        say("augment", "all".into(), "frozen features tell training pictures apart early: DiffAugment always");
+        say(
+            "augment",
+            "no colour".into(),
+            "frozen features tell training pictures apart early; changed colours would linger",
+        );
+        gan.augment.retain(|part| *part != Augmentation::Color);
     } else if family != "vae" && epochs < FEW_EPOCHS {
         say(
             "augment",
@@ -184,7 +223,12 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
             (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, stack }), 2e-4, 0.0)
         }
         // Kingma & Ba's defaults suit a single player.
-        "vae" => (ModelConfig::Vae(VaeConfig { z_dim: 64, classes, stack }), 1e-3, 0.9),
+        "vae" => {
+            let mixture = given("vae.reconstruction").and_then(Value::as_str) == Some("logistic-mixture");
+            let components = if mixture { MIXTURE } else { 0 };
+            let decoder = Upsampling::Transposed;
+            (ModelConfig::Vae(VaeConfig { z_dim: 64, classes, decoder, components, stack }), 1e-3, 0.9)
+        }
         other => {
             return Err(Error::input(format!("there is no model family \"{other}\""))
                 .hint("use auto, dcgan, fastgan, projected or vae"));
@@ -205,8 +249,10 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         flip,
         precision: Precision::F32,
         look_every: 0,
+        // Who counts steps wants them; who counts minutes wants no more of them than are of use.
+        patience: if steps.unwrap_or(0) > 0 { 0 } else { PATIENCE },
     };
-    let chosen = RunConfig { seed: 0, data, model, train, gan, vae: VaeTraining::default() };
+    let chosen = RunConfig { seed: 0, init: None, data, model, train, gan, vae: VaeTraining::default() };
 
     let mut table = Table::try_from(&chosen).expect("a configuration is plain data");
     overlay(&mut table, &request.settings);
@@ -257,8 +303,11 @@ fn size_for(report: &CheckReport, minutes: f64) -> (usize, String) {
 fn base_for(budget: &Budget, family: &str, width: usize, height: usize, channels: usize) -> usize {
     /// Fewer pictures than this show little but blobs.
     const ENOUGH: f64 = 100_000.0;
+    /// Through frozen eyes a generator learns from each picture, and more of them show more: see LAB.md.
+    const ENOUGH_FOR_EYES: f64 = 200_000.0;
+    let enough = if family == "projected" { ENOUGH_FOR_EYES } else { ENOUGH };
     let shown = |base| budget.pictures(family, &StackConfig { height, width, channels, base }).unwrap_or(f64::MAX);
-    [64, 48, 32, 24].into_iter().find(|&base| shown(base) >= ENOUGH).unwrap_or(24)
+    [64, 48, 32, 24].into_iter().find(|&base| shown(base) >= enough).unwrap_or(24)
 }
 
 /// How long a run may be.

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub struct RunConfig {
     /// Seed of every random stream of the run.
     pub seed: u64,
+    /// The model whose weights it begins with, as `NAME HASH`: its name and the BLAKE3 of its file. The weights themselves are
+    /// given beside the settings (`--init`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
     /// The pictures and how they are prepared.
     pub data: DataConfig,
     /// The family and its sizes.
@@ -64,6 +68,29 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Steps between looks: a grid, a score and a checkpoint. 0 lets the trial steps decide.
     pub look_every: u64,
+    /// Stop early when the score has stopped improving, judged over windows of at least this many looks; 0 only says so. See
+    /// [`plateau`](super::plateau::plateau).
+    #[serde(default)]
+    pub patience: usize,
+}
+
+/// What ends a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// See [`TrainConfig::steps`].
+    pub steps: u64,
+    /// See [`TrainConfig::minutes`].
+    pub minutes: f64,
+    /// See [`TrainConfig::patience`].
+    pub patience: usize,
+}
+
+impl TrainConfig {
+    /// What ends the run.
+    pub fn limits(&self) -> Limits {
+        Limits { steps: self.steps, minutes: self.minutes, patience: self.patience }
+    }
 }
 
 /// What the two players of a GAN minimise; see [`losses`](super::losses).
@@ -168,6 +195,21 @@ pub enum Reconstruction {
     Bce,
     /// Discretised logistic with a learned scale per channel (Kingma 2016): a true likelihood of the 8-bit picture.
     Logistic,
+    /// A mixture of `model.components` discretised logistics a pixel, all of whose parameters the decoder gives (Salimans 2017):
+    /// a true likelihood of the 8-bit picture. A picture is the mixture's mean.
+    LogisticMixture,
+}
+
+impl Reconstruction {
+    /// Its name in scores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mse => "mse",
+            Self::Bce => "bce",
+            Self::Logistic => "logistic",
+            Self::LogisticMixture => "logistic-mixture",
+        }
+    }
 }
 
 /// Settings of VAE training.
@@ -182,11 +224,14 @@ pub struct VaeTraining {
     pub kl_warmup: u64,
     /// Nats of KL a latent dimension gets for free (Kingma 2016).
     pub free_bits: f32,
+    /// Weight of the decoder's loss against a discriminator, in nats a number of the picture; 0 is none. See
+    /// `train/adversary.rs`.
+    pub adversarial: f32,
 }
 
 impl Default for VaeTraining {
     fn default() -> Self {
-        Self { reconstruction: Reconstruction::Mse, beta: 1.0, kl_warmup: 500, free_bits: 0.02 }
+        Self { reconstruction: Reconstruction::Mse, beta: 1.0, kl_warmup: 500, free_bits: 0.02, adversarial: 0.0 }
     }
 }
 
@@ -209,6 +254,7 @@ impl RunConfig {
         let checks = [
             ("train.batch", t.batch as f64, 2.0, 4096.0),
             ("train.minutes", t.minutes, 0.0, 1e7),
+            ("train.patience", t.patience as f64, 0.0, 1e6),
             ("train.lr", f64::from(t.lr), 0.0, 1e6),
             ("train.beta_1", f64::from(t.beta_1), 0.0, 0.9999),
             ("train.beta_2", f64::from(t.beta_2), 0.0, 0.999_999),
@@ -227,6 +273,7 @@ impl RunConfig {
             ("gan.drawing", f64::from(self.gan.drawing), 0.0, 1e3),
             ("gan.feature_size", self.gan.feature_size as f64, 32.0, 512.0),
             ("vae.beta", f64::from(self.vae.beta), 0.0, 1e6),
+            ("vae.adversarial", f64::from(self.vae.adversarial), 0.0, 1e3),
             ("vae.free_bits", f64::from(self.vae.free_bits), 0.0, 100.0),
             ("data.holdout", self.data.holdout, 0.0, 0.5),
         ];
@@ -240,7 +287,29 @@ impl RunConfig {
                 Error::input("neither train.steps nor train.minutes limits the run").hint("for example --minutes 10")
             );
         }
+        self.validate_vae()?;
         t.device.open().map(|_| ())
+    }
+
+    /// A decoder whose output is what the likelihood takes, and a discriminator that has what its loss needs.
+    fn validate_vae(&self) -> Result<()> {
+        let ModelConfig::Vae(model) = &self.model else { return Ok(()) };
+        let mixture = self.vae.reconstruction == Reconstruction::LogisticMixture;
+        if mixture != (model.components > 0) {
+            let components = model.components;
+            return Err(Error::input(format!(
+                "vae.reconstruction is {}, but model.components is {components}",
+                self.vae.reconstruction.name()
+            ))
+            .hint("logistic-mixture needs at least one component (--set model.components=5), all others need 0"));
+        }
+        if self.vae.adversarial > 0.0 && self.gan.loss == GanLoss::Wasserstein {
+            return Err(Error::input(
+                "vae.adversarial does not go with gan.loss wasserstein, whose critic needs a penalty",
+            )
+            .hint("leave gan.loss out, or use hinge"));
+        }
+        Ok(())
     }
 
     /// Is it a projected GAN, which looks through a network that others have trained?

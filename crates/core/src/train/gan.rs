@@ -1,16 +1,16 @@
 //! Training a GAN (Goodfellow 2014), whichever family the players are of: both move at once.
 
 use super::augment::{self, Adaptive};
-use super::config::{GanLoss, RunConfig};
+use super::config::{Augmentation, GanLoss, RunConfig};
 use super::optim::{Adam, Average, average_beta};
 use super::regularise::{Penalty, penalty};
-use super::{Losses, STANDING_BATCHES, StepInput, Trainer, losses, no_eyes, pictures_tensor};
+use super::{ACCURACY, Losses, STANDING_BATCHES, StepInput, Trainer, losses, no_eyes, pictures_tensor};
 use crate::data::Batch;
 use crate::models::{self, Discriminator, Generator, ModelConfig, PictureModel, projected};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::pretrained::EfficientNetLite0;
 use crate::provenance::weights::Weights;
-use crate::{Result, rng};
+use crate::{Result, device, rng};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use maliang_kernels::Reuse;
 use rand::RngExt;
@@ -26,6 +26,18 @@ pub(super) struct GanTrainer {
     adam_g: Adam,
     adam_d: Adam,
     adaptive: Adaptive,
+    /// Augment though the settings have none: a remedy.
+    augmenting: bool,
+}
+
+/// What a remedy augments with: all of DiffAugment.
+const REMEDY: [Augmentation; 3] = [Augmentation::Color, Augmentation::Translation, Augmentation::Cutout];
+
+/// Learning rates of the two players.
+#[derive(Clone, Copy)]
+struct Rates {
+    generator: f32,
+    discriminator: f32,
 }
 
 /// The discriminator of `config`'s family, without values.
@@ -37,6 +49,25 @@ fn discriminator(config: &RunConfig, device: &Device, eyes: Option<EfficientNetL
     let size = projected::size(model.stack.height, model.stack.width, config.gan.feature_size);
     let discriminator = projected::Discriminator::new(eyes, size, model.classes.len(), config.seed, device);
     Ok(Discriminator::Projected(discriminator))
+}
+
+/// The discriminator in `state`, on the processor and outside autodiff, out of a checkpoint of the run of `config`. `eyes` is what
+/// a projected GAN looks through.
+///
+/// # Errors
+/// A projected GAN without eyes; a tensor that is missing or has another shape.
+///
+/// # Panics
+/// If `config` is not of a GAN family.
+pub(crate) fn trained_discriminator(
+    config: &RunConfig,
+    state: &mut Weights,
+    eyes: Option<EfficientNetLite0>,
+) -> Result<Discriminator> {
+    let device = device::cpu();
+    let mut discriminator = discriminator(config, &device, eyes)?;
+    nn::load(&mut discriminator, state, "discriminator", &device)?;
+    Ok(discriminator)
 }
 
 /// Pictures, augmented, what the discriminator judges of them, and their labels.
@@ -60,8 +91,10 @@ struct Judged {
     /// The loss of the task beside it, where the family has one.
     drawing: Option<f32>,
     real: Shown,
-    /// What it thought of the real pictures, where augmentation follows that.
-    signs: Vec<f32>,
+    /// Its logits on the real pictures.
+    on_real: Vec<f32>,
+    /// The share of pictures that it told rightly.
+    accuracy: Option<f32>,
     gradients: Gradients,
 }
 
@@ -91,6 +124,7 @@ impl GanTrainer {
             adam_g: Adam::default(),
             adam_d: Adam::default(),
             adaptive: Adaptive::default(),
+            augmenting: false,
         })
     }
 
@@ -114,7 +148,8 @@ impl GanTrainer {
 
     fn augment(&self, x: Tensor<4>, seed: u64, name: &str, index: u64) -> Tensor<4> {
         let [batch, height, width, _] = x.dims();
-        let kinds = &self.config.gan.augment;
+        let given = &self.config.gan.augment;
+        let kinds = if given.is_empty() && self.augmenting { &REMEDY[..] } else { given };
         let p = self.adaptive.p(&self.config.gan);
         if kinds.is_empty() || p == 0.0 {
             return x;
@@ -138,7 +173,9 @@ impl GanTrainer {
         let forward_real = || self.discriminator.judge_real(real.seen.clone(), real.labels.clone(), choice);
         let (on_real, drawing) =
             if gan.loss.compares() { reuse.remember(forward_real) } else { reuse.share(forward_real) };
-        let signs = if gan.ada > 0.0 { host(Tensor::cat(on_real.clone(), 0).inner()) } else { Vec::new() };
+        let logits = |heads: &[Tensor<1>]| host(Tensor::cat(heads.to_vec(), 0).inner());
+        let real_logits = logits(&on_real);
+        let accuracy = losses::accuracy(gan.loss, &real_logits, &logits(&on_fake));
         let heads = on_real.into_iter().zip(on_fake).map(|(real, fake)| losses::discriminator(gan.loss, real, fake));
         let mut objective = heads.reduce(|a, b| a + b).expect("a discriminator has at least one head");
         let loss = host(objective.clone().inner())[0];
@@ -150,11 +187,11 @@ impl GanTrainer {
             objective = objective + penalties;
         }
         let gradients = reuse.share(|| objective.backward());
-        Judged { loss, drawing: drawing_value, real, signs, gradients }
+        Judged { loss, drawing: drawing_value, real, on_real: real_logits, accuracy, gradients }
     }
 
     /// Moves the discriminator, and the strength of augmentation by what it thought of real pictures.
-    fn update_discriminator(&mut self, gradients: Gradients, signs: &[f32], draw: u64, lr: f32) {
+    fn update_discriminator(&mut self, gradients: Gradients, on_real: &[f32], draw: u64, lr: f32) {
         let gan = &self.config.gan;
         self.discriminator.release();
         self.adam_d.step(&mut self.discriminator, None, gradients, &self.config.train, lr);
@@ -167,7 +204,7 @@ impl GanTrainer {
                 }
             }
         }
-        self.adaptive.observe(gan, signs, self.config.train.batch, draw);
+        self.adaptive.observe(gan, on_real, self.config.train.batch, draw);
     }
 
     /// The penalties on the discriminator's gradient that are due at this draw.
@@ -216,7 +253,7 @@ impl GanTrainer {
     }
 
     /// One step of both players on number `draw` of the random draws; the average follows the generator with decay `beta`.
-    fn both(&mut self, real: Batch, seed: u64, draw: u64, lr: f32, beta: f32) -> Losses {
+    fn both(&mut self, real: Batch, seed: u64, draw: u64, rates: Rates, beta: f32) -> Losses {
         let (z, labels) = self.latent(seed, "latent", draw, self.config.train.batch, &self.device);
         let fake = self.generator.forward(z, self.one_hot(&labels, &self.device), Mode::Train); // [B, H, W, C] in [-1, 1]
         let fake = self.show(self.augment(fake, seed, "augment/fake", draw), &labels);
@@ -225,17 +262,20 @@ impl GanTrainer {
         let judged = self.discriminator_gradients(&reuse, real, &fake, seed, draw);
         let (g_loss, g_gradients) = self.generator_gradients(&reuse, fake, judged.real);
         drop(reuse);
-        self.update_discriminator(judged.gradients, &judged.signs, draw, lr);
+        self.update_discriminator(judged.gradients, &judged.on_real, draw, rates.discriminator);
         let average = Average { model: &mut self.average, beta };
-        self.adam_g.step(&mut self.generator, Some(average), g_gradients, &self.config.train, lr);
+        self.adam_g.step(&mut self.generator, Some(average), g_gradients, &self.config.train, rates.generator);
         let drawing = judged.drawing.map(|error| ("drawing", error));
-        [("d_loss", judged.loss), ("g_loss", g_loss)].into_iter().chain(drawing).collect()
+        let accuracy = judged.accuracy.map(|share| (ACCURACY, share));
+        [("d_loss", judged.loss), ("g_loss", g_loss)].into_iter().chain(drawing).chain(accuracy).collect()
     }
 }
 
 impl Trainer for GanTrainer {
     fn step(&mut self, input: &StepInput) -> Losses {
-        let StepInput { step, seed, lr, loader } = *input;
+        let StepInput { step, seed, lr, remedy, loader } = *input;
+        let rates = Rates { generator: lr, discriminator: lr * remedy.d_lr_scale };
+        self.augmenting = remedy.augment;
         let (batch, critic_steps) = (self.config.train.batch, self.config.gan.critic_steps as u64);
         // Extra discriminator steps (Wasserstein) see pictures of their own.
         for k in 1..critic_steps {
@@ -247,13 +287,13 @@ impl Trainer for GanTrainer {
             let fake = self.show(self.augment(fake, seed, "augment/fake", draw), &labels);
             let real = loader.batch_before(draw, next);
             let judged = self.discriminator_gradients(&Reuse::default(), real, &fake, seed, draw);
-            self.update_discriminator(judged.gradients, &judged.signs, draw, lr);
+            self.update_discriminator(judged.gradients, &judged.on_real, draw, rates.discriminator);
         }
         let draw = step * critic_steps;
         let next = (step + 1) * critic_steps + u64::from(critic_steps > 1);
         let real = loader.batch_before(draw, next); // [B, H, W, C] in [-1, 1]
         let beta = average_beta(&self.config.train, (step + 1) * batch as u64);
-        self.both(real, seed, draw, lr, beta)
+        self.both(real, seed, draw, rates, beta)
     }
 
     fn model(&mut self) -> PictureModel {
@@ -315,8 +355,8 @@ mod tests {
         )
         .unwrap();
         let gan = GanConfig { loss, ..GanConfig::default() };
-        let config =
-            RunConfig { seed: 1, data, model: ModelConfig::Dcgan(model), train, gan, vae: VaeTraining::default() };
+        let vae = VaeTraining::default();
+        let config = RunConfig { seed: 1, init: None, data, model: ModelConfig::Dcgan(model), train, gan, vae };
         GanTrainer::new(&config, Device::flex(), None).unwrap()
     }
 
@@ -326,7 +366,7 @@ mod tests {
     }
 
     fn both_steps(gan: &mut GanTrainer, draw: u64) {
-        gan.both(real(draw), 1, draw, 1e-3, 0.5);
+        gan.both(real(draw), 1, draw, Rates { generator: 1e-3, discriminator: 1e-3 }, 0.5);
     }
 
     /// Where the numbers of all that an update changes lie in memory.

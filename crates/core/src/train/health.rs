@@ -1,22 +1,117 @@
-//! Is training still well? Every finding is one sentence that says what was seen.
+//! Is training still well? Every finding is one sentence that says what was seen, and has a remedy that is bounded.
 
 use super::Losses;
+use super::plateau::{Scored, plateau};
+use serde::{Deserialize, Serialize};
 
-/// How often a run is rolled back before it gives up.
+/// How often a run is rolled back after divergence or collapse before it gives up.
 pub const RETRIES: u32 = 3;
 
 /// Generated pictures that differ this little, relative to real ones, are one picture.
 const COLLAPSED: f64 = 0.05;
 /// Collapse is a fall: it can only come after the pictures differed at least this much.
 const HEALTHY: f64 = 0.3;
+/// A discriminator that tells this share rightly is sure: the mean sign of its logits is then 0.95, where adaptive
+/// augmentation steers for 0.6 (Karras 2020, ADA, §3.1).
+const SURE: f64 = 0.975;
+/// Looks of the windows in which a sure discriminator must have gone without a better score.
+const DOMINATED_LOOKS: usize = 5;
+/// The discriminator's rate is never lowered below this share of the generator's by a remedy: two halvings.
+const LEAST_D_LR: f32 = 0.25;
+
+/// What is wrong with a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Weights or losses that are no numbers, or absurd ones.
+    Divergence,
+    /// The generator makes one picture.
+    Collapse,
+    /// The discriminator is sure of everything, and the generator learns nothing from it.
+    Domination,
+}
+
+impl Kind {
+    /// As in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Divergence => "divergence",
+            Self::Collapse => "collapse",
+            Self::Domination => "domination",
+        }
+    }
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it is.
+    pub kind: Kind,
+    /// What was seen, in one sentence.
+    pub words: String,
+}
+
+impl Trouble {
+    /// Divergence, in these words.
+    pub fn divergence(words: impl Into<String>) -> Self {
+        Self { kind: Kind::Divergence, words: words.into() }
+    }
+}
+
+/// What remedies have changed in how a GAN trains, besides the common learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remedy {
+    /// DiffAugment on every picture, though the settings have none.
+    pub augment: bool,
+    /// Factor on the discriminator's learning rate.
+    pub d_lr_scale: f32,
+}
+
+impl Default for Remedy {
+    fn default() -> Self {
+        Self { augment: false, d_lr_scale: 1.0 }
+    }
+}
+
+impl Remedy {
+    /// Has nothing been changed?
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Both of two.
+    pub fn and(self, other: Self) -> Self {
+        Self { augment: self.augment || other.augment, d_lr_scale: self.d_lr_scale.min(other.d_lr_scale) }
+    }
+
+    /// What is changed next for `kind`, and in words; nothing where nothing is left. `plain` says of a GAN that its settings
+    /// have no augmentation; other families are `None`.
+    ///
+    /// Collapse: DiffAugment where there was none (Zhao 2020, §4: it delays collapse on small sets). Domination: the same, and
+    /// then the discriminator's rate is halved, twice at most (Heusel 2017: the players need rates of their own). The
+    /// learning rate of both, which is halved after divergence and collapse, is not part of this.
+    pub fn next(self, kind: Kind, plain: Option<bool>) -> Option<(Self, &'static str)> {
+        let augment = plain == Some(true) && !self.augment;
+        match kind {
+            Kind::Collapse | Kind::Domination if augment => {
+                Some((Self { augment: true, ..self }, "DiffAugment switched on"))
+            }
+            Kind::Domination if plain.is_some() && self.d_lr_scale > LEAST_D_LR => {
+                let d_lr_scale = self.d_lr_scale * 0.5;
+                Some((Self { d_lr_scale, ..self }, "the discriminator's learning rate halved"))
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Looks at the losses of a step; `limit` is a magnitude that no healthy loss of the family reaches.
-pub fn losses(step: u64, losses: &Losses, limit: f32) -> Option<String> {
+pub fn losses(step: u64, losses: &Losses, limit: f32) -> Option<Trouble> {
     losses.iter().find_map(|&(name, value)| {
         if !value.is_finite() {
-            Some(format!("{name} stopped being a number at step {step}"))
+            Some(Trouble::divergence(format!("{name} stopped being a number at step {step}")))
         } else if value.abs() > limit {
-            Some(format!("{name} exploded to {value:.3e} at step {step}"))
+            Some(Trouble::divergence(format!("{name} exploded to {value:.3e} at step {step}")))
         } else {
             None
         }
@@ -24,14 +119,33 @@ pub fn losses(step: u64, losses: &Losses, limit: f32) -> Option<String> {
 }
 
 /// What to say of weights that cannot be saved because they are not all finite.
-pub fn broken_weights(step: u64) -> String {
-    format!("a weight stopped being a number at step {step}")
+pub fn broken_weights(step: u64) -> Trouble {
+    Trouble::divergence(format!("a weight stopped being a number at step {step}"))
 }
 
 /// Looks at how much generated pictures differ, relative to real ones, now and at the best look so far.
-pub fn diversity(step: u64, now: f64, best: f64) -> Option<String> {
+pub fn diversity(step: u64, now: f64, best: f64) -> Option<Trouble> {
     (best >= HEALTHY && now < COLLAPSED).then(|| {
-        format!("the generated pictures became nearly the same at step {step} (mode collapse: their spread fell from {:.0} % of the real pictures' to {:.0} %)", best * 100.0, now * 100.0)
+        let words = format!("the generated pictures became nearly the same at step {step} (mode collapse: their spread fell from {:.0} % of the real pictures' to {:.0} %)", best * 100.0, now * 100.0);
+        Trouble { kind: Kind::Collapse, words }
+    })
+}
+
+/// Looks for a discriminator that has told nearly everything rightly in a whole window of looks in which the score did not
+/// improve. Either alone is no trouble: a sure discriminator may still teach.
+pub fn domination(looks: &[Scored]) -> Option<Trouble> {
+    let found = plateau(looks, DOMINATED_LOOKS, 0)?;
+    let last = &looks[looks.len() - found.window..];
+    let lowest = last.iter().map(|look| look.accuracy.unwrap_or(0.0)).min_by(f64::total_cmp)?;
+    (lowest > SURE).then(|| {
+        let words = format!(
+            "the discriminator has told at least {:.1} % of the pictures rightly since step {} and the score has not improved \
+             since step {}: the generator learns nothing from it",
+            (lowest * 1000.0).floor() / 10.0,
+            last[0].step,
+            found.best
+        );
+        Trouble { kind: Kind::Domination, words }
     })
 }
 
@@ -54,18 +168,52 @@ mod tests {
 
     #[test]
     fn notices_what_is_not_a_number_and_what_explodes() {
-        assert!(losses(3, &vec![("d_loss", 0.7), ("g_loss", 2.0)], 1e4).is_none());
-        assert!(
-            losses(3, &vec![("d_loss", f32::NAN)], 1e4).unwrap().contains("d_loss stopped being a number at step 3")
-        );
-        assert!(losses(3, &vec![("g_loss", -2e4)], 1e4).unwrap().contains("exploded"));
+        let says = |name, value| losses(3, &vec![(name, value)], 1e4).map(|trouble| trouble.words);
+        assert_eq!((says("d_loss", 0.7), says("g_loss", 2.0)), (None, None));
+        assert!(says("d_loss", f32::NAN).unwrap().contains("d_loss stopped being a number at step 3"));
+        assert!(says("g_loss", -2e4).unwrap().contains("exploded"));
     }
 
     #[test]
     fn collapse_is_a_fall_not_a_beginning() {
         assert!(diversity(10, 0.01, 0.02).is_none(), "an untrained generator makes grey pictures");
-        assert!(diversity(10, 0.01, 0.8).is_some());
+        assert_eq!(diversity(10, 0.01, 0.8).unwrap().kind, Kind::Collapse);
         assert!(diversity(10, 0.5, 0.8).is_none());
+    }
+
+    #[test]
+    fn domination_is_a_sure_discriminator_and_a_score_that_stays() {
+        let looks = |falls: f64, accuracy: Option<f64>| -> Vec<Scored> {
+            (1..=13).map(|i| Scored { step: 10 * i, score: 1.0 - falls * i as f64, accuracy }).collect()
+        };
+        let found = domination(&looks(0.0, Some(0.99))).unwrap();
+        assert_eq!(found.kind, Kind::Domination);
+        for word in ["99.0 %", "since step 90", "since step 10"] {
+            assert!(found.words.contains(word), "{word}: {}", found.words);
+        }
+        assert_eq!(domination(&looks(0.01, Some(0.99))), None, "it still learns");
+        assert_eq!(domination(&looks(0.0, Some(0.9))), None, "it is not sure");
+        assert_eq!(domination(&looks(0.0, None)), None, "there is no discriminator");
+        assert_eq!(domination(&looks(0.0, Some(0.99))[..9]), None, "it is too early to say");
+    }
+
+    #[test]
+    fn remedies_come_in_order_and_end() {
+        let walk = |kind, plain| {
+            let (mut now, mut said) = (Remedy::default(), Vec::new());
+            while let Some((next, words)) = now.next(kind, plain) {
+                said.push(words);
+                now = next;
+                assert!(said.len() < 9, "they end");
+            }
+            (now, said.len())
+        };
+        assert_eq!(walk(Kind::Domination, Some(true)), (Remedy { augment: true, d_lr_scale: 0.25 }, 3));
+        assert_eq!(walk(Kind::Domination, Some(false)), (Remedy { augment: false, d_lr_scale: 0.25 }, 2));
+        assert_eq!(walk(Kind::Collapse, Some(true)), (Remedy { augment: true, d_lr_scale: 1.0 }, 1));
+        for (kind, plain) in [(Kind::Collapse, Some(false)), (Kind::Divergence, Some(true)), (Kind::Domination, None)] {
+            assert_eq!(walk(kind, plain), (Remedy::default(), 0), "{kind:?} {plain:?}");
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! What a look at a run in training shows: the grid with its fixed seeds, and the scores against held-out pictures.
 
-use super::config::{Reconstruction, RunConfig};
+use super::config::RunConfig;
 use super::health;
 use super::run_dir::RunDir;
 use crate::Result;
 use crate::data::{Dataset, preprocess};
 use crate::generate::grid;
+use crate::generate::latent::slerp;
 use crate::generate::picture::{self, Picture};
 use crate::generate::sampler::Sampler;
-use crate::judge::{Extractor, Features, RandomFeatures, Standard, kid};
-use crate::models::ModelConfig;
+use crate::judge::{Extractor, Features, Scaling, Standard, kid};
 use crate::nn::host;
 use crate::provenance::label::Label;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -32,20 +32,20 @@ pub(super) struct Looked {
 
 /// Compares generated pictures with real ones of the run's data.
 pub(super) struct Looker {
-    features: RandomFeatures,
-    /// Makes the features of generated pictures comparable with `real`.
-    standard: Standard,
+    features: Box<dyn Extractor>,
+    /// Makes the features of generated pictures comparable with `real`, where they have to be.
+    standard: Option<Standard>,
     real: Features,
     real_spread: f64,
     name: String,
 }
 
 impl Looker {
-    /// Reads and embeds the real side once.
+    /// Reads and embeds the real side once, through `features`, whose pictures lie on `device`.
     ///
     /// The score that decides for a GAN is KID against pictures the training never sees: a GAN's own losses measure the
     /// balance of two players and not the pictures, and KID is unbiased for any number of pictures.
-    pub fn new(config: &RunConfig, data: &Dataset, device: &Device) -> Self {
+    pub fn new(config: &RunConfig, data: &Dataset, features: Box<dyn Extractor>, device: &Device) -> Self {
         let heldout = data.heldout_len() >= ENOUGH_HELDOUT;
         let available = if heldout { data.heldout_len() } else { data.heldout_len() + data.train_len() };
         let count = available.min(SCORED);
@@ -60,7 +60,6 @@ impl Looker {
                 }
             })
             .collect();
-        let features = RandomFeatures::new(device);
         let shape = [config.data.height, config.data.width, config.data.channels];
         let rows: Vec<Vec<f32>> = pictures
             .chunks(32)
@@ -71,14 +70,14 @@ impl Looker {
             })
             .collect();
         let real = Features::from_rows(&rows);
-        let standard = Standard::of(&real);
+        let standard = (features.scaling() == Scaling::Standardised).then(|| Standard::of(&real));
         let side = if heldout { "heldout" } else { "all" };
         Self {
+            name: format!("kid_{}_{side}_n{count}", features.name()),
             features,
-            real: standard.apply(&real),
+            real: standard.as_ref().map_or_else(|| real.clone(), |standard| standard.apply(&real)),
             standard,
             real_spread: health::spread(&pictures),
-            name: format!("kid_randomconv_{side}_n{count}"),
         }
     }
 
@@ -95,8 +94,8 @@ impl Looker {
             let size = tensor.shape().num_elements() / part.len();
             bytes.extend(preprocess::to_bytes(&host(tensor)).chunks_exact(size).map(<[u8]>::to_vec));
         }
-        let score =
-            if self.real.count() >= 2 { kid(&self.real, &self.standard.apply(&features)) } else { f64::INFINITY };
+        let features = self.standard.as_ref().map_or_else(|| features.clone(), |standard| standard.apply(&features));
+        let score = if self.real.count() >= 2 { kid(&self.real, &features) } else { f64::INFINITY };
         // Real pictures that are all alike have no spread to compare with.
         let diversity = if self.real_spread > 0.0 { health::spread(&bytes) / self.real_spread } else { 1.0 };
         Looked { scores: vec![(self.name.clone(), score)], diversity }
@@ -119,16 +118,68 @@ fn grid_rows(config: &RunConfig) -> usize {
     if classes == 0 { grid_side(config) } else { classes.clamp(2, 12) }
 }
 
-/// Draws the grid of a checkpoint.
-pub(super) fn write_sample(path: &Path, sampler: &Sampler, config: &RunConfig) -> Result<()> {
+/// Draws the grid of a checkpoint; below that of a VAE, real pictures beside what it makes of them, and ways between them.
+pub(super) fn write_sample(path: &Path, sampler: &Sampler, config: &RunConfig, data: &Dataset) -> Result<()> {
     let (rows, columns) = (grid_rows(config), grid_side(config));
     let latents: Vec<_> = (0..rows * columns).map(|i| sampler.latent(LOOK_SEED, i as u64, 1.0)).collect();
     let classes: Vec<_> = (0..rows * columns).map(|i| grid_class(i, columns, config.model.classes().len())).collect();
     let pictures = sampler.pictures(&latents, &classes);
-    let sheet = grid::grid(&pictures, columns, Some(&format!("step {}", sampler.info.step)));
+    let footer = format!("step {}", sampler.info.step);
     let words = format!("grid of seed {LOOK_SEED}, numbers 0 to {}", pictures.len() - 1);
+    let (sheet, words) = match encoded(sampler, columns, data) {
+        None => (grid::grid(&pictures, columns, Some(&footer)), words),
+        Some(Encoded { side, real, reconstructed, between }) => {
+            let real_text = format!("real pictures, {side}");
+            let sections = [
+                ("generated", pictures),
+                (&real_text, real),
+                ("generated: their reconstructions", reconstructed),
+                ("generated: from one of them to another", between),
+            ];
+            let words =
+                format!("{words}; real pictures where the sheet says so, their reconstructions, interpolations");
+            (grid::sections(&sections, columns, &footer), words)
+        }
+    };
     let provenance = sampler.provenance(&Label::default(), LOOK_SEED, 0, None, 1.0, &words);
     picture::write_png(path, &sheet, &provenance)
+}
+
+/// What a VAE makes of real pictures.
+struct Encoded {
+    /// Which pictures they are.
+    side: &'static str,
+    real: Vec<Picture>,
+    reconstructed: Vec<Picture>,
+    /// Two rows, each from one of them to the next.
+    between: Vec<Picture>,
+}
+
+/// A row of held-out pictures (training pictures where there are too few) through encoder and decoder, and a row each from the
+/// first to the second and from the third to the fourth, along the great circle between their latents. None for a model that
+/// has no encoder.
+fn encoded(sampler: &Sampler, columns: usize, data: &Dataset) -> Option<Encoded> {
+    let heldout = data.heldout_len() >= columns;
+    let (first, available) = if heldout { (data.train_len(), data.heldout_len()) } else { (0, data.train_len()) };
+    let count = columns.min(available);
+    let numbers: Vec<usize> = (0..count).map(|i| first + i * available / count).collect();
+    let class = |&i: &usize| if heldout { data.heldout_label(i - first) } else { data.train_label(i) };
+    let pictures: Vec<&[u8]> = numbers.iter().map(|&i| data.any(i)).collect();
+    let classes: Vec<usize> = numbers.iter().filter_map(class).collect();
+    let z = sampler.encode(&pictures, &classes)?;
+    let reconstructed = sampler.decoded(&z, &classes);
+    let mut between = Vec::new();
+    for pair in (0..count).collect::<Vec<_>>().chunks_exact(2).take(2) {
+        let along = |i: usize| slerp(&z[pair[0]], &z[pair[1]], i as f32 / (columns - 1) as f32);
+        let path: Vec<Vec<f32>> = (0..columns).map(along).collect();
+        // The class stays that of the first: half a class is none.
+        let class = classes.get(pair[0]).map_or_else(Vec::new, |&class| vec![class; columns]);
+        between.extend(sampler.decoded(&path, &class));
+    }
+    let (width, height, channels) = (data.width(), data.height(), data.channels());
+    let real = pictures.iter().map(|pixels| Picture { width, height, channels, pixels: pixels.to_vec() }).collect();
+    let side = if heldout { "held out" } else { "trained on" };
+    Some(Encoded { side, real, reconstructed, between })
 }
 
 /// Draws `reals.png`: training pictures as the model sees them, arranged like the grids. They are real, so no label.
@@ -166,14 +217,4 @@ pub(crate) fn source_name(source: &str) -> String {
 pub(super) fn model_name(config: &RunConfig) -> String {
     let data = source_name(&config.data.source).replace([':', ' '], "-");
     format!("{data}-{}-{}x{}", config.model.family(), config.data.width, config.data.height)
-}
-
-/// The name of a VAE's likelihood, part of the name of its score.
-pub(super) fn reconstruction_name(config: &RunConfig) -> &'static str {
-    match (&config.model, config.vae.reconstruction) {
-        (ModelConfig::Vae(_), Reconstruction::Mse) => "mse",
-        (ModelConfig::Vae(_), Reconstruction::Bce) => "bce",
-        (ModelConfig::Vae(_), Reconstruction::Logistic) => "logistic",
-        _ => "none",
-    }
 }

@@ -1,6 +1,7 @@
 //! Losses of GAN and VAE, on tensors of logits and pictures. Means over the batch.
 
 use super::config::{GanLoss, Reconstruction};
+use crate::models::{LogisticMixture, log_mass};
 use burn::tensor::Tensor;
 
 /// ln(1 + eˣ), without overflow.
@@ -23,6 +24,24 @@ pub fn discriminator(loss: GanLoss, real: Tensor<1>, fake: Tensor<1>) -> Tensor<
     }
 }
 
+/// Share of pictures that the discriminator tells rightly, from its logits on real and on generated pictures: real ones above
+/// its threshold and generated ones below; for a loss that compares, real above generated. A critic (Wasserstein) has no
+/// threshold and so no such share.
+pub fn accuracy(loss: GanLoss, real: &[f32], fake: &[f32]) -> Option<f32> {
+    let threshold = match loss {
+        GanLoss::Wasserstein => return None,
+        GanLoss::RelativisticPaired => {
+            let right = real.iter().zip(fake).filter(|(real, fake)| real > fake).count();
+            return Some(right as f32 / real.len().max(1) as f32);
+        }
+        // Halfway between the targets 0 and 1.
+        GanLoss::LeastSquares => 0.5,
+        GanLoss::NonSaturating | GanLoss::Minimax | GanLoss::Hinge => 0.0,
+    };
+    let right = real.iter().filter(|v| **v > threshold).count() + fake.iter().filter(|v| **v < threshold).count();
+    Some(right as f32 / (real.len() + fake.len()).max(1) as f32)
+}
+
 /// What the generator minimises, from the discriminator's logits on its pictures, and on real ones where the loss compares
 /// ([`GanLoss::compares`]).
 ///
@@ -41,42 +60,53 @@ pub fn generator(loss: GanLoss, fake: Tensor<1>, real: Option<Tensor<1>>) -> Ten
     }
 }
 
-/// −ln p(x|z) in nats a picture, mean over the batch. `x` and its reconstruction are in [-1, 1].
+/// −ln p(x|z) in nats a picture, mean over the batch: [`log_likelihood`], but for
 ///
 /// * MSE: `D/2 · (ln(2π·mse) + 1)` with D numbers a picture: a Gaussian whose one variance is the best for this batch,
 ///   which is the mean squared error itself (Rybkin 2021, Equation 7); so `β` needs no tuning against the pixel scale.
-/// * BCE: `Σ −t ln p − (1 − t) ln(1 − p)` on `t = (x + 1)/2`, `p = (x̂ + 1)/2`.
-/// * Logistic: `−Σ ln[σ((x − x̂ + ½δ)/s) − σ((x − x̂ − ½δ)/s)]`, δ = 2/255 one grey level, the outermost levels open to ±∞;
-///   `s = e^log_scale` per channel (Kingma 2016, Appendix C).
 pub fn reconstruction(kind: Reconstruction, x: Tensor<4>, y: Tensor<4>, log_scale: Tensor<1>) -> Tensor<1> {
+    if kind != Reconstruction::Mse {
+        return -log_likelihood(kind, x, y, log_scale).mean();
+    }
+    let numbers = x.dims()[1..].iter().product::<usize>() as f32;
+    let mse = (x - y).powi_scalar(2).mean();
+    (((mse + LEAST_VARIANCE) * std::f32::consts::TAU).log() + 1.0) * (numbers / 2.0)
+}
+
+/// Far below one grey level's quantisation error (2/255)²/12 ≈ 5e-6.
+pub const LEAST_VARIANCE: f32 = 1e-6;
+
+/// ln p(x|z) of each picture in nats: `[batch]`. `x` is in [-1, 1], and so is its reconstruction `y`, but for the mixture, whose
+/// parameters `y` are.
+///
+/// * MSE: `Σ −(x − x̂)²/2σ² − ½ ln 2πσ²`, a density; `log_scale` holds ln σ, one number.
+/// * BCE: `Σ t ln p + (1 − t) ln(1 − p)` on `t = (x + 1)/2`, `p = (x̂ + 1)/2`: a likelihood where t is 0 or 1.
+/// * Logistic: `Σ ln[σ((x − x̂ + ½δ)/s) − σ((x − x̂ − ½δ)/s)]`, δ = 2/255 one grey level, the outermost levels open to ±∞;
+///   `s = e^log_scale` per channel (Kingma 2016, Appendix C).
+/// * Logistic mixture: see [`LogisticMixture`] (Salimans 2017).
+pub fn log_likelihood(kind: Reconstruction, x: Tensor<4>, y: Tensor<4>, log_scale: Tensor<1>) -> Tensor<1> {
     let [batch, height, width, channels] = x.dims();
-    let numbers = (height * width * channels) as f32;
-    match kind {
+    let each = match kind {
         Reconstruction::Mse => {
-            let mse = (x - y).powi_scalar(2).mean();
-            // 1e-6 is far below one grey level's quantisation error (2/255)²/12 ≈ 5e-6.
-            (((mse + 1e-6) * std::f32::consts::TAU).log() + 1.0) * (numbers / 2.0)
+            let log_scale = log_scale.reshape([1, 1, 1, 1]);
+            let squares = ((x - y) * (-log_scale.clone()).exp()).powi_scalar(2);
+            -(squares * 0.5 + log_scale + std::f32::consts::TAU.ln() / 2.0)
         }
         Reconstruction::Bce => {
             let t = (x + 1.0) * 0.5;
             // tanh saturates to exactly ±1 in f32; 1e-6 keeps the logarithms finite.
             let p = ((y + 1.0) * 0.5).clamp(1e-6, 1.0 - 1e-6);
             let q = -p.clone() + 1.0;
-            -(t.clone() * p.log() + (-t + 1.0) * q.log()).sum() / batch as f32
+            t.clone() * p.log() + (-t + 1.0) * q.log()
         }
-        Reconstruction::Logistic => {
-            let scale = log_scale.clamp(-7.0, 2.0).exp().reshape([1, 1, 1, channels]);
-            let half = 1.0 / 255.0;
-            let distance = x.clone() - y;
-            let above = burn::tensor::activation::sigmoid((distance.clone() + half) / scale.clone());
-            let below = burn::tensor::activation::sigmoid((distance - half) / scale);
-            let darkest = x.clone().lower_equal_elem(-1.0 + half);
-            let brightest = x.greater_equal_elem(1.0 - half);
-            let above = above.mask_fill(brightest, 1.0);
-            let below = below.mask_fill(darkest, 0.0);
-            -(above - below).clamp_min(1e-7).log().sum() / batch as f32
+        Reconstruction::Logistic => log_mass(x, y, log_scale.reshape([1, 1, 1, channels])),
+        Reconstruction::LogisticMixture => {
+            let components = y.dims()[3] / LogisticMixture::new(1, channels).parameters();
+            LogisticMixture::new(components, channels).log_likelihood(x, y)
         }
-    }
+    };
+    let numbers = each.dims()[3] * height * width;
+    each.reshape([batch, numbers]).sum_dim(1).reshape([batch])
 }
 
 /// KL(N(μ, σ²) ‖ N(0, 1)) = ½(μ² + σ² − ln σ² − 1) per latent dimension, mean over the batch: `[z_dim]`.

@@ -2,15 +2,20 @@
 //!
 //! The loop is shared because what it guards — checkpoints, exact resume, rollback — must exist once.
 
+mod adversary;
 mod augment;
+mod bounds;
 pub mod checkpoint;
 mod choose;
 mod config;
 mod gan;
 pub mod health;
+mod init;
 mod look;
 pub mod losses;
 mod optim;
+mod plateau;
+mod race;
 pub mod regularise;
 mod run_dir;
 mod session;
@@ -19,10 +24,15 @@ mod tests;
 mod trial;
 mod vae;
 
-pub use choose::{Choice, Request, choose, set};
-pub use config::{Augmentation, GanConfig, GanLoss, Reconstruction, RunConfig, TrainConfig, VaeTraining};
+pub use bounds::{Sample, likelihoods};
+pub use choose::{Choice, Request, candidates, choose, set};
+pub use config::{Augmentation, GanConfig, GanLoss, Limits, Reconstruction, RunConfig, TrainConfig, VaeTraining};
+pub(crate) use gan::trained_discriminator;
+pub use init::{Adopted, Donor};
 pub(crate) use look::source_name;
 pub use maliang_kernels::Precision;
+pub use plateau::{PATIENCE, Plateau, Scored, plateau};
+pub use race::Race;
 pub use run_dir::{Lock, Log, RunDir};
 pub use trial::Trial;
 
@@ -33,6 +43,7 @@ use crate::provenance::weights::Weights;
 use crate::{Error, Result, files};
 use burn::tensor::{Device, Tensor, TensorData};
 use checkpoint::Best;
+use health::Remedy;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +53,9 @@ const STANDING_BATCHES: u64 = 8;
 /// Losses of a step, by name.
 pub type Losses = Vec<(&'static str, f32)>;
 
+/// The share of pictures that a discriminator told rightly, among the losses of its step.
+pub(crate) const ACCURACY: &str = "d_accuracy";
+
 /// What a step may depend on, besides the trainer's own state.
 pub(crate) struct StepInput<'a> {
     /// Steps completed before this one.
@@ -50,6 +64,8 @@ pub(crate) struct StepInput<'a> {
     pub seed: u64,
     /// Learning rate.
     pub lr: f32,
+    /// What remedies have changed.
+    pub remedy: Remedy,
     /// Where pictures come from.
     pub loader: &'a Loader,
 }
@@ -171,6 +187,8 @@ pub struct Outcome {
     pub best: Option<Best>,
     /// Did it reach the end of its budget (true), or was it asked to stop (false)?
     pub finished: bool,
+    /// Did it end before its budget, because the score had stopped improving?
+    pub stopped_early: bool,
 }
 
 /// A run that is ready to train: its directory locked, its data open.
@@ -218,6 +236,15 @@ impl Run {
         let dataset = data_of(&dir, &config, cache)?;
         dir.write_config(&config)?;
         Ok(Self { dir, config, dataset: Arc::new(dataset), eyes: None, _lock: lock })
+    }
+
+    /// Has the run begin with what was taken over from another model.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn beginning_with(self, adopted: &Adopted) -> Result<Self> {
+        adopted.leave_in(&self.dir)?;
+        Ok(self)
     }
 
     /// The run's directory.

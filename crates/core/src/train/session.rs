@@ -1,18 +1,25 @@
-//! The loop: steps, looks, checkpoints, resume, rollback. Everything that must not be wrong exists here once.
+//! The loop: steps, looks, checkpoints, resume. Everything that must not be wrong exists here once.
+
+mod budget;
+mod recovery;
 
 use super::checkpoint::{self, Best, Counters};
-use super::config::{RunConfig, TrainConfig};
+use super::config::RunConfig;
+use super::health::{self, Trouble};
 use super::look::{self, Looker};
+use super::plateau::{PATIENCE, Scored, plateau};
 use super::run_dir::{Lock, Log, RunDir};
-use super::{Event, Losses, Observer, Outcome, Run, StepInput, Trainer, health, new_trainer};
+use super::{ACCURACY, Event, Losses, Observer, Outcome, Run, StepInput, Trainer, init, new_trainer};
 use crate::data::{Dataset, Loader};
 use crate::generate::sampler::Sampler;
+use crate::judge::RandomFeatures;
 use crate::models::{ModelConfig, PictureModel};
 use crate::provenance::bundle::ModelInfo;
 use crate::provenance::weights::Weights;
-use crate::{Error, ErrorKind, Result};
+use crate::{ErrorKind, Result};
+use budget::{Rate, estimate, progress, remaining_steps};
 use burn::tensor::Device;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +39,6 @@ pub(super) struct Session {
     log: Log,
     /// Sum and number of the losses since the last line of the log.
     pending: (Vec<(&'static str, f64)>, u64),
-    looks_without_gain: u32,
     _lock: Lock,
 }
 
@@ -45,8 +51,9 @@ impl Session {
         let loader = loader(&config, &dataset, 0);
         let device = config.train.device.open()?;
         let mut trainer = new_trainer(&config, &loader, &device, eyes)?;
+        let stopped = counters.stopped == Some(config.train.limits());
         // A run that has nothing left to do has nothing to try.
-        if progress(&config.train, &counters) < 1.0 {
+        if progress(&config.train, &counters) < 1.0 && !stopped {
             estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
         }
         dir.write_config(&config)?;
@@ -58,7 +65,7 @@ impl Session {
         }
         let mut session = Self {
             log: dir.open_log()?,
-            looker: Looker::new(&config, &dataset, &device),
+            looker: Looker::new(&config, &dataset, Box::new(RandomFeatures::new(&device)), &device),
             dir,
             device,
             config,
@@ -67,7 +74,6 @@ impl Session {
             loader,
             counters,
             pending: (Vec::new(), 0),
-            looks_without_gain: 0,
             _lock,
         };
         match found {
@@ -75,6 +81,7 @@ impl Session {
                 session.restore(counters, state)?;
                 session.dir.forget_after(session.counters.step)?;
                 session.log = session.dir.open_log()?;
+                init::begun(&session.dir);
                 observer.event(&Event::Resumed { step: session.counters.step });
                 if !session.dir.sample(session.counters.step).is_file() {
                     session.draw_sample()?;
@@ -82,10 +89,14 @@ impl Session {
             }
             None => {
                 look::write_reals(&session.dir, &session.config, &session.dataset)?;
+                if session.config.init.is_some() {
+                    init::begin(&session.dir, session.trainer.as_mut())?;
+                }
                 session.look(observer)?;
+                init::begun(&session.dir);
             }
         }
-        if !session.budget_spent() {
+        if !session.budget_spent() && !stopped {
             // Not of a step: what a rollback forgets has been computed all the same.
             session.log.write(json!({
                 "event": "session", "from": session.counters.step, "machine": observer.machine(), "version": crate::VERSION,
@@ -95,9 +106,16 @@ impl Session {
     }
 
     pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let limits = self.config.train.limits();
+        if self.counters.stopped.is_some_and(|under| under != limits) {
+            // Asked to go on: what comes is judged by itself.
+            self.counters.stopped = None;
+            self.counters.looks.clear();
+            self.counters.level = false;
+        }
         let mut clock = observer.seconds();
         let mut rate = Rate::default();
-        while !self.budget_spent() {
+        while !self.budget_spent() && self.counters.stopped.is_none() {
             if observer.stop() {
                 match self.save() {
                     // Nothing of this state is worth keeping: the run stops at its last good checkpoint.
@@ -149,10 +167,15 @@ impl Session {
             step: self.counters.step,
             seed: seed_of(&self.config, self.counters.attempt),
             lr: self.config.train.lr * self.counters.lr_scale,
+            remedy: self.counters.remedy,
             loader: &self.loader,
         };
         let losses = self.trainer.step(&input);
         self.counters.step += 1;
+        if let Some(&(_, share)) = losses.iter().find(|(name, share)| *name == ACCURACY && share.is_finite()) {
+            let before = self.counters.accuracy.unwrap_or(f64::from(share));
+            self.counters.accuracy = Some(before + 0.01 * (f64::from(share) - before));
+        }
         losses
     }
 
@@ -226,7 +249,7 @@ impl Session {
     }
 
     /// Scores the averaged model, saves a checkpoint, draws the grid. Returns the trouble it saw, if any; then nothing was saved.
-    fn look(&mut self, observer: &mut dyn Observer) -> Result<Option<String>> {
+    fn look(&mut self, observer: &mut dyn Observer) -> Result<Option<Trouble>> {
         let step = self.counters.step;
         let sampler = Sampler::in_training(self.trainer.model(), self.info(), self.device.clone());
         let looked = self.looker.look(&sampler);
@@ -236,13 +259,20 @@ impl Session {
         self.counters.diversity = self.counters.diversity.max(looked.diversity);
         let mut scores = looked.scores;
         if let Some(likelihood) = self.trainer.likelihood(sampler.model(), &self.dataset) {
-            scores.insert(0, (format!("heldout_elbo_bits_{}", look::reconstruction_name(&self.config)), likelihood));
+            scores.insert(0, (format!("heldout_elbo_bits_{}", self.config.vae.reconstruction.name()), likelihood));
         }
         let score = scores[0].1;
         // The untrained start is never the best, whatever its score.
         let best = score.is_finite() && step > 0 && self.counters.best.as_ref().is_none_or(|b| score < b.score);
         if best {
             self.counters.best = Some(Best { step, score });
+        }
+        let level = self.weigh(score);
+        if let Some(trouble) = health::domination(&self.counters.looks)
+            && !self.budget_spent()
+            && self.remedy(trouble.kind).is_some()
+        {
+            return Ok(Some(trouble));
         }
         match self.save_model(sampler.model()) {
             // The last update left weights that are no numbers; the losses would show it only at the next step.
@@ -259,12 +289,28 @@ impl Session {
         }
         self.log.write(line)?;
         observer.event(&Event::Look { step, sample, scores, best });
-        self.looks_without_gain = if best { 0 } else { self.looks_without_gain + 1 };
-        if self.looks_without_gain == 8 {
-            let best = self.counters.best.as_ref().map_or(0, |b| b.step);
-            self.note(format!("the score has not improved since step {best}: more training may not help"), observer)?;
+        if let Some(words) = level {
+            self.note(words, observer)?;
         }
         Ok(None)
+    }
+
+    /// Takes note of the score of this look. Where it has just stopped improving, says so, and stops training if it may.
+    fn weigh(&mut self, score: f64) -> Option<String> {
+        let Counters { step, accuracy, .. } = self.counters;
+        if step == 0 || !score.is_finite() {
+            return None;
+        }
+        let limits = self.config.train.limits();
+        let patience = if limits.patience > 0 { limits.patience } else { PATIENCE };
+        self.counters.looks.push(Scored { step, score, accuracy });
+        let whole = (self.counters.looks.len() as f64 / self.progress()) as usize;
+        let found = plateau(&self.counters.looks, patience, whole)?;
+        if limits.patience > 0 && !self.budget_spent() {
+            self.counters.stopped = Some(limits);
+        }
+        let said = std::mem::replace(&mut self.counters.level, true);
+        (!said).then(|| found.words())
     }
 
     /// Saves without looking: what an interruption does.
@@ -292,7 +338,7 @@ impl Session {
         let directory = checkpoint::directory(&self.dir.checkpoints(), self.counters.step);
         let (sampler, _) = Sampler::open(&directory)?;
         let path = self.dir.sample(self.counters.step);
-        look::write_sample(&path, &sampler, &self.config)?;
+        look::write_sample(&path, &sampler, &self.config, &self.dataset)?;
         Ok(path)
     }
 
@@ -304,60 +350,23 @@ impl Session {
         Ok(())
     }
 
-    /// Back to the newest trusted checkpoint with half the learning rate and other random draws, or an error when the
-    /// retries are used up.
-    fn roll_back(&mut self, trouble: &str, observer: &mut dyn Observer) -> Result<()> {
-        let checkpoints = self.dir.checkpoints();
-        let Some((directory, mut counters, state)) = checkpoint::trusted(&checkpoints, self.counters.step) else {
-            return Err(Error::new(
-                ErrorKind::Diverged,
-                format!("{trouble}, and there is no checkpoint to go back to"),
-            ));
-        };
-        // A rollback to the same place, cut off before the later checkpoints were gone, may know of more than this state.
-        let attempt = self.counters.attempt.max(counters.attempt) + 1;
-        let given_up = attempt > health::RETRIES;
-        counters.best = counters.best.filter(|best| checkpoint::directory(&checkpoints, best.step).is_dir());
-        if !given_up {
-            counters.attempt = attempt;
-            counters.lr_scale = 0.5 * self.counters.lr_scale.min(counters.lr_scale);
-            counters.seconds = self.counters.seconds;
-            // Written down before anything else, so that being killed does not give the retry back.
-            checkpoint::rewrite(&directory, &counters)?;
-        }
-        self.dir.point("last", counters.step)?;
-        self.dir.point("best", counters.best.as_ref().map_or(counters.step, |best| best.step))?;
-        checkpoint::forget_after(&checkpoints, counters.step)?;
-        if given_up {
-            return Err(Error::new(
-                ErrorKind::Diverged,
-                format!("{trouble}, and {} retries from the last good checkpoint did not help", health::RETRIES),
-            )
-            .hint(format!(
-                "the last good checkpoint is kept; try a lower learning rate, for example --set train.lr={:e}",
-                self.config.train.lr / 10.0
-            )));
-        }
-        let note = format!(
-            "{trouble}: back to step {}, learning rate halved to {:.2e} (retry {attempt} of {})",
-            counters.step,
-            self.config.train.lr * counters.lr_scale,
-            health::RETRIES
-        );
-        self.restore(counters, state)?;
-        self.dir.forget_after(self.counters.step)?;
-        self.log = self.dir.open_log()?;
-        self.note(note, observer)
+    fn note(&mut self, text: String, observer: &mut dyn Observer) -> Result<()> {
+        self.note_with(text, json!({}), observer)
     }
 
-    fn note(&mut self, text: String, observer: &mut dyn Observer) -> Result<()> {
-        self.log.write(json!({"event": "note", "step": self.counters.step, "text": text}))?;
+    /// A note, and in the log the numbers that belong to it.
+    fn note_with(&mut self, text: String, mut line: Value, observer: &mut dyn Observer) -> Result<()> {
+        line["event"] = json!("note");
+        line["step"] = json!(self.counters.step);
+        line["text"] = json!(text);
+        self.log.write(line)?;
         observer.event(&Event::Note(text));
         Ok(())
     }
 
     fn outcome(self, finished: bool) -> Outcome {
-        Outcome { step: self.counters.step, seconds: self.counters.seconds, best: self.counters.best, finished }
+        let Counters { step, seconds, best, stopped, .. } = self.counters;
+        Outcome { step, seconds, best, finished, stopped_early: finished && stopped.is_some() }
     }
 }
 
@@ -370,82 +379,7 @@ pub(super) fn loader(config: &RunConfig, dataset: &Arc<Dataset>, attempt: u32) -
     Arc::new(Loader::new(dataset.clone(), config.train.batch, config.train.flip, seed_of(config, attempt)))
 }
 
-/// Times a few trial steps on a copy, reports what the run will take, and fills in the interval between looks.
-fn estimate(
-    config: &mut RunConfig,
-    done: &Counters,
-    trainer: &mut dyn Trainer,
-    loader: &Loader,
-    observer: &mut dyn Observer,
-) {
-    let mut trial = trainer.boxed_clone();
-    let mut timed = |step| {
-        let start = observer.seconds();
-        trial.step(&StepInput { step, seed: config.seed, lr: config.train.lr, loader });
-        observer.seconds() - start
-    };
-    timed(0); // the first step also pays for allocating
-    let seconds_per_step = timed(1).min(timed(2)).max(1e-4);
-    let steps = remaining_steps(&config.train, done, seconds_per_step);
-    if config.train.look_every == 0 {
-        // Twenty looks a run; but a look takes a second or two, so not more than one in ten seconds, and at least one in ten
-        // minutes, which is what a crash may cost.
-        let every = (steps as f64 / 20.0).max(10.0 / seconds_per_step).min(600.0 / seconds_per_step);
-        config.train.look_every = nice(every);
-    }
-    observer.event(&Event::Estimate {
-        seconds_per_step,
-        steps,
-        seconds: steps as f64 * seconds_per_step,
-        memory: observer.memory(),
-        look_every: config.train.look_every,
-    });
-}
-
-/// Share of the budget that is spent.
-fn progress(config: &TrainConfig, counters: &Counters) -> f64 {
-    let by_steps = if config.steps > 0 { counters.step as f64 / config.steps as f64 } else { 0.0 };
-    let by_time = if config.minutes > 0.0 { counters.seconds / (config.minutes * 60.0) } else { 0.0 };
-    by_steps.max(by_time)
-}
-
-/// Steps until the budget is spent.
-fn remaining_steps(config: &TrainConfig, counters: &Counters, seconds_per_step: f64) -> u64 {
-    let by_steps = if config.steps > 0 { config.steps.saturating_sub(counters.step) } else { u64::MAX };
-    let seconds = config.minutes * 60.0 - counters.seconds;
-    let by_time =
-        if config.minutes > 0.0 { (seconds.max(0.0) / seconds_per_step.max(1e-6)).ceil() as u64 } else { u64::MAX };
-    by_steps.min(by_time)
-}
-
-/// The round number (1, 2 or 5 times a power of ten) at or below `value`, at least 1.
-fn nice(value: f64) -> u64 {
-    let power = 10f64.powf(value.max(1.0).log10().floor());
-    let digit = value / power;
-    let round = if digit >= 5.0 {
-        5.0
-    } else if digit >= 2.0 {
-        2.0
-    } else {
-        1.0
-    };
-    (round * power) as u64
-}
-
 fn round(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
-}
-
-/// Pictures a second, smoothed over about ten steps.
-#[derive(Default)]
-struct Rate(Option<f64>);
-
-impl Rate {
-    fn update(&mut self, pictures: usize, seconds: f64) -> f64 {
-        let now = pictures as f64 / seconds.max(1e-9);
-        let smooth = self.0.map_or(now, |before| before * 0.9 + now * 0.1);
-        self.0 = Some(smooth);
-        smooth
-    }
 }

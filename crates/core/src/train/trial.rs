@@ -1,6 +1,7 @@
 //! Training steps alone, without a run: no directory, no data source, no looks.
 
 use super::config::RunConfig;
+use super::health::Remedy;
 use super::{Losses, StepInput, Trainer, new_trainer, session};
 use crate::Result;
 use crate::data::{Dataset, Loader};
@@ -54,8 +55,9 @@ impl Trial {
 
     /// One step.
     pub fn step(&mut self) -> Losses {
-        let input =
-            StepInput { step: self.step, seed: self.config.seed, lr: self.config.train.lr, loader: &self.loader };
+        let remedy = Remedy::default();
+        let (seed, lr) = (self.config.seed, self.config.train.lr);
+        let input = StepInput { step: self.step, seed, lr, remedy, loader: &self.loader };
         self.step += 1;
         self.trainer.step(&input)
     }

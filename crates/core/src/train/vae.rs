@@ -1,5 +1,7 @@
-//! Training a VAE (Kingma & Welling 2014, Algorithm 1 with minibatches), KL warm-up and free bits.
+//! Training a VAE (Kingma & Welling 2014, Algorithm 1 with minibatches), KL warm-up and free bits; a discriminator beside it where
+//! one is asked for.
 
+use super::adversary::Adversary;
 use super::config::RunConfig;
 use super::optim::{Adam, Average, average_beta};
 use super::{Losses, STANDING_BATCHES, StepInput, Trainer, losses, pictures_tensor};
@@ -9,9 +11,10 @@ use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::provenance::weights::Weights;
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor, TensorData};
+use maliang_kernels::Reuse;
 use std::sync::Arc;
 
-/// Batches over which the Gaussian of the latent space is fitted.
+/// Batches over which the density of the latent space is fitted.
 const PRIOR_BATCHES: u64 = 16;
 
 /// The network, its optimiser, and the moving average of its weights.
@@ -23,6 +26,7 @@ pub(super) struct VaeTrainer {
     vae: Vae,
     average: Vae,
     adam: Adam,
+    adversary: Option<Adversary>,
     /// Training pictures for the standing statistics.
     loader: Arc<Loader>,
 }
@@ -30,6 +34,10 @@ pub(super) struct VaeTrainer {
 /// −ELBO of one batch and its two parts, in nats a picture.
 struct Elbo {
     reconstruction: Tensor<1>,
+    /// The pictures and what they became.
+    x: Tensor<4>,
+    decoded: Tensor<4>,
+    labels: Option<Tensor<2>>,
     /// Per latent dimension.
     kl: Tensor<1>,
 }
@@ -42,7 +50,9 @@ impl VaeTrainer {
         nn::initialise(&mut vae, config.seed, &device);
         vae.set_precision(config.train.precision);
         let average = vae.inner();
-        Self { config: config.clone(), model: model.clone(), device, average, vae, adam: Adam::default(), loader }
+        let adversary = (config.vae.adversarial > 0.0).then(|| Adversary::new(config, model, &device));
+        let adam = Adam::default();
+        Self { config: config.clone(), model: model.clone(), device, average, vae, adam, adversary, loader }
     }
 
     fn elbo(&self, vae: &Vae, batch: Batch, noise: Vec<f32>, mode: Mode, device: &Device) -> Elbo {
@@ -51,9 +61,10 @@ impl VaeTrainer {
         let (mu, logvar) = vae.encode(x.clone(), labels.clone(), mode);
         let epsilon = Tensor::<2>::from_data(TensorData::new(noise, mu.dims()), device);
         let z = mu.clone() + (logvar.clone() * 0.5).exp() * epsilon; // the reparameterisation trick
-        let y = vae.decode(z, labels, mode);
-        let reconstruction = losses::reconstruction(self.config.vae.reconstruction, x, y, vae.log_scale());
-        Elbo { reconstruction, kl: losses::kl(mu, logvar) }
+        let decoded = vae.decode(z, labels.clone(), mode);
+        let kind = self.config.vae.reconstruction;
+        let reconstruction = losses::reconstruction(kind, x.clone(), decoded.clone(), vae.log_scale());
+        Elbo { reconstruction, x, decoded, labels, kl: losses::kl(mu, logvar) }
     }
 
     fn noise(&self, seed: u64, name: &str, index: u64, count: usize) -> Vec<f32> {
@@ -63,22 +74,36 @@ impl VaeTrainer {
 
 impl Trainer for VaeTrainer {
     fn step(&mut self, input: &StepInput) -> Losses {
-        let StepInput { step, seed, lr, loader } = *input;
+        let StepInput { step, seed, lr, loader, .. } = *input;
         let batch = loader.batch_before(step, step + 1);
         let noise = self.noise(seed, "latent", step, batch.size);
-        let Elbo { reconstruction, kl } = self.elbo(&self.vae, batch, noise, Mode::Train, &self.device);
+        let Elbo { reconstruction, kl, x, decoded, labels } =
+            self.elbo(&self.vae, batch, noise, Mode::Train, &self.device);
         let settings = &self.config.vae;
         let warmup = ((step + 1) as f32 / settings.kl_warmup.max(1) as f32).min(1.0);
         // Below `free_bits` a dimension costs a constant, so nothing is gained by switching it off (Kingma 2016, §3.4).
         let charged = kl.clone().clamp_min(settings.free_bits).sum();
-        let objective = reconstruction.clone() + charged * (settings.beta * warmup);
+        let mut objective = reconstruction.clone() + charged * (settings.beta * warmup);
         let value = |t: Tensor<1>| host(t.inner())[0];
-        let (reconstruction, kl) = (value(reconstruction), value(kl.sum()));
+        let mut found = vec![("reconstruction", value(reconstruction)), ("kl", value(kl.sum()))];
+        let reuse = Reuse::default();
+        let numbers = self.config.data.row_bytes() as f32;
+        let judged = self.adversary.as_ref().map(|adversary| {
+            let judged = adversary.judge(&reuse, x, self.vae.picture(decoded), labels);
+            objective = objective.clone() + judged.g_loss.clone() * (settings.adversarial * numbers);
+            found.extend([("d_loss", judged.d_loss), ("g_loss", value(judged.g_loss.clone()))]);
+            judged
+        });
+        let gradients = reuse.share(|| objective.backward());
+        drop(reuse);
         let train = &self.config.train;
+        if let (Some(adversary), Some(judged)) = (&mut self.adversary, judged) {
+            adversary.update(judged, train, lr);
+        }
         let beta = average_beta(train, (step + 1) * train.batch as u64);
         let average = Average { model: &mut self.average, beta };
-        self.adam.step(&mut self.vae, Some(average), objective.backward(), train, lr);
-        vec![("reconstruction", reconstruction), ("kl", kl)]
+        self.adam.step(&mut self.vae, Some(average), gradients, train, lr);
+        found
     }
 
     fn model(&mut self) -> PictureModel {
@@ -93,15 +118,16 @@ impl Trainer for VaeTrainer {
         let passes = passes.collect();
         let mut model = self.average.clone();
         models::set_standing_statistics(model.norms(), passes);
-        let (mut means, mut logvars) = (Vec::new(), Vec::new());
+        let (mut means, mut logvars, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..PRIOR_BATCHES {
             let (x, labels) = pictures_tensor(self.loader.batch(i), &self.config.data, &device);
             let labels = models::one_hot(&labels, self.model.classes.len(), &device);
             let (mu, logvar) = model.encode(x, labels, Mode::Eval);
             means.extend(host(mu));
             logvars.extend(host(logvar));
+            pictures.extend(self.loader.indices(i));
         }
-        model.fit_prior(&means, &logvars);
+        model.fit_prior(&means, &logvars, &pictures);
         PictureModel::Vae(model)
     }
 
@@ -135,11 +161,20 @@ impl Trainer for VaeTrainer {
         nn::store(&self.vae.inner(), &mut state, "vae");
         nn::store(&self.average, &mut state, "average");
         self.adam.store(&mut state, "adam");
+        if let Some(adversary) = &self.adversary {
+            adversary.store(&mut state);
+        }
         state
     }
 
     fn restore(&mut self, mut state: Weights, step: u64) -> Result<()> {
         let inner = self.device.clone().inner();
+        for prefix in ["vae", "average"] {
+            models::complete(&self.model, &mut state, prefix);
+        }
+        if let Some(adversary) = &mut self.adversary {
+            adversary.restore(&mut state, step, &self.device)?;
+        }
         nn::load(&mut self.vae, &mut state, "vae", &self.device)?;
         nn::load(&mut self.average, &mut state, "average", &inner)?;
         self.adam.restore(&mut self.vae, &mut state, "adam", step, &inner)

@@ -37,6 +37,23 @@ fn the_second_open_decodes_nothing() {
 }
 
 #[test]
+fn a_picture_by_itself_is_prepared_like_the_others() {
+    let (dir, cache) = (many(8), tempfile::tempdir().unwrap());
+    for fit in [Fit::Crop, Fit::Pad, Fit::Stretch] {
+        let config = DataConfig { fit, channels: 1, ..config(16) };
+        let dataset = open(&config, dir.path(), &cache);
+        for i in 0..dataset.train_len() {
+            let path = dir.path().join(&dataset.train_picture(i).name);
+            assert_eq!(read_picture(&path, &config).unwrap(), dataset.train(i), "{fit:?}");
+        }
+    }
+    assert!(read_picture(&dir.path().join("none.png"), &config(16)).unwrap_err().message.contains("none.png"));
+    write(dir.path(), "text.png", b"text");
+    let error = read_picture(&dir.path().join("text.png"), &config(16)).unwrap_err();
+    assert!(error.message.contains("text.png") && error.message.contains("not a picture"), "{error}");
+}
+
+#[test]
 fn resume_needs_no_source() {
     let (dir, cache) = (many(12), tempfile::tempdir().unwrap());
     let scan = scan_path(dir.path());

@@ -1,7 +1,10 @@
 //! The network with random weights everywhere, and with the real ones against PyTorch where they are at hand.
 
 use super::*;
+use crate::nn::host;
+use crate::provenance::weights::{self, HostTensor};
 use crate::{device, rng};
+use burn::tensor::TensorData;
 use std::path::PathBuf;
 
 /// Weights of every tensor, He-normal; batch norms as they may come out of training.

@@ -1,6 +1,8 @@
 use super::*;
-use crate::pretrained::efficientnet::golden;
+use crate::judge::Extractor;
 use crate::pretrained::efficientnet::tests::{random_weights, real};
+use crate::pretrained::efficientnet::{golden, recognise};
+use crate::pretrained::inception::tests::weights_by_formula;
 use crate::provenance::weights::HostTensor;
 
 /// A randomly initialised timm model: names, shapes, and features with weights by formula (`tests/golden/efficientnet.py`).
@@ -29,13 +31,13 @@ fn timm_names_every_tensor_and_computes_the_same() {
     let timm: Timm = serde_json::from_str(TIMM).unwrap();
     let tensor =
         |(number, (name, shape)): (usize, (&String, &Vec<usize>))| (name.clone(), by_formula(number, name, shape));
-    let theirs: Weights = timm.shapes.iter().enumerate().map(tensor).collect();
+    let mut theirs: Weights = timm.shapes.iter().enumerate().map(tensor).collect();
     let count = theirs.len();
-    let mut ours = renamed(theirs).unwrap().expect("timm's names are known");
+    let mut ours = recognise(&mut theirs).unwrap().expect("timm's names are known");
     assert_eq!(ours.len(), count, "every tensor of theirs is used");
     let network = EfficientNetLite0::new(&mut ours, &device::cpu()).unwrap();
     assert!(ours.is_empty() && !network.is_genuine());
-    let features = crate::judge::Extractor::extract(&network, golden::picture());
+    let features = network.extract(golden::picture());
     let largest = timm.features.iter().fold(0.0f32, |a, b| a.max(b.abs()));
     assert!(largest > 0.1);
     for (found, expected) in features[0].iter().step_by(32).zip(&timm.features) {
@@ -62,6 +64,34 @@ fn wrong_weights_are_refused_and_nothing_is_stored() {
     assert!(store.add(&file).unwrap_err().message.contains("neither"));
     assert!(store.list().is_empty() && !store.directory().exists());
     assert!(store.efficientnet_lite0(&device::cpu()).unwrap().is_none());
+    assert!(store.inception(&device::cpu()).unwrap().is_none());
+}
+
+#[test]
+fn inception_is_kept_and_says_that_its_numbers_were_not_checked() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::new(place.path().join("weights"));
+    let file = place.path().join("given");
+    let mut weights = weights_by_formula();
+    weights::save(&file, &weights, &Metadata::new()).unwrap();
+    let installed = store.add(&file).unwrap();
+    assert_eq!((installed.name, installed.published), (INCEPTION, false));
+    assert_eq!(store.list(), std::slice::from_ref(&installed));
+    assert_eq!(store.inception(&device::cpu()).unwrap().expect("installed").name(), "inception_unverified");
+    assert_eq!(store.add(&installed.path).unwrap(), installed, "what was stored can be given again");
+
+    // A file that only claims to be checked is not believed.
+    let claim = Metadata::from([(PUBLISHED.into(), "true".into())]);
+    weights::save(&file, &weights, &claim).unwrap();
+    assert!(!store.add(&file).unwrap().published);
+    weights::save(&installed.path, &weights, &claim).unwrap();
+    assert_eq!(store.inception(&device::cpu()).unwrap().expect("installed").name(), "inception");
+
+    weights.get_mut("Mixed_6b.branch7x7_2.conv.weight").unwrap().shape = vec![128, 128, 7, 1];
+    weights::save(&file, &weights, &Metadata::new()).unwrap();
+    let error = store.add(&file).unwrap_err();
+    assert!(error.message.contains("given") && error.message.contains("[128, 128, 7, 1]"), "{error}");
+    assert!(error.hint.unwrap().contains("torchvision"));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! A session in trouble: weights that are no numbers, at every moment where they can turn up.
 
+use super::budget::nice;
 use super::*;
 use crate::data::{Source, check, scan};
 use crate::pretrained::{EfficientNetLite0, random_network};
-use crate::train::{GanConfig, GanLoss, Request, choose, set};
+use crate::train::{GanConfig, GanLoss, Request, TrainConfig, choose, set};
 use std::path::Path;
 use toml::Table;
 
+mod control;
 mod devices;
+mod vaes;
 
 /// Remembers what it is told.
 #[derive(Default)]
@@ -145,9 +148,9 @@ fn poisoned_weights_are_never_saved() {
         session.step();
         poison(&mut session, "average");
         let trouble = session.look(&mut ear).unwrap();
-        assert!(trouble.expect("trouble").contains("stopped being a number at step 1"));
+        assert!(trouble.expect("trouble").words.contains("stopped being a number at step 1"));
         assert_eq!(newest_is_good(directory.path()), 0);
-        session.roll_back("a test", &mut ear).unwrap();
+        session.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
         assert!(session.train(&mut ear).unwrap().finished);
         assert_eq!(newest_is_good(directory.path()), STEPS);
     }
@@ -172,10 +175,10 @@ fn retries_are_bounded() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut session = session("dcgan", directory.path(), &mut ear);
     for _ in 0..3 {
-        session.roll_back("a test", &mut ear).unwrap();
+        session.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
     }
     assert_eq!((session.counters.attempt, session.counters.lr_scale), (3, 0.125));
-    let error = session.roll_back("a test", &mut ear).unwrap_err();
+    let error = session.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap_err();
     assert_eq!(error.kind, crate::ErrorKind::Diverged);
 }
 
@@ -219,13 +222,13 @@ fn there_is_always_a_way_back() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut session = session("vae", directory.path(), &mut ear);
     session.step();
-    session.roll_back("a test", &mut ear).unwrap();
+    session.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
     assert_eq!(session.counters.step, 0);
     for _ in 0..3 {
         session.step();
         session.look(&mut ear).unwrap();
     }
-    session.roll_back("a test", &mut ear).unwrap();
+    session.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
     assert_eq!(session.counters.step, 0);
 }
 
@@ -235,20 +238,21 @@ fn a_rollback_is_remembered() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut first = session("dcgan", directory.path(), &mut ear);
     first.step();
-    first.roll_back("a test", &mut ear).unwrap();
+    first.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
     let (counters, losses) = (first.counters.clone(), first.step());
     drop(first);
     let mut again = reopen(directory.path(), STEPS, &mut ear);
     assert_eq!((again.counters.attempt, again.counters.lr_scale, again.counters.step), (1, 0.5, 0));
     assert_eq!(again.counters.seconds, counters.seconds);
     assert_eq!(again.step(), losses);
-    again.roll_back("a test", &mut ear).unwrap();
+    again.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
     drop(again);
     let mut third = reopen(directory.path(), STEPS, &mut ear);
     assert_eq!(third.counters.attempt, 2);
-    third.roll_back("a test", &mut ear).unwrap();
+    third.roll_back(&Trouble::divergence("a test"), &mut ear).unwrap();
     drop(third);
-    let error = reopen(directory.path(), STEPS, &mut ear).roll_back("a test", &mut ear).unwrap_err();
+    let error =
+        reopen(directory.path(), STEPS, &mut ear).roll_back(&Trouble::divergence("a test"), &mut ear).unwrap_err();
     assert_eq!(error.kind, crate::ErrorKind::Diverged);
     assert_eq!(newest_is_good(directory.path()), 0);
 }

@@ -1,6 +1,7 @@
 //! What is chosen where the user said nothing, and the small rules of the loop.
 
 use crate::data::{CheckReport, Fit, Source, check, scan};
+use crate::models::ModelConfig;
 use crate::rng;
 use crate::train::augment::plans;
 use crate::train::look;
@@ -61,7 +62,7 @@ fn photographs_take_the_projected_gan_where_its_eyes_are_installed() {
     let choice = of(&photographs, true, (64, 64));
     let train = &choice.config.train;
     assert_eq!((choice.config.model.family(), train.beta_1, train.beta_2), ("projected", 0.0, 0.99));
-    assert!(choice.config.gan.loss == GanLoss::Hinge && choice.config.gan.augment.len() == 3);
+    assert!(choice.config.gan.loss == GanLoss::Hinge && choice.config.gan.augment.len() == 2);
     let without = of(&photographs, false, (64, 64));
     assert_eq!(without.config.model.family(), "dcgan");
     assert!(without.reasons.iter().any(|(what, _, why)| what == "model" && why.contains("weights get")));
@@ -133,6 +134,36 @@ fn the_user_decides_and_no_reason_contradicts() {
     assert_eq!((config.data.width, config.data.height, config.model.stack().base), (32, 48, 8));
     for what in ["budget", "size", "width", "batch", "fit"] {
         assert_eq!(said(&choice, what), None, "{what}");
+    }
+}
+
+/// A mixture needs a decoder that describes one, and nothing else does.
+#[test]
+fn likelihoods_and_decoders_go_together() {
+    let components = |settings: &[(&str, Value)]| {
+        let choice = chosen(&FOOD, &[&[("model.family", "vae".into())], settings].concat());
+        let ModelConfig::Vae(model) = choice.config.model else { unreachable!() };
+        model.components
+    };
+    let mixture = ("vae.reconstruction", Value::from("logistic-mixture"));
+    assert_eq!((components(&[]), components(std::slice::from_ref(&mixture))), (0, 5));
+    assert_eq!(components(&[mixture.clone(), ("model.components", 2.into())]), 2);
+    let refused = |settings: &[(&str, Value)]| {
+        let mut table = Table::new();
+        settings.iter().for_each(|(path, value)| set(&mut table, path, value.clone()));
+        set(&mut table, "model.family", "vae".into());
+        choose(&Request { source: "emoji:food".into(), settings: table, ..Request::default() }, &FOOD).unwrap_err()
+    };
+    for (settings, word) in [
+        (vec![mixture.clone(), ("model.components", 0.into())], "model.components"),
+        (vec![("model.components", 3.into())], "model.components"),
+        (vec![mixture, ("model.components", 33.into())], "between 0 and 32"),
+        (vec![("vae.adversarial", 0.1.into()), ("gan.loss", "wasserstein".into())], "wasserstein"),
+        (vec![("vae.adversarial", (-1.0).into())], "vae.adversarial"),
+        (vec![("model.decoder", "cubic".into())], "cubic"),
+    ] {
+        let error = refused(&settings);
+        assert!(error.message.contains(word), "{word}: {}", error.message);
     }
 }
 

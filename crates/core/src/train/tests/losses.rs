@@ -1,7 +1,8 @@
 //! Against `tests/golden/losses.json`, which `losses.py` computes from the papers in 64 bits.
 
+use crate::models::LogisticMixture;
 use crate::nn::host;
-use crate::train::losses::{discriminator, generator, kl, reconstruction};
+use crate::train::losses::{discriminator, generator, kl, log_likelihood, reconstruction};
 use crate::train::{GanLoss, Reconstruction};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
@@ -87,6 +88,31 @@ fn reconstructions() {
             Some(gradient) => close(&host(gradient), &expected["by_log_scale"], "by scale"),
             None => assert_ne!(kind, Reconstruction::Logistic),
         }
+    }
+}
+
+/// The likelihood of a picture is its own: that of a batch is the mean. The Gaussian's is the batch's loss where its scale is the
+/// batch's error.
+#[test]
+fn likelihoods_of_single_pictures() {
+    let golden = golden();
+    let mixture = LogisticMixture::new(2, 3);
+    for kind in [Reconstruction::Mse, Reconstruction::Bce, Reconstruction::Logistic, Reconstruction::LogisticMixture] {
+        let numbers = if kind == Reconstruction::LogisticMixture { mixture.parameters() } else { 3 };
+        let x = leaf(&golden["x"], [2, 2, 2, 3]).inner();
+        let y: Vec<f32> = (0..8 * numbers).map(|i| (i as f32).sin() * 0.9).collect();
+        let y = Tensor::<4>::from_data(TensorData::new(y, [2, 2, 2, numbers]), &Device::flex());
+        let scale = match kind {
+            Reconstruction::Mse => vec![0.5 * (host((x.clone() - y.clone()).powi_scalar(2).mean())[0] + 1e-6).ln()],
+            _ => vec![-1.0, -1.5, -2.0],
+        };
+        let scale = Tensor::<1>::from_data(TensorData::new(scale.clone(), [scale.len()]), &Device::flex());
+        let both = host(log_likelihood(kind, x.clone(), y.clone(), scale.clone()));
+        let second = log_likelihood(kind, x.clone().narrow(0, 1, 1), y.clone().narrow(0, 1, 1), scale.clone());
+        assert_eq!(both.len(), 2);
+        assert!((both[1] - host(second)[0]).abs() < 1e-4 * both[1].abs(), "{kind:?}");
+        let loss = host(reconstruction(kind, x, y, scale))[0];
+        assert!((loss + (both[0] + both[1]) / 2.0).abs() < 1e-3 * loss.abs(), "{kind:?}: {loss}, {both:?}");
     }
 }
 

@@ -55,6 +55,7 @@ fn settings(values: &Value) -> TrainConfig {
         precision: Precision::F32,
         device: ComputeDevice::Cpu,
         look_every: 0,
+        patience: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::data::DataConfig;
 use crate::device::ComputeDevice;
 use crate::generate::sampler::Sampler;
-use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, VaeConfig};
+use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, Upsampling, VaeConfig};
 use crate::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
 
 /// Every family, with and without classes.
@@ -13,7 +13,13 @@ fn configs() -> Vec<RunConfig> {
         [
             ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
             ModelConfig::Fastgan(FastganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
-            ModelConfig::Vae(VaeConfig { z_dim: 5, classes, stack: stack.clone() }),
+            ModelConfig::Vae(VaeConfig {
+                z_dim: 5,
+                classes,
+                decoder: Upsampling::default(),
+                components: 0,
+                stack: stack.clone(),
+            }),
         ]
     };
     let models = [families(Vec::new()), families(vec!["cat".into(), "dog".into()])].concat();
@@ -32,9 +38,11 @@ fn configs() -> Vec<RunConfig> {
         precision: Precision::F32,
         device: ComputeDevice::Cpu,
         look_every: 0,
+        patience: 0,
     };
     let config = |model| RunConfig {
         seed: 1,
+        init: None,
         data: DataConfig { height: 32, width: 40, ..DataConfig::default() },
         model,
         train: train.clone(),

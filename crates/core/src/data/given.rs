@@ -1,0 +1,26 @@
+//! One picture that the user names, prepared as training pictures are.
+
+use super::source::{self, Raw};
+use super::{DataConfig, decode, resize};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Decodes the picture at `path` and fits it as `config` says: u8, `[height, width, channels]`.
+///
+/// # Errors
+/// The file cannot be read, or is not a picture.
+pub fn read_picture(path: &Path, config: &DataConfig) -> Result<Vec<u8>> {
+    config.validate()?;
+    let name = path.display().to_string();
+    if !path.is_file() {
+        return Err(Error::input(format!("there is no picture {name}")).hint("give the path of a PNG or JPEG file"));
+    }
+    let read = || -> Result<Vec<u8>, String> {
+        let raw = Raw::File(source::read_file(path)?.into());
+        resize::fit(decode::decode(&raw, &name)?.0, config)
+    };
+    read().map_err(|reason| {
+        Error::input(format!("{name} cannot be used: {reason}"))
+            .hint("pictures are png, jpg, gif, webp, bmp, tiff, pnm, qoi and tga files")
+    })
+}

@@ -1,0 +1,12 @@
+//! What a model has learned, shown: directions of its latent space, what a discriminator looks at, and the training pictures
+//! that its own pictures resemble.
+
+mod directions;
+mod figures;
+mod saliency;
+#[cfg(test)]
+mod tests;
+
+pub use directions::{Direction, Directions, Order, directions, sefa};
+pub use figures::{Figure, direction_figures, named, neighbour_sheet, saliency_figure};
+pub use saliency::{Critic, saliency};
