@@ -174,7 +174,7 @@ fn the_hub_is_asked_first_and_what_it_gives_is_checked() {
         assert!(request.to_lowercase().contains("authorization: bearer hf_test"), "{request}");
     }
 
-    let Some(weights) = real_weights() else { return };
+    let Some(weights) = real(WEIGHTS) else { return };
     let (address, server) = hub(std::fs::read(weights).unwrap(), 2);
     let answer = get(&address);
     assert_eq!(answer.code, Some(0), "{}", answer.err);
