@@ -1,6 +1,8 @@
 //! Arguments as typed.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use maliang::Result;
+use maliang::provenance::label::Label;
 use maliang::train::Precision;
 use std::path::PathBuf;
 
@@ -218,9 +220,8 @@ pub struct GenerateArgs {
     /// Write "AI生成 AI-generated" below every picture (grids always have it)
     #[arg(long)]
     pub visible_label: bool,
-    /// Your 27-character registration as a content producer, for the metadata label
-    #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
-    pub producer: Option<String>,
+    #[command(flatten)]
+    pub producer: Producer,
 }
 
 #[derive(Debug, clap::Args)]
@@ -237,9 +238,8 @@ pub struct ExplainArgs {
     /// Where to write [default: explain/ inside the run, else here]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Your 27-character registration as a content producer, for the metadata label
-    #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
-    pub producer: Option<String>,
+    #[command(flatten)]
+    pub producer: Producer,
 }
 
 #[derive(Debug, clap::Args)]
@@ -265,9 +265,23 @@ pub struct JudgeArgs {
     /// Where to write scores.json, judged/, report.html and card.md [default: the run, else here]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub producer: Producer,
+}
+
+/// Who generates, as labels say it.
+#[derive(Debug, Default, clap::Args)]
+pub struct Producer {
     /// Your 27-character registration as a content producer, for the metadata label
-    #[arg(long, value_name = "CODE", env = "MALIANG_PRODUCER")]
-    pub producer: Option<String>,
+    #[arg(id = "producer", long = "producer", value_name = "CODE", env = "MALIANG_PRODUCER")]
+    code: Option<String>,
+}
+
+impl Producer {
+    /// The label of what is generated.
+    pub fn label(&self) -> Result<Label> {
+        self.code.as_deref().map_or_else(|| Ok(Label::default()), Label::registered)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

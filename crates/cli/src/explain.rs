@@ -29,7 +29,7 @@ pub fn default_directory(model: &Path) -> PathBuf {
 
 /// Explains a model: writes grids, directions and `explain.html`, and prints their names, or what was found as JSON.
 pub fn run(args: &ExplainArgs) -> Result<()> {
-    let label = args.producer.as_deref().map_or(Ok(Label::default()), Label::registered)?;
+    let label = args.producer.label()?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {
         eprintln!("note: {warning}; explaining another checkpoint");

@@ -37,7 +37,7 @@ const DELAY: u16 = 6;
 /// Writes what the arguments ask for and prints the files.
 pub fn run(args: &GenerateArgs) -> Result<()> {
     check(args)?;
-    let label = args.producer.as_deref().map_or(Ok(Label::default()), Label::registered)?;
+    let label = args.producer.label()?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {
         eprintln!("note: {warning}; using another checkpoint");
@@ -60,9 +60,8 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         return job.mix();
     }
     job.create_directory()?;
-    match args.interpolate {
+    match between(args) {
         Some(between) => job.interpolate(between),
-        None if args.format == Some(Format::Gif) => job.interpolate(BETWEEN),
         None => job.pictures(),
     }
 }
@@ -94,7 +93,7 @@ fn check(args: &GenerateArgs) -> Result<()> {
 
 /// Refuses flags that contradict each other, and those that would do nothing.
 fn combinations(args: &GenerateArgs) -> Result<()> {
-    let moving = args.interpolate.is_some() || args.format == Some(Format::Gif);
+    let moving = between(args).is_some();
     let ways: Vec<&str> = [
         (!args.from.is_empty(), "--from"),
         (args.mix, "--mix"),
@@ -147,6 +146,11 @@ fn direction(model: &Path, sampler: &Sampler, k: usize) -> Result<Direction> {
         return Err(Error::input(message).hint("look at them in explain.html"));
     }
     Ok(list.swap_remove(k))
+}
+
+/// Frames from one picture of a walk to the next, where a walk is asked for.
+fn between(args: &GenerateArgs) -> Option<usize> {
+    args.interpolate.or_else(|| (args.format == Some(Format::Gif)).then_some(BETWEEN))
 }
 
 /// How many pictures a walk visits.

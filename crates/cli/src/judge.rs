@@ -24,7 +24,7 @@ const IMPORTANCE_SAMPLES: usize = 64;
 
 /// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
 pub fn run(args: &JudgeArgs) -> Result<()> {
-    let label = args.producer.as_deref().map_or(Ok(Label::default()), Label::registered)?;
+    let label = args.producer.label()?;
     let extractor = judge::extractor(&args.features, &weights_store())?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {

@@ -1,6 +1,6 @@
 //! `maliang recipe`: a run file that is a claim. Trains as it says, judges as it says, and fails where it promised too much.
 
-use crate::args::{JudgeArgs, RecipeArgs, TrainArgs};
+use crate::args::{JudgeArgs, Producer, RecipeArgs, TrainArgs};
 use crate::bench::machine::Machine;
 use crate::terminal::{self, free_directory, print};
 use crate::{judge, train};
@@ -81,7 +81,16 @@ fn read(path: &PathBuf) -> Result<(Claim, Table)> {
 /// The judgement of the run in `out`, which is left there as `maliang judge` leaves it.
 fn judged(out: &Path, features: String, number: usize, seed: u64) -> Result<Judgement> {
     let model = out.to_path_buf();
-    judge::run(&JudgeArgs { model, number, features, data: None, seed, json: false, output: None, producer: None })?;
+    judge::run(&JudgeArgs {
+        model,
+        number,
+        features,
+        data: None,
+        seed,
+        json: false,
+        output: None,
+        producer: Producer::default(),
+    })?;
     let path = out.join("scores.json");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
     serde_json::from_str(&text).map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))

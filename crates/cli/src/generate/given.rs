@@ -1,6 +1,6 @@
 //! `generate --from`: pictures that the user gives, found in the model, rebuilt and varied, or walked between.
 
-use super::{DELAY, GIF_SIDE, Job};
+use super::{DELAY, GIF_SIDE, Job, between};
 use crate::judge::{Clock, run_of};
 use crate::terminal::{print, weights_store};
 use maliang::data::{self, DataConfig};
@@ -39,9 +39,8 @@ impl Job<'_> {
         self.create_directory()?;
         let found = self.args.from.iter().zip(pictures).enumerate();
         let found = found.map(|(i, (path, picture))| self.find(i, path, picture)).collect::<Result<Vec<_>>>()?;
-        match self.args.interpolate {
+        match between(self.args) {
             Some(between) => self.walk(&found, between),
-            None if self.args.format == Some(crate::args::Format::Gif) => self.walk(&found, super::BETWEEN),
             None => found.iter().try_for_each(|given| self.vary(given, number)),
         }
     }
