@@ -10,6 +10,7 @@ pub mod explain;
 pub mod files;
 pub mod generate;
 pub mod judge;
+mod matrix;
 pub mod models;
 pub mod nn;
 pub mod pretrained;

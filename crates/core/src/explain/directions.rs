@@ -3,7 +3,7 @@
 
 use crate::data::{Dataset, preprocess};
 use crate::generate::sampler::Sampler;
-use crate::judge::{Matrix, eigenvectors};
+use crate::matrix::{Matrix, eigenvectors};
 use crate::models::PictureModel;
 use crate::nn::host;
 use crate::provenance::weights::{self, HostTensor, Metadata, Weights};

@@ -30,6 +30,16 @@ fn sefa_directions_are_orthonormal_ordered_and_matter_in_their_order() {
             }
         }
         assert!(found.windows(2).all(|pair| pair[0].0 >= pair[1].0) && found[5].0 > 0.0);
+        // An eigenvalue of A Aᵀ is the squared length of what the projection makes of its direction.
+        let map = generator.first_map();
+        for (eigenvalue, vector) in &found {
+            let mut padded = vector.clone();
+            // The label's rows take no part.
+            padded.resize(map.dims()[0], 0.0);
+            let direction = Tensor::<2>::from_data(TensorData::new(padded, [1, map.dims()[0]]), &map.device());
+            let stretched = host(direction.matmul(map.clone())).iter().map(|v| v * v).sum::<f32>();
+            assert!((stretched - *eigenvalue as f32).abs() < 1e-4 * stretched, "{stretched} {eigenvalue}");
+        }
         let (first, last) = (change(&sampler, &found[0].1), change(&sampler, &found[5].1));
         assert!(first > last, "{first} against {last}");
 

@@ -1,9 +1,9 @@
 //! The Fréchet distance of two Gaussians fitted to features (Dowson & Landau 1982; Heusel 2017, with Inception features:
 //! "FID").
 
-use super::eigen::{Matrix, cholesky, eigenvalues};
 use super::estimate::Estimate;
 use super::features::Features;
+use crate::matrix::{Matrix, Vanishing, cholesky, eigenvalues};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ pub fn frechet(real: &Features, fake: &Features) -> f64 {
         let cross = x.times_transposed(y);
         if n <= m { cross.clone().times_transposed(cross) } else { cross.clone().transposed_times(cross) }
     } else {
-        let factor = cholesky(&x.clone().transposed_times(x));
+        let factor = cholesky(&x.clone().transposed_times(x), Vanishing::Zero);
         let right = y.times(factor); // Y·L
         right.clone().transposed_times(right)
     };

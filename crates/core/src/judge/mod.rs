@@ -4,7 +4,6 @@ mod claim;
 mod collapse;
 mod copying;
 mod draw;
-mod eigen;
 mod estimate;
 mod features;
 mod frechet;
@@ -23,7 +22,6 @@ mod table;
 mod tests;
 
 pub use claim::{Checked, Claim, Pass, Protocol};
-pub(crate) use eigen::{Matrix, eigenvectors};
 
 pub use collapse::{Collapse, diversity, duplicate_rate};
 pub use copying::{Copying, Pair, Space};
@@ -33,7 +31,6 @@ pub use frechet::{extrapolated, frechet, frechet_interval};
 pub use judgement::{Better, Judgement, OnStage, Options, Score, Subject, judge};
 pub use kid::{REPLICATES, kid, kid_interval};
 pub use likelihood::{Bounds, Likelihood};
-pub(crate) use nearness::mann_whitney;
 pub use nearness::{Match, Measures, Training, Verdict, matches, measures, verdict};
 pub use neighbours::neighbours;
 pub use pixels::Pixels;

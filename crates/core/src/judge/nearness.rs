@@ -118,7 +118,7 @@ pub fn measures(set: &[Match], heldout: &[Match]) -> Measures {
 /// The standardised Mann–Whitney U: far below 0 where `q` is mostly smaller than `p`.
 ///
 /// `(U − mn/2) / √(mn(m + n + 1)/12)` with U = number of pairs in which `q` is larger, ties counting half.
-pub(crate) fn mann_whitney(q: &[f64], p: &[f64]) -> f64 {
+fn mann_whitney(q: &[f64], p: &[f64]) -> f64 {
     let mut sorted = p.to_vec();
     sorted.sort_by(f64::total_cmp);
     let smaller = |v: f64| (sorted.partition_point(|p| *p < v) + sorted.partition_point(|p| *p <= v)) as f64 / 2.0;

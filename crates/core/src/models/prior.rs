@@ -3,15 +3,14 @@
 
 mod em;
 mod flow;
-mod symmetric;
 
+use crate::matrix::{Matrix, eigenvectors, solve_lower};
 use crate::nn::{Module, Param, host, join, vector};
 use crate::provenance::weights::{HostTensor, Weights};
 use burn::tensor::{Tensor, TensorData};
 use em::{Component, Points};
 use flow::Flow;
 use rayon::prelude::*;
-use symmetric::{cholesky, eigen, solve_lower};
 
 /// Components, at most.
 const MOST: usize = 8;
@@ -92,7 +91,7 @@ impl Prior {
         let d = self.mean.len();
         let points = Points::new(d, mu, logvar);
         let whole = em::gaussian(&points);
-        let factor = cholesky(&whole.covariance, d);
+        let factor = em::factor(&whole);
         let mixture =
             if self.mixture.is_some() && points.are_finite() { em::choose(&points, pictures, MOST) } else { vec![] };
         let device = self.mean.flat().device();
@@ -102,7 +101,7 @@ impl Prior {
             param.set(vector(values, &device));
         };
         set(&mut self.mean, &whole.mean);
-        set(&mut self.factor, &factor);
+        set(&mut self.factor, &factor.values);
         let Some(params) = &mut self.mixture else { return };
         let inner: Vec<Whitened> = if mixture.len() > 1 {
             mixture.iter().map(|c| whitened(c, &whole.mean, &factor)).collect()
@@ -126,7 +125,7 @@ struct Whitened {
 }
 
 /// `component` in coordinates u where z = mean + factor · u: the centre L⁻¹(m − mean), the covariance L⁻¹ S L⁻ᵀ.
-fn whitened(component: &Component, mean: &[f64], factor: &[f64]) -> Whitened {
+fn whitened(component: &Component, mean: &[f64], factor: &Matrix) -> Whitened {
     let d = mean.len();
     let mut centre: Vec<f64> = component.mean.iter().zip(mean).map(|(a, b)| a - b).collect();
     solve_lower(factor, &mut centre);
@@ -136,7 +135,9 @@ fn whitened(component: &Component, mean: &[f64], factor: &[f64]) -> Whitened {
         covariance.par_chunks_exact_mut(d).for_each(|row| solve_lower(factor, row));
         covariance = (0..d * d).map(|i| covariance[i % d * d + i / d]).collect();
     }
-    let (variances, axes) = eigen(covariance, d);
+    let found = eigenvectors(Matrix::square(covariance));
+    let axes = (0..d * d).map(|i| found[i % d].1[i / d]).collect();
+    let variances = found.iter().map(|(variance, _)| *variance).collect();
     Whitened { weight: component.weight, mean: centre, axes, variances }
 }
 

@@ -2,7 +2,7 @@
 //! picture. What is maximised is `Σᵢ ln Σₖ wₖ exp(E_{z ~ qᵢ} ln N(z; mₖ, Sₖ))`, a lower bound of what samples of the posteriors
 //! would get, without drawing any; with one component it gives the Gaussian that has the moments of all posteriors together.
 
-use super::symmetric::{cholesky, inverse_lower};
+use crate::matrix::{Matrix, Vanishing, cholesky, inverse_lower};
 use crate::rng;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -173,6 +173,11 @@ fn moments(points: &Points, shares: &[f64]) -> Component {
     Component { weight: total / points.len() as f64, mean, covariance }
 }
 
+/// The Cholesky factor of a component's covariance. Posterior variances keep its diagonal positive; rounding may not.
+pub fn factor(component: &Component) -> Matrix {
+    cholesky(&Matrix::square(component.covariance.clone()), Vanishing::Raised(1e-12))
+}
+
 /// A component, ready to be evaluated.
 struct Density<'a> {
     constant: f64,
@@ -185,9 +190,9 @@ struct Density<'a> {
 impl<'a> Density<'a> {
     fn new(component: &'a Component) -> Self {
         let d = component.mean.len();
-        let factor = cholesky(&component.covariance, d);
-        let whiten = inverse_lower(&factor, d);
-        let log_root: f64 = (0..d).map(|i| factor[i * d + i].ln()).sum();
+        let factor = factor(component);
+        let log_root: f64 = (0..d).map(|i| factor.values[i * d + i].ln()).sum();
+        let whiten = inverse_lower(&factor).values;
         let precision = (0..d).map(|j| (j..d).map(|i| whiten[i * d + j].powi(2)).sum()).collect();
         let constant = component.weight.ln() - log_root - d as f64 / 2.0 * std::f64::consts::TAU.ln();
         Self { constant, mean: &component.mean, whiten, precision }

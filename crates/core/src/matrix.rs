@@ -1,5 +1,5 @@
-//! Symmetric matrices in f64: products, a Cholesky factor, eigenvalues (for the Fréchet distance) and eigenvectors (for the
-//! directions of a latent space).
+//! Matrices in f64: products, a Cholesky factor and triangular solves, eigenvalues (for the Fréchet distance) and eigenvectors
+//! (for the directions of a latent space, and for the axes of its density).
 
 use crate::device;
 use burn::tensor::{DType, Tensor, TensorData};
@@ -14,6 +14,13 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
+    /// A square one of these rows.
+    pub fn square(values: Vec<f64>) -> Self {
+        let side = values.len().isqrt();
+        assert_eq!(side * side, values.len(), "as many rows as columns");
+        Self { rows: side, columns: side, values }
+    }
+
     fn tensor(self) -> Tensor<2> {
         let data = TensorData::new(self.values, [self.rows, self.columns]);
         Tensor::from_data(data, (&device::cpu(), DType::F64))
@@ -54,20 +61,28 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// `L` with `L·Lᵀ = a` for a symmetric positive semi-definite `a`. A direction in which `a` is zero (a feature that never
-/// varies, or one that others determine) gets a column of zeros.
-pub(crate) fn cholesky(a: &Matrix) -> Matrix {
+/// What becomes of a direction in which a matrix that should be positive definite is zero: a feature that never varies, or one
+/// that others determine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Vanishing {
+    /// Its column of the factor is zero, as exact arithmetic has it.
+    Zero,
+    /// The pivot is raised to this, so that the factor can be inverted.
+    Raised(f64),
+}
+
+/// The lower triangular `L` with `L·Lᵀ = a` for a symmetric positive semi-definite `a`, of which the lower triangle is read.
+pub(crate) fn cholesky(a: &Matrix, vanishing: Vanishing) -> Matrix {
     let n = a.rows;
     let most = (0..n).map(|i| a.values[i * n + i]).fold(0.0, f64::max);
-    let least = most * 1e-13 * n as f64;
     let mut l = Matrix { rows: n, columns: n, values: vec![0.0; n * n] };
     for j in 0..n {
-        let (above, from) = l.values.split_at_mut(j * n);
-        let (pivot_row, below) = from.split_at_mut(n);
-        let _ = above;
-        let pivot = a.values[j * n + j] - dot(&pivot_row[..j], &pivot_row[..j]);
-        if pivot <= least {
-            continue;
+        let (pivot_row, below) = l.values[j * n..].split_at_mut(n);
+        let mut pivot = a.values[j * n + j] - dot(&pivot_row[..j], &pivot_row[..j]);
+        match vanishing {
+            Vanishing::Zero if pivot <= most * 1e-13 * n as f64 => continue,
+            Vanishing::Zero => {}
+            Vanishing::Raised(least) => pivot = pivot.max(least),
         }
         let root = pivot.sqrt();
         pivot_row[j] = root;
@@ -77,6 +92,28 @@ pub(crate) fn cholesky(a: &Matrix) -> Matrix {
         });
     }
     l
+}
+
+/// Turns b into L⁻¹ b for a lower triangular L.
+pub(crate) fn solve_lower(l: &Matrix, b: &mut [f64]) {
+    for (i, row) in l.values.chunks_exact(l.columns).enumerate() {
+        let (known, rest) = b.split_at_mut(i);
+        rest[0] = (rest[0] - dot(&row[..i], known)) / row[i];
+    }
+}
+
+/// L⁻¹ of a lower triangular L.
+pub(crate) fn inverse_lower(l: &Matrix) -> Matrix {
+    let n = l.rows;
+    let mut inverse = Matrix { rows: n, columns: n, values: vec![0.0; n * n] };
+    let mut column = vec![0.0; n];
+    for j in 0..n {
+        column.fill(0.0);
+        column[j] = 1.0;
+        solve_lower(l, &mut column);
+        (j..n).for_each(|i| inverse.values[i * n + j] = column[i]);
+    }
+    inverse
 }
 
 /// Eigenvalues of a symmetric matrix, in no particular order: Householder's reduction to a tridiagonal matrix, then QL steps
@@ -302,10 +339,32 @@ mod tests {
     }
 
     #[test]
+    fn a_factor_and_its_inverse() {
+        let x = random(7, 40, 23);
+        let a = x.clone().transposed_times(x);
+        let l = cholesky(&a, Vanishing::Raised(1e-12));
+        let worst =
+            |a: &Matrix, b: &Matrix| a.values.iter().zip(&b.values).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+        assert!(worst(&a, &l.clone().times_transposed(l.clone())) < 1e-10);
+        let one =
+            Matrix { rows: 23, columns: 23, values: (0..23 * 23).map(|i| f64::from(u8::from(i % 24 == 0))).collect() };
+        assert!(worst(&one, &inverse_lower(&l).times(l.clone())) < 1e-10);
+        let mut b = l.clone().times(random(8, 23, 1)).values;
+        solve_lower(&l, &mut b);
+        assert!(b.iter().zip(random(8, 23, 1).values).all(|(b, x)| (b - x).abs() < 1e-10));
+        // Rounding may make a pivot negative; raised, the factor still has an inverse.
+        let raised = cholesky(
+            &Matrix { rows: 2, columns: 2, values: vec![1.0, 1.0, 1.0, 1.0 - 1e-15] },
+            Vanishing::Raised(1e-12),
+        );
+        assert!(inverse_lower(&raised).values.iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
     fn a_factor_of_a_singular_matrix() {
         let x = random(5, 12, 20); // rank 12 of 20
         let a = x.clone().transposed_times(x);
-        let l = cholesky(&a);
+        let l = cholesky(&a, Vanishing::Zero);
         let again = l.clone().times_transposed(l);
         let worst = a.values.iter().zip(&again.values).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-10, "{worst}");
