@@ -1,6 +1,5 @@
 //! Has the held-out score stopped improving? Asked after every look, of all looks so far.
 
-use crate::judge::mann_whitney;
 use serde::{Deserialize, Serialize};
 
 /// Looks of a window, at least, where nothing else is asked for: of the twenty looks of a usual run the verdict can come from the
@@ -24,7 +23,7 @@ pub struct Scored {
 pub struct Plateau {
     /// The step of the best look.
     pub best: u64,
-    /// Looks of either window that were compared.
+    /// Looks of either of the two windows that were looked at.
     pub window: usize,
 }
 
@@ -41,11 +40,12 @@ impl Plateau {
 
 /// The plateau that `looks` (oldest first) of a run of `whole` looks have reached, if they have.
 ///
-/// A window is `patience` looks, or an eighth of the whole run, or a quarter of the looks so far: the largest of the three, so
-/// that frequent looks do not make it hasty. The score still improves if the best look lies in the last window, or if that
-/// window is better than the one before it: if in more than half of all pairs of a look of either, the later one is better
-/// (the Mann–Whitney statistic, which neither a lucky look nor a wild one decides). It has stopped when neither was so at any of
-/// the last `patience / 2` looks. On scores that fall by a 40th a look and jump by 40 % that is wrong in one run of five; on calmer or steeper ones hardly ever.
+/// A window is `patience` looks, or a seventh of the whole run, or a quarter of the looks so far: the largest of the three, so
+/// that frequent looks do not make it hasty. The score still improves if the best look lies in the last window, or if the two
+/// last windows together fall: if in more than half of all pairs of looks the later one is better (Mann 1945, Kendall 1938;
+/// neither a lucky look nor a wild one decides). It has stopped when neither was so at any of the last `patience / 2` looks. On
+/// scores that fall by a 40th a look and jump by 40 % that is wrong in less than one run of ten; on calmer or steeper ones hardly
+/// ever.
 pub fn plateau(looks: &[Scored], patience: usize, whole: usize) -> Option<Plateau> {
     let now = level(looks, patience, whole)?;
     let stands = (1..patience / 2).all(|k| level(&looks[..looks.len() - k], patience, whole).is_some());
@@ -54,17 +54,21 @@ pub fn plateau(looks: &[Scored], patience: usize, whole: usize) -> Option<Platea
 
 /// The same of the last two windows alone.
 fn level(looks: &[Scored], patience: usize, whole: usize) -> Option<Plateau> {
-    let window = patience.max(whole / 8).max(looks.len() / 4);
+    let window = patience.max(whole / 7).max(looks.len() / 4);
     if window == 0 || looks.len() < 2 * window {
         return None;
     }
-    let (before, last) = looks[looks.len() - 2 * window..].split_at(window);
     let best = looks.iter().min_by(|a, b| a.score.total_cmp(&b.score))?;
-    if best.step >= last[0].step {
-        return None;
-    }
-    let scores = |part: &[Scored]| part.iter().map(|look| look.score).collect::<Vec<f64>>();
-    (mann_whitney(&scores(last), &scores(before)) >= 0.0).then_some(Plateau { best: best.step, window })
+    let recent = &looks[looks.len() - 2 * window..];
+    (best.step < recent[window].step && kendall(recent) >= 0).then_some(Plateau { best: best.step, window })
+}
+
+/// Kendall's S: pairs of looks of which the later one is worse, less those of which it is better.
+fn kendall(looks: &[Scored]) -> i64 {
+    let worse = |(i, early): (usize, &Scored)| {
+        looks[i + 1..].iter().map(|late| late.score.total_cmp(&early.score) as i64).sum::<i64>()
+    };
+    looks.iter().enumerate().map(worse).sum()
 }
 
 #[cfg(test)]
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_falling_score_is_left_alone_however_much_its_looks_jump() {
-        for (tau, jump, allowed) in [(20.0, 0.2, 0), (20.0, 0.4, 2), (40.0, 0.2, 2), (40.0, 0.4, 25)] {
+        for (tau, jump, allowed) in [(20.0, 0.2, 0), (20.0, 0.4, 2), (40.0, 0.2, 2), (40.0, 0.4, 10)] {
             let runs = (0..100).map(|seed| looks(80, seed, |i, e| (-i / tau).exp() * (jump * e).exp()));
             let (wrong, before) = runs.fold((0, 0), |(wrong, before), all| {
                 (wrong + usize::from(first(&all).is_some()), before + usize::from(longest_wait(&all) >= 8))
@@ -120,7 +124,7 @@ mod tests {
                 (0..100).map(|seed| first(&looks(160, seed, score)).unwrap_or(usize::MAX)).collect();
             found.sort_unstable();
             assert!(found[0] > 40, "{name}: the first at {}", found[0]);
-            assert!(found[50] <= 90 && found[80] <= 160, "{name}: half by {}, most by {}", found[50], found[80]);
+            assert!(found[50] <= 95 && found[80] <= 160, "{name}: half by {}, most by {}", found[50], found[80]);
         }
     }
 
@@ -136,7 +140,7 @@ mod tests {
     fn windows_grow_with_the_run() {
         let level = looks(96, 1, |_, _| 1.0);
         // Two windows, and the looks at which it must stand.
-        for (patience, whole, at, window) in [(8, 0, 19, 8), (3, 0, 6, 3), (8, 96, 27, 12), (1, 0, 2, 1)] {
+        for (patience, whole, at, window) in [(8, 0, 19, 8), (3, 0, 6, 3), (8, 96, 29, 13), (1, 0, 2, 1)] {
             let n = (1..=96).find(|&n| plateau(&level[..n], patience, whole).is_some());
             assert_eq!(n, Some(at), "{patience} of {whole}");
             assert_eq!(plateau(&level[..at], patience, whole), Some(Plateau { best: 20, window }));
