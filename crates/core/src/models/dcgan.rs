@@ -1,8 +1,8 @@
 //! DCGAN (Radford, Metz, Chintala 2015), for any size from 16 to 256 pixels a side and any aspect; conditional on a label by
 //! concatenation in the generator (Mirza 2014) and projection in the discriminator (Miyato & Koyama 2018).
 
-use super::stack::{Downsampler, StackConfig, Upsampler, WEIGHT_INIT};
-use crate::nn::{BatchNorm, Bias, Linear, Mode, Module, Param, join};
+use super::stack::{Downsampler, SpectralDownsampler, StackConfig, Upsampler, WEIGHT_INIT};
+use crate::nn::{BatchNorm, Bias, Linear, Mode, Module, Param, SpectralConv2d, join};
 use burn::tensor::Tensor;
 use maliang_kernels::Activation;
 use serde::{Deserialize, Serialize};
@@ -53,21 +53,41 @@ impl Module for Generator {
     }
 }
 
+/// What holds a DCGAN's discriminator in check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalisation {
+    /// Batch norm behind all convolutions but the first (Radford 2015).
+    #[default]
+    Batch,
+    /// Every convolution divided by its largest singular value (Miyato 2018): no picture's logit depends on another's.
+    Spectral,
+}
+
 /// Picture → logit of "real".
 #[derive(Debug, Clone)]
 pub struct Discriminator {
-    down: Downsampler,
+    down: Down,
     logit: Linear,
     bias: Bias,
     class: Option<Linear>,
 }
 
+#[derive(Debug, Clone)]
+enum Down {
+    Batch(Downsampler),
+    Spectral(SpectralDownsampler),
+}
+
 impl Discriminator {
     /// A discriminator without values.
-    pub fn new(config: &DcganConfig) -> Self {
+    pub fn new(config: &DcganConfig, normalisation: Normalisation) -> Self {
         let features = config.stack.features();
         Self {
-            down: Downsampler::new(&config.stack),
+            down: match normalisation {
+                Normalisation::Batch => Down::Batch(Downsampler::new(&config.stack)),
+                Normalisation::Spectral => Down::Spectral(SpectralDownsampler::new(&config.stack)),
+            },
             logit: Linear::new(features, 1, WEIGHT_INIT),
             bias: Bias::new(1),
             class: class_layer(config.classes.len(), features),
@@ -76,18 +96,33 @@ impl Discriminator {
 
     /// Pictures `[batch, height, width, channels]`, labels one-hot `[batch, classes]` → logits `[batch]`.
     pub fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Tensor<1> {
-        let features = self.down.forward(x, Mode::Train);
+        let features = match &self.down {
+            Down::Batch(down) => down.forward(x, Mode::Train),
+            Down::Spectral(down) => down.forward(x),
+        };
         let mut logits = self.bias.forward(self.logit.forward(features.clone()), Activation::Identity);
         if let (Some(class), Some(labels)) = (&self.class, labels) {
             logits = logits + (class.forward(labels) * features).sum_dim(1);
         }
         logits.flatten(0, 1)
     }
+
+    /// Its spectrally normalised convolutions.
+    pub(crate) fn spectral(&mut self) -> impl Iterator<Item = &mut SpectralConv2d> {
+        let down = match &mut self.down {
+            Down::Batch(_) => None,
+            Down::Spectral(down) => Some(down.convolutions()),
+        };
+        down.into_iter().flatten()
+    }
 }
 
 impl Module for Discriminator {
     fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
-        self.down.collect(path, into);
+        match &mut self.down {
+            Down::Batch(down) => down.collect(path, into),
+            Down::Spectral(down) => down.collect(path, into),
+        }
         self.logit.collect(&join(path, "logit"), into);
         self.bias.collect(&join(path, "logit"), into);
         if let Some(class) = &mut self.class {

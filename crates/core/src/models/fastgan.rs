@@ -13,8 +13,10 @@ pub use discriminator::Discriminator;
 use super::dcgan::with_labels;
 use super::stack::{GAMMA_INIT, StackConfig, WEIGHT_INIT, first_map};
 use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Linear, Mode, Module, Param, UpConv2d, join};
-use burn::tensor::{Tensor, activation::silu, module::adaptive_avg_pool2d};
-use maliang_kernels::{Activation, Conv2dOptions, Precision, average_pool, excite, glu};
+use burn::tensor::{Tensor, TensorData, activation::silu, module::adaptive_avg_pool2d};
+use maliang_kernels::{
+    Activation, Conv2dOptions, DepthwiseOptions, Precision, average_pool, depthwise_conv2d, excite, glu,
+};
 use serde::{Deserialize, Serialize};
 
 /// The networks' sizes.
@@ -25,6 +27,11 @@ pub struct FastganConfig {
     pub z_dim: usize,
     /// Names of the classes; empty for an unconditional model.
     pub classes: Vec<String>,
+    /// Is the picture passed through a [1 2 1] filter, along both axes, before it is squashed to [-1, 1]? A discriminator that
+    /// looks through a network whose first convolution has a stride of two cannot see a pattern of two pixels, so that nothing
+    /// else keeps the generator from leaving one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub smooth: bool,
     /// Picture size and widths: `base` channels at half the picture's size, half as many at the whole.
     pub stack: StackConfig,
 }
@@ -72,6 +79,7 @@ pub struct Generator {
     base: [usize; 3],
     blocks: Vec<UpBlock>,
     last: ConvTranspose2d,
+    smooth: bool,
     bias: Bias,
 }
 
@@ -108,6 +116,7 @@ impl Generator {
             blocks: (0..bottom).rev().map(block).collect(),
             // A transposed convolution of stride 1 is a convolution, and towards three channels the faster one.
             last: ConvTranspose2d::new(channels(0), stack.channels, 3, sizes[0], SAME, WEIGHT_INIT),
+            smooth: config.smooth,
             bias: Bias::new(stack.channels),
         }
     }
@@ -142,8 +151,8 @@ impl Generator {
     }
 
     fn picture(&self, mut maps: Vec<Tensor<4>>) -> Tensor<4> {
-        let x = maps.pop().expect("a map of the picture's size");
-        self.bias.forward(self.last.forward(x), Activation::Tanh)
+        let x = self.last.forward(maps.pop().expect("a map of the picture's size"));
+        self.bias.forward(if self.smooth { smooth(x) } else { x }, Activation::Tanh)
     }
 
     /// See [`first_map`].
@@ -192,6 +201,26 @@ impl Module for Generator {
     }
 }
 
+/// Each channel through the filter [1 2 1] / 4 along both axes, which takes away what changes from pixel to pixel and nothing of
+/// what stays. Beyond the edge there is nothing: the mean is that of the pixels there are.
+fn smooth(x: Tensor<4>) -> Tensor<4> {
+    let [_, height, width, channels] = x.dims();
+    let device = x.device();
+    let filter = |shape: [usize; 3]| {
+        let taps: Vec<f32> = [1.0, 2.0, 1.0].into_iter().flat_map(|tap| vec![tap / 4.0; shape[2]]).collect();
+        Tensor::<3>::from_data(TensorData::new(taps, shape), &device)
+    };
+    let along = |size: usize, axis: usize| {
+        let inside = |i: usize| if size > 1 && (i == 0 || i + 1 == size) { 4.0 / 3.0 } else { 1.0 };
+        let shape = if axis == 0 { [1, size, 1, 1] } else { [1, 1, size, 1] };
+        Tensor::<4>::from_data(TensorData::new((0..size).map(inside).collect::<Vec<f32>>(), shape), &device)
+    };
+    let options = |vertical, horizontal| DepthwiseOptions { stride: 1, vertical, horizontal };
+    let x = depthwise_conv2d(x, filter([3, 1, channels]), options([1, 1], [0, 0]));
+    let x = depthwise_conv2d(x, filter([1, 3, channels]), options([0, 0], [1, 1]));
+    x * (along(height, 0) * along(width, 1))
+}
+
 /// Skip-layer excitation (Liu 2021, Equation 1): a map of one resolution, averaged to 4×4, decides how strongly each channel of
 /// another speaks.
 #[derive(Debug, Clone)]
@@ -232,4 +261,34 @@ fn squeeze(mut x: Tensor<4>) -> Tensor<4> {
         return x;
     }
     adaptive_avg_pool2d(x.permute([0, 3, 1, 2]), [SQUEEZED; 2]).permute([0, 2, 3, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::host;
+    use burn::tensor::Device;
+
+    /// What is level stays, up to the edges; what changes from pixel to pixel goes.
+    #[test]
+    fn smoothing_takes_away_patterns_of_two_pixels() {
+        let device = Device::flex();
+        let picture = |f: fn(usize, usize) -> f32| {
+            let values = (0..6 * 8).map(|i| f(i / 8, i % 8)).collect::<Vec<f32>>();
+            host(smooth(Tensor::from_data(TensorData::new(values, [1, 6, 8, 1]), &device)))
+        };
+        assert!(picture(|_, _| 0.75).iter().all(|v| (v - 0.75).abs() < 1e-6));
+        let inside = |values: Vec<f32>| {
+            (1..5).flat_map(|y| (1..7).map(move |x| y * 8 + x)).map(|i| values[i]).collect::<Vec<_>>()
+        };
+        for pattern in [|_, x| sign_of(x), |y, _| sign_of(y), |y, x| sign_of(x + y)] as [fn(usize, usize) -> f32; 3] {
+            assert!(inside(picture(pattern)).iter().all(|v| v.abs() < 1e-6));
+        }
+        let slope = inside(picture(|y, x| y as f32 + 2.0 * x as f32));
+        assert!(slope.iter().zip([3.0, 5.0, 7.0]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-5), "{slope:?}");
+    }
+
+    fn sign_of(i: usize) -> f32 {
+        if i.is_multiple_of(2) { 1.0 } else { -1.0 }
+    }
 }

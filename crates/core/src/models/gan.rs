@@ -1,7 +1,7 @@
 //! The two players of a GAN, of any family.
 
 use super::{ModelConfig, dcgan, fastgan, projected};
-use crate::nn::{BatchNorm, Mode, Module, Param};
+use crate::nn::{BatchNorm, Mode, Module, Param, SpectralConv2d};
 use burn::tensor::Tensor;
 
 /// z → picture.
@@ -73,10 +73,10 @@ pub enum Discriminator {
 
 impl Discriminator {
     /// The discriminator of a GAN family, without values; nothing for a family that has none, or that needs another network's
-    /// weights ([`projected`]).
-    pub fn new(config: &ModelConfig) -> Option<Self> {
+    /// weights ([`projected`]). `normalisation` is that of [`dcgan`].
+    pub fn new(config: &ModelConfig, normalisation: dcgan::Normalisation) -> Option<Self> {
         match config {
-            ModelConfig::Dcgan(config) => Some(Self::Dcgan(dcgan::Discriminator::new(config))),
+            ModelConfig::Dcgan(config) => Some(Self::Dcgan(dcgan::Discriminator::new(config, normalisation))),
             ModelConfig::Fastgan(config) => Some(Self::Fastgan(fastgan::Discriminator::new(config))),
             ModelConfig::Projected(_) | ModelConfig::Vae(_) => None,
         }
@@ -85,15 +85,19 @@ impl Discriminator {
     /// What has to happen once before each of its steps: spectral normalisation follows its singular vectors, and normalises
     /// once for all passes of the step.
     pub fn prepare(&mut self) {
-        if let Self::Projected(discriminator) = self {
-            discriminator.prepare();
+        match self {
+            Self::Projected(discriminator) => discriminator.prepare(),
+            Self::Dcgan(discriminator) => discriminator.spectral().for_each(SpectralConv2d::prepare),
+            Self::Fastgan(_) => {}
         }
     }
 
     /// What has to happen before its weights change: nothing that [`prepare`](Self::prepare) made is valid any more.
     pub fn release(&mut self) {
-        if let Self::Projected(discriminator) = self {
-            discriminator.release();
+        match self {
+            Self::Projected(discriminator) => discriminator.release(),
+            Self::Dcgan(discriminator) => discriminator.spectral().for_each(SpectralConv2d::release),
+            Self::Fastgan(_) => {}
         }
     }
 

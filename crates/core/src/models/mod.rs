@@ -12,7 +12,7 @@ pub mod stack;
 pub(crate) mod tests;
 mod vae;
 
-pub use dcgan::DcganConfig;
+pub use dcgan::{DcganConfig, Normalisation};
 pub use fastgan::FastganConfig;
 pub use gan::{Discriminator, Generator};
 pub use logistic::LogisticMixture;

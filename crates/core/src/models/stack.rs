@@ -2,7 +2,8 @@
 
 use super::residual::ResidualBlock;
 use crate::nn::{
-    BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Init, Linear, Mode, Module, Param, UpConv2d, join,
+    BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Init, Linear, Mode, Module, Param, SpectralConv2d, UpConv2d,
+    join,
 };
 use burn::tensor::Tensor;
 use maliang_kernels::{Activation, Conv2dOptions, Precision};
@@ -277,6 +278,44 @@ impl Module for Downsampler {
         for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
             conv.collect(&join(path, &format!("stages.{i}.conv")), into);
             norm.collect(&join(path, &format!("stages.{i}.norm")), into);
+        }
+    }
+}
+
+/// Picture → features: convolutions that halve the size, each spectrally normalised, a bias and LeakyReLU 0.2 (Miyato 2018, with
+/// the sizes of [`Downsampler`]).
+#[derive(Debug, Clone)]
+pub struct SpectralDownsampler {
+    stages: Vec<(SpectralConv2d, Bias)>,
+}
+
+impl SpectralDownsampler {
+    /// A stack for pictures of `config`'s size.
+    pub fn new(config: &StackConfig) -> Self {
+        let stage = |level: usize| {
+            let (c_in, c_out) = (config.channels_at(level - 1), config.channels_at(level));
+            (SpectralConv2d::new(c_in, c_out, KERNEL, HALVE, WEIGHT_INIT), Bias::new(c_out))
+        };
+        Self { stages: (1..config.sizes().len()).map(stage).collect() }
+    }
+
+    /// `[batch, height, width, channels]` → `[batch, features]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        self.stages.iter().fold(x, |x, (conv, bias)| conv.forward_bias(x, bias, LEAK)).flatten(1, 3)
+    }
+
+    /// Its convolutions.
+    pub fn convolutions(&mut self) -> impl Iterator<Item = &mut SpectralConv2d> {
+        self.stages.iter_mut().map(|(conv, _)| conv)
+    }
+}
+
+impl Module for SpectralDownsampler {
+    fn collect<'a>(&'a mut self, path: &str, into: &mut Vec<(String, &'a mut Param)>) {
+        for (i, (conv, bias)) in self.stages.iter_mut().enumerate() {
+            let path = join(path, &format!("stages.{i}"));
+            conv.collect(&path, into);
+            bias.collect(&path, into);
         }
     }
 }

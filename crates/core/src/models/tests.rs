@@ -16,8 +16,12 @@ fn configs(width: usize, height: usize, channels: usize) -> Vec<ModelConfig> {
         .flat_map(|classes| {
             let stack = stack(width, height, channels);
             let dcgan = ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() });
-            let fastgan =
-                ModelConfig::Fastgan(FastganConfig { z_dim: 6, classes: classes.clone(), stack: stack.clone() });
+            let fastgan = ModelConfig::Fastgan(FastganConfig {
+                z_dim: 6,
+                classes: classes.clone(),
+                smooth: true,
+                stack: stack.clone(),
+            });
             let vae = |decoder, components| {
                 let (classes, stack) = (classes.clone(), stack.clone());
                 ModelConfig::Vae(VaeConfig { z_dim: 7, classes, decoder, components, stack })
@@ -253,20 +257,24 @@ fn networks_run_at_every_size() {
         for gan in configs(width, height, 1).into_iter().filter(|config| config.family() != "vae") {
             gan.validate().unwrap();
             let mut generator = Generator::new(&gan).unwrap();
-            let mut discriminator = Discriminator::new(&gan).unwrap();
             nn::initialise(&mut generator, 0, &device);
-            nn::initialise(&mut discriminator, 0, &device);
             let classes = gan.classes().len();
             let labels = one_hot(&[0, classes.saturating_sub(1)], classes, &device);
             fake = generator.forward(Tensor::ones([2, gan.z_dim()], &device), labels.clone(), Mode::Train);
             assert_eq!(fake.dims(), [2, height, width, 1]);
-            let heads = discriminator.forward(fake.clone(), labels.clone());
-            for choice in 0..4 {
-                let (real, task) = discriminator.judge_real(discriminator.look(fake.clone()), labels.clone(), choice);
-                let sizes = |heads: &[Tensor<1>]| heads.iter().map(Tensor::dims).collect::<Vec<_>>();
-                assert_eq!(sizes(&heads), sizes(&real));
-                assert!(heads.iter().all(|logits| logits.dims()[0] >= 2 && logits.dims()[0] % 2 == 0));
-                assert_eq!(task.map(|task| task.dims()), (gan.family() == "fastgan").then_some([1]));
+            for normalisation in [Normalisation::Batch, Normalisation::Spectral] {
+                let mut discriminator = Discriminator::new(&gan, normalisation).unwrap();
+                nn::initialise(&mut discriminator, 0, &device);
+                discriminator.prepare();
+                let heads = discriminator.forward(fake.clone(), labels.clone());
+                for choice in 0..4 {
+                    let seen = discriminator.look(fake.clone());
+                    let (real, task) = discriminator.judge_real(seen, labels.clone(), choice);
+                    let sizes = |heads: &[Tensor<1>]| heads.iter().map(Tensor::dims).collect::<Vec<_>>();
+                    assert_eq!(sizes(&heads), sizes(&real));
+                    assert!(heads.iter().all(|logits| logits.dims()[0] >= 2 && logits.dims()[0] % 2 == 0));
+                    assert_eq!(task.map(|task| task.dims()), (gan.family() == "fastgan").then_some([1]));
+                }
             }
         }
         for (decoder, components) in [(Upsampling::Transposed, 0), (Upsampling::Residual, 2)] {
@@ -295,7 +303,8 @@ fn names_of_parameters_are_distinct() {
             ModelConfig::Vae(config) => check(Vae::new(config).parameters()),
             gan => {
                 check(Generator::new(gan).unwrap().parameters());
-                check(Discriminator::new(gan).unwrap().parameters());
+                check(Discriminator::new(gan, Normalisation::Batch).unwrap().parameters());
+                check(Discriminator::new(gan, Normalisation::Spectral).unwrap().parameters());
             }
         }
     }
@@ -324,7 +333,7 @@ fn configs_out_of_range() {
 #[test]
 fn fastgan_needs_sides_of_32() {
     let config = |width, height| {
-        ModelConfig::Fastgan(FastganConfig { z_dim: 4, classes: vec![], stack: stack(width, height, 3) })
+        ModelConfig::Fastgan(FastganConfig { z_dim: 4, classes: vec![], smooth: false, stack: stack(width, height, 3) })
     };
     for (width, height) in [(32, 32), (256, 32), (33, 47), (256, 256)] {
         config(width, height).validate().unwrap();
@@ -339,7 +348,7 @@ fn fastgan_needs_sides_of_32() {
 #[test]
 fn every_corner_is_drawn() {
     let device = Device::flex();
-    let config = FastganConfig { z_dim: 4, classes: vec![], stack: stack(70, 45, 3) };
+    let config = FastganConfig { z_dim: 4, classes: vec![], smooth: false, stack: stack(70, 45, 3) };
     let mut discriminator = fastgan::Discriminator::new(&config);
     nn::initialise(&mut discriminator, 0, &device);
     let numbers = rng::normal(&mut rng::stream(2, "x", 0), 2 * 45 * 70 * 3);

@@ -4,7 +4,7 @@ use super::config::{GanLoss, RunConfig, TrainConfig};
 use super::losses;
 use super::optim::Adam;
 use crate::Result;
-use crate::models::{DcganConfig, VaeConfig, dcgan};
+use crate::models::{DcganConfig, Normalisation, VaeConfig, dcgan};
 use crate::nn::{self, Module, host};
 use crate::provenance::weights::Weights;
 use burn::tensor::{Device, Gradients, Tensor};
@@ -40,7 +40,8 @@ impl Adversary {
     /// An untrained one.
     pub fn new(config: &RunConfig, model: &VaeConfig, device: &Device) -> Self {
         let VaeConfig { z_dim, classes, stack, .. } = model.clone();
-        let mut discriminator = dcgan::Discriminator::new(&DcganConfig { z_dim, classes, stack });
+        let network = DcganConfig { z_dim, classes, stack };
+        let mut discriminator = dcgan::Discriminator::new(&network, Normalisation::Batch);
         nn::initialise(&mut discriminator, config.seed ^ 0xD15C, device);
         discriminator.set_precision(config.train.precision);
         Self { discriminator, adam: Adam::default(), loss: config.gan.loss }

@@ -215,12 +215,12 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         // Liu 2021, §4: 2e-4, β₁ 0.5, and the hinge loss.
         "fastgan" => {
             gan.loss = GanLoss::Hinge;
-            (ModelConfig::Fastgan(FastganConfig { z_dim: 256, classes, stack }), 2e-4, 0.5)
+            (ModelConfig::Fastgan(FastganConfig { z_dim: 256, classes, smooth: false, stack }), 2e-4, 0.5)
         }
         // Sauer 2021, Appendix: 2e-4, β 0 and 0.99, and the hinge loss.
         "projected" => {
             gan.loss = GanLoss::Hinge;
-            (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, stack }), 2e-4, 0.0)
+            (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, smooth: true, stack }), 2e-4, 0.0)
         }
         // Kingma & Ba's defaults suit a single player.
         "vae" => {

@@ -2,7 +2,7 @@
 
 use crate::data::DataConfig;
 use crate::device::ComputeDevice;
-use crate::models::ModelConfig;
+use crate::models::{ModelConfig, Normalisation};
 use crate::{Error, Result};
 use maliang_kernels::Precision;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,10 @@ pub struct GanConfig {
     pub loss: GanLoss,
     /// Parts of DiffAugment applied to real and generated pictures alike.
     pub augment: Vec<Augmentation>,
+    /// What holds the discriminator of `dcgan` in check; the other families have their own.
+    pub normalisation: Normalisation,
+    /// The discriminator's learning rate as a multiple of the generator's: two time scales (Heusel 2017).
+    pub discriminator_rate: f32,
     /// Discriminator steps a generator step.
     pub critic_steps: usize,
     /// Weight clipping of the Wasserstein loss, where it has no gradient penalty.
@@ -168,6 +172,8 @@ impl Default for GanConfig {
         Self {
             loss: GanLoss::NonSaturating,
             augment: vec![Color, Translation, Cutout],
+            normalisation: Normalisation::Batch,
+            discriminator_rate: 1.0,
             critic_steps: 1,
             // Arjovsky 2017, Algorithm 1.
             clip: 0.01,
@@ -262,6 +268,7 @@ impl RunConfig {
             ("train.weight_decay", f64::from(t.weight_decay), 0.0, 1e3),
             ("train.clip_norm", f64::from(t.clip_norm), 0.0, 1e9),
             ("train.ema_half_life", t.ema_half_life, 0.0, 1e12),
+            ("gan.discriminator_rate", f64::from(self.gan.discriminator_rate), 0.0, 1e3),
             ("gan.critic_steps", self.gan.critic_steps as f64, 1.0, 100.0),
             ("gan.clip", f64::from(self.gan.clip), 1e-6, 1e3),
             ("gan.r1", f64::from(self.gan.r1), 0.0, 1e6),

@@ -43,7 +43,8 @@ struct Rates {
 /// The discriminator of `config`'s family, without values.
 fn discriminator(config: &RunConfig, device: &Device, eyes: Option<EfficientNetLite0>) -> Result<Discriminator> {
     let ModelConfig::Projected(model) = &config.model else {
-        return Ok(Discriminator::new(&config.model).expect("a GAN has a discriminator"));
+        let discriminator = Discriminator::new(&config.model, config.gan.normalisation);
+        return Ok(discriminator.expect("a GAN has a discriminator"));
     };
     let eyes = eyes.ok_or_else(no_eyes)?.with_precision(config.train.precision);
     let size = projected::size(model.stack.height, model.stack.width, config.gan.feature_size);
@@ -274,7 +275,8 @@ impl GanTrainer {
 impl Trainer for GanTrainer {
     fn step(&mut self, input: &StepInput) -> Losses {
         let StepInput { step, seed, lr, remedy, loader } = *input;
-        let rates = Rates { generator: lr, discriminator: lr * remedy.d_lr_scale };
+        let discriminator = lr * self.config.gan.discriminator_rate * remedy.d_lr_scale;
+        let rates = Rates { generator: lr, discriminator };
         self.augmenting = remedy.augment;
         let (batch, critic_steps) = (self.config.train.batch, self.config.gan.critic_steps as u64);
         // Extra discriminator steps (Wasserstein) see pictures of their own.

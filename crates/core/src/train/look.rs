@@ -4,7 +4,7 @@ use super::config::RunConfig;
 use super::health;
 use super::run_dir::RunDir;
 use crate::Result;
-use crate::data::{Dataset, preprocess};
+use crate::data::{DataConfig, Dataset, preprocess};
 use crate::generate::grid;
 use crate::generate::latent::slerp;
 use crate::generate::picture::{self, Picture};
@@ -15,8 +15,11 @@ use crate::provenance::label::Label;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::Path;
 
-/// Pictures a score is computed on, a side, at most: 256 keep a look under a second.
-const SCORED: usize = 256;
+/// Pictures a score is computed on, a side, at most: 256 of 64×64 pixels keep a look under a second. Of smaller ones as many
+/// pixels are looked at: small pictures are learned soon and closely, and what is left between two looks is small, too.
+fn scored(data: &DataConfig) -> usize {
+    (256 * 64 * 64 / (data.width * data.height)).clamp(256, 1024)
+}
 /// With fewer held-out pictures than this the estimate is mostly noise, so all pictures are compared with.
 const ENOUGH_HELDOUT: usize = 64;
 /// Seed of the pictures of grids and scores: their latents never change, so that looks can be compared.
@@ -48,7 +51,7 @@ impl Looker {
     pub fn new(config: &RunConfig, data: &Dataset, features: Box<dyn Extractor>, device: &Device) -> Self {
         let heldout = data.heldout_len() >= ENOUGH_HELDOUT;
         let available = if heldout { data.heldout_len() } else { data.heldout_len() + data.train_len() };
-        let count = available.min(SCORED);
+        let count = available.min(scored(&config.data));
         // Evenly spaced, because pictures lie in the order of their names and so of their classes.
         let pictures: Vec<Vec<u8>> = (0..count)
             .map(|i| i * available / count)

@@ -37,7 +37,7 @@ pub(crate) fn dcgan(classes: usize) -> Sampler {
 }
 
 pub(crate) fn fastgan() -> Sampler {
-    sampler(ModelConfig::Fastgan(FastganConfig { z_dim: 6, classes: vec![], stack: stack(32) }))
+    sampler(ModelConfig::Fastgan(FastganConfig { z_dim: 6, classes: vec![], smooth: false, stack: stack(32) }))
 }
 
 pub(crate) fn vae(classes: usize) -> Sampler {

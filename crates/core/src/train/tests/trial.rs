@@ -12,7 +12,12 @@ fn configs() -> Vec<RunConfig> {
     let families = |classes: Vec<String>| {
         [
             ModelConfig::Dcgan(DcganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
-            ModelConfig::Fastgan(FastganConfig { z_dim: 5, classes: classes.clone(), stack: stack.clone() }),
+            ModelConfig::Fastgan(FastganConfig {
+                z_dim: 5,
+                classes: classes.clone(),
+                smooth: false,
+                stack: stack.clone(),
+            }),
             ModelConfig::Vae(VaeConfig {
                 z_dim: 5,
                 classes,
