@@ -56,7 +56,13 @@ impl Sampling {
             if ok { Ok(()) } else { Err(Error::input(format!("{name} {value} is out of range: {may_be}")).hint(hint)) }
         };
         let Self { temperature, top_p, min_p, repetition_penalty, .. } = *self;
-        range("temperature", temperature, (0.0..=100.0).contains(&temperature), "0 to 100", "0.7 to 1 is a good start")?;
+        range(
+            "temperature",
+            temperature,
+            (0.0..=100.0).contains(&temperature),
+            "0 to 100",
+            "0.7 to 1 is a good start",
+        )?;
         range("top-p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0, at most 1", "0.9 leaves out the unlikely tail")?;
         range("min-p", min_p, (0.0..=1.0).contains(&min_p), "0 to 1", "0.05 to 0.1 is a good start")?;
         let penalty = (0.1..=10.0).contains(&repetition_penalty);
@@ -71,7 +77,10 @@ impl Sampling {
             (self.top_k != d.top_k, format!("--top-k {}", self.top_k)),
             (self.top_p != d.top_p, format!("--top-p {}", self.top_p)),
             (self.min_p != d.min_p, format!("--min-p {}", self.min_p)),
-            (self.repetition_penalty != d.repetition_penalty, format!("--repetition-penalty {}", self.repetition_penalty)),
+            (
+                self.repetition_penalty != d.repetition_penalty,
+                format!("--repetition-penalty {}", self.repetition_penalty),
+            ),
         ];
         flags.into_iter().filter_map(|(given, flag)| given.then_some(flag)).collect::<Vec<_>>().join(" ")
     }

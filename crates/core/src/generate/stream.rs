@@ -35,7 +35,11 @@ impl TextStream {
         self.bytes.extend_from_slice(bytes);
         self.decode();
         // The one that is complete first, however the text is cut into tokens; of two that end together the longer one.
-        let places = self.stop.iter().enumerate().filter_map(|(i, stop)| self.held.find(stop).map(|at| (at + stop.len(), at, i)));
+        let places = self
+            .stop
+            .iter()
+            .enumerate()
+            .filter_map(|(i, stop)| self.held.find(stop).map(|at| (at + stop.len(), at, i)));
         if let Some((_, at, i)) = places.min() {
             self.held.truncate(at);
             self.bytes.clear();
@@ -64,7 +68,8 @@ impl TextStream {
             self.held.push_str(chunk.valid());
             used += chunk.valid().len();
             let invalid = chunk.invalid();
-            let unfinished = chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
+            let unfinished =
+                chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
             if !invalid.is_empty() && !unfinished {
                 self.held.push(char::REPLACEMENT_CHARACTER);
                 used += invalid.len();
@@ -77,7 +82,10 @@ impl TextStream {
 /// Bytes at the end of `text` that are the beginning of `stop`, at most all of it but one character.
 fn overlap(text: &str, stop: &str) -> usize {
     let longest = text.len().min(stop.len() - 1);
-    (1..=longest).rev().find(|&n| text.as_bytes().ends_with(&stop.as_bytes()[..n]) && stop.is_char_boundary(n)).unwrap_or(0)
+    (1..=longest)
+        .rev()
+        .find(|&n| text.as_bytes().ends_with(&stop.as_bytes()[..n]) && stop.is_char_boundary(n))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! ABC notation (the standard 2.1, abcnotation.com/wiki/abc:standard:v2.1): the part of it that collections of single tunes use
 //! and that models write after them.
 //!
-//! Read and played: the headers X T M L Q K (and V for voices), notes with accidentals, octaves and lengths, rests, bars, repeats
+//! Read and played: the headers X T M L Q K, P for the order of parts and V for voices; notes with accidentals, octaves and lengths, rests, bars, repeats
 //! with first and further endings, ties, tuplets, broken rhythm, chords, grace notes, keys with modes and explicit accidentals,
 //! changes of K M L Q within a tune, and chord symbols, which become a soft accompaniment. Read and not heard: slurs, ornaments,
-//! annotations, lyrics, remarks, the order of parts (`P:`; said as a problem), layout. Everything else is left out and listed in
+//! annotations, lyrics, remarks, layout. Everything else is left out and listed in
 //! [`Tune::problems`] with its place: a tune without problems is played wholly as written.
 //!
 //! An accidental holds for its letter in all octaves to the end of the bar (standard 11.3, `propagate-accidentals pitch`).
@@ -17,8 +17,11 @@ mod play;
 mod repeats;
 
 use super::{Problem, Tune, WHOLE};
-use body::Body;
+use body::{Body, Item};
 use key::Key;
+
+/// Parts of a tune in the order of playing, at most.
+const MOST_PARTS: usize = 100;
 
 /// What a text of ABC notation holds.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,12 +64,13 @@ fn finish(block: &mut Vec<(usize, &str)>, book: &mut Book) {
     }
 }
 
-/// A field line's letter and its value. `c:|` is music.
+/// A field line's letter and its value. `c:|` is music, `N::` a slip.
 fn field(line: &str) -> Option<(char, &str)> {
     let mut characters = line.chars();
     let letter = characters.next().filter(|c| c.is_ascii_alphabetic() || *c == '+')?;
     let value = characters.as_str().strip_prefix(':')?;
-    (!value.starts_with(['|', ':'])).then(|| (letter, uncommented(value).trim()))
+    let music = value.starts_with(['|', ':']) && key::letter(letter).is_some();
+    (!music).then(|| (letter, uncommented(value).trim_start_matches(':').trim()))
 }
 
 /// Without the comment.
@@ -84,12 +88,21 @@ struct Header {
     unit: Option<super::Ticks>,
     /// `Q:` and its line: what it means may depend on `L:`, which may come later.
     tempo: Option<(usize, String)>,
+    /// `P:` and its line: the parts in the order of playing.
+    parts: Option<(usize, Vec<char>)>,
     problems: Vec<Problem>,
 }
 
 fn tune(lines: &[(usize, &str)]) -> Tune {
-    let mut header =
-        Header { number: String::new(), title: String::new(), meter: None, unit: None, tempo: None, problems: Vec::new() };
+    let mut header = Header {
+        number: String::new(),
+        title: String::new(),
+        meter: None,
+        unit: None,
+        tempo: None,
+        parts: None,
+        problems: Vec::new(),
+    };
     let mut key = None;
     let mut used = lines.len();
     for (i, &(number, line)) in lines.iter().enumerate() {
@@ -97,6 +110,11 @@ fn tune(lines: &[(usize, &str)]) -> Tune {
             continue;
         }
         let Some((letter, value)) = field(line) else {
+            // A header follows: this was to be one, too.
+            if lines.get(i + 1).is_some_and(|(_, next)| field(next).is_some()) {
+                header.problem(number, "a line among the headers that is none; left out".into());
+                continue;
+            }
             header.problem(number, "the music begins before the key (K:); played in C".into());
             used = i;
             break;
@@ -128,7 +146,18 @@ fn tune(lines: &[(usize, &str)]) -> Tune {
         }
     }
     let (voices, mut problems) = body.finish();
-    let played = play::perform(&voices, header.meter, tempo);
+    let mut parts = Vec::new();
+    if let Some((line, order)) = header.parts {
+        let there = |part: &char| voices.iter().all(|items| items.contains(&Item::Part(*part)));
+        match order.iter().find(|part| !there(part)) {
+            None => parts = order,
+            Some(missing) => {
+                let what = format!("there is no part {missing}; the parts are played as they stand");
+                problems.push(Problem { line, column: 1, what });
+            }
+        }
+    }
+    let played = play::perform(&voices, &parts, header.meter, tempo);
     if played.notes.is_empty() {
         problems.push(Problem { line: lines[0].0, column: 1, what: "the tune has no notes".into() });
     }
@@ -166,12 +195,29 @@ impl Header {
                 Err(what) => self.problem(line, format!("{what}; the usual one is taken")),
             },
             'Q' => self.tempo = Some((line, value.into())),
-            'P' if value.chars().filter(|c| c.is_ascii_uppercase()).count() > 1 => {
-                self.problem(line, "the order of parts is not followed; they are played as they stand".into());
-            }
+            'P' => match parts(value) {
+                Some(order) => self.parts = Some((line, order)),
+                None => {
+                    self.problem(line, "an order of parts that is not followed; they are played as they stand".into())
+                }
+            },
             _ => {} // words for people
         }
     }
+}
+
+/// `ABA` or `A2B`; a single name is none, and `None` what is too long or has brackets.
+fn parts(value: &str) -> Option<Vec<char>> {
+    let mut order: Vec<char> = Vec::new();
+    for c in value.chars() {
+        match (c, order.last()) {
+            ('A'..='Z', _) => order.push(c),
+            ('1'..='9', Some(&last)) => order.extend(std::iter::repeat_n(last, c as usize - '1' as usize)),
+            ('.' | ' ', _) => {}
+            _ => return if value.contains(['(', ')']) { None } else { Some(Vec::new()) },
+        }
+    }
+    (order.len() <= MOST_PARTS).then_some(if order.len() > 1 { order } else { Vec::new() })
 }
 
 /// What is played at middle tempo lasts at least this long; shorter is an accident of rounding.

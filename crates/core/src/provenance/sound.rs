@@ -51,9 +51,7 @@ pub fn read_wav(wav: &[u8]) -> Result<Option<ReadLabel<TextRecipe>>> {
     let Some(aigc) = text(AIGC)? else { return Ok(packet) };
     let label = ReadLabel::of(Some(aigc), None, None)?;
     Ok(label.map(|label| match packet {
-        Some(packet) => {
-            ReadLabel { digital_source_type: packet.digital_source_type, recipe: packet.recipe, ..label }
-        }
+        Some(packet) => ReadLabel { digital_source_type: packet.digital_source_type, recipe: packet.recipe, ..label },
         None => label,
     }))
 }
@@ -133,8 +131,12 @@ mod tests {
 
     /// As hound writes it: three samples, so that the data end at an even place.
     fn wav() -> Vec<u8> {
-        let spec =
-            hound::WavSpec { channels: 1, sample_rate: 44_100, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 44_100,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
         [1i16, -2, 3].iter().for_each(|&sample| writer.write_sample(sample).unwrap());

@@ -25,6 +25,8 @@ pub(super) enum Item {
     /// Quarter notes a minute from here on.
     Tempo(f64),
     Meter(Option<(u32, u32)>),
+    /// A part begins.
+    Part(char),
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -112,6 +114,10 @@ impl Body {
                 voice.items.push(Item::Meter(meter));
             }),
             'Q' => fields::tempo(value, voice.unit).map(|tempo| voice.items.extend(tempo.map(Item::Tempo))),
+            'P' => {
+                voice.items.extend(value.chars().next().map(Item::Part));
+                Ok(())
+            }
             'V' => self.voice(value),
             _ => Ok(()), // words for people
         };

@@ -16,7 +16,11 @@ pub(super) fn meter(text: &str) -> Result<Option<(u32, u32)>, String> {
     }
     let (beats, unit) = text.rsplit_once('/').ok_or_else(bad)?;
     let inner = beats.trim().trim_start_matches('(').trim_end_matches(')');
-    let beats = inner.split('+').map(|part| part.trim().parse::<u32>()).sum::<Result<u32, _>>().map_err(|_| bad())?;
+    let beats = inner
+        .split('+')
+        .map(|part| part.trim().parse::<u16>().map(u32::from))
+        .sum::<Result<u32, _>>()
+        .map_err(|_| bad())?;
     let unit: u32 = unit.trim().parse().map_err(|_| bad())?;
     let known = (1..=64).contains(&beats) && unit.is_power_of_two() && unit <= 64;
     if known { Ok(Some((beats, unit))) } else { Err(bad()) }
@@ -85,7 +89,11 @@ mod tests {
     #[test]
     fn metres() {
         let cases = [
-            ("C", Some((4, 4))), ("C|", Some((2, 2))), ("6/8", Some((6, 8))), ("2+3/8", Some((5, 8))), ("(2+2+3)/8", Some((7, 8))),
+            ("C", Some((4, 4))),
+            ("C|", Some((2, 2))),
+            ("6/8", Some((6, 8))),
+            ("2+3/8", Some((5, 8))),
+            ("(2+2+3)/8", Some((7, 8))),
             ("none", None),
         ];
         for (text, expected) in cases {
@@ -108,8 +116,15 @@ mod tests {
     #[test]
     fn tempos() {
         let cases = [
-            ("1/4=120", Some(120.0)), ("3/8=120", Some(180.0)), ("1/2=104", Some(208.0)), ("1/4=80 \"Slow\"", Some(80.0)),
-            ("\"Allegro\" 1/8=100", Some(50.0)), ("\"Slow\"", None), ("", None), ("1/4 1/8=60", Some(90.0)), ("200", Some(100.0)),
+            ("1/4=120", Some(120.0)),
+            ("3/8=120", Some(180.0)),
+            ("1/2=104", Some(208.0)),
+            ("1/4=80 \"Slow\"", Some(80.0)),
+            ("\"Allegro\" 1/8=100", Some(50.0)),
+            ("\"Slow\"", None),
+            ("", None),
+            ("1/4 1/8=60", Some(90.0)),
+            ("200", Some(100.0)),
             ("C=200", Some(100.0)),
         ];
         for (text, expected) in cases {

@@ -57,8 +57,7 @@ fn pitch(text: &str) -> Option<(u8, &str)> {
     let first = text.chars().next().filter(|c| c.is_ascii_uppercase())?;
     let semitone = SEMITONES[letter(first)?] as u8;
     let rest = &text[1..];
-    let raised = |rest: &'static str, by: u8| (rest, by);
-    let signs = [raised("#", 1), raised("♯", 1), raised("b", 11), raised("♭", 11)];
+    let signs = [("#", 1), ("♯", 1), ("b", 11), ("♭", 11)];
     let sign = signs.iter().find_map(|(sign, by)| rest.strip_prefix(sign).map(|rest| (rest, *by)));
     let (rest, by) = sign.unwrap_or((rest, 0));
     Some((ROOT + (semitone + by) % 12, rest))

@@ -10,7 +10,7 @@ pub(super) struct Key {
     pub raised: [i8; 7],
 }
 
-/// C D E F G A B: semitones above C, and their places on the circle of fifths relative to C.
+/// C D E F G A B: semitones above C, and places on the circle of fifths as seen from C.
 pub(super) const SEMITONES: [i16; 7] = [0, 2, 4, 5, 7, 9, 11];
 const FIFTHS: [i8; 7] = [0, 2, 4, -1, 1, 3, 5];
 /// The letters in the order in which sharps appear; flats appear the other way round.
@@ -58,16 +58,13 @@ impl Key {
             }
         }
         let mut words = rest.split_whitespace().peekable();
-        // `Dmix=c`: the accidental follows without a blank.
-        let end = |word: &str| word.find(['^', '_', '=']).unwrap_or(word.len());
         let word = words.peek().copied().unwrap_or("");
-        let (mode_word, glued) = word.split_at(end(word));
-        let (shift, minor) = match mode(mode_word) {
-            Some(mode) => mode,
-            None if is_clef(word) => (0, false),
-            None => return Err(unknown(text)),
-        };
-        if !is_clef(word) {
+        let (mut shift, mut minor, mut glued) = (0, false, "");
+        if word != "exp" && !is_clef(word) {
+            // `Dmix=c`: the accidental follows without a blank.
+            let (name, accidentals) = word.split_at(word.find(['^', '_', '=']).unwrap_or(word.len()));
+            (shift, minor) = mode(name).ok_or_else(|| unknown(text))?;
+            glued = accidentals;
             words.next();
         }
         let sharps = fifths + shift;
@@ -131,7 +128,18 @@ fn mode(word: &str) -> Option<(i8, bool)> {
 /// Words behind the key that say how to write it down.
 fn is_clef(word: &str) -> bool {
     const CLEFS: [&str; 12] = [
-        "clef", "treble", "bass", "alto", "tenor", "perc", "middle", "transpose", "octave", "stafflines", "staffscale", "style",
+        "clef",
+        "treble",
+        "bass",
+        "alto",
+        "tenor",
+        "perc",
+        "middle",
+        "transpose",
+        "octave",
+        "stafflines",
+        "staffscale",
+        "style",
     ];
     CLEFS.iter().any(|clef| word.starts_with(clef))
 }
@@ -147,10 +155,36 @@ mod tests {
     #[test]
     fn signatures() {
         let cases = [
-            ("C", 0), ("G", 1), ("D", 2), ("F", -1), ("Bb", -2), ("Eb", -3), ("F#", 6), ("Cb", -7), ("Am", 0), ("Gm", -2),
-            ("F#m", 3), ("E Minor", 1), ("Amin", 0), ("A Mixolydian", 2), ("Dmix", 1), ("AMix", 2), ("Ador", 1), ("A Dorian", 1),
-            ("Glyd", 2), ("Glydian", 2), ("Bphr", 1), ("Bloc", 0), ("D Major", 2), ("EM", 4), ("HP", 2), ("none", 0), ("", 0),
-            ("Dmaj clef=bass", 2), ("treble", 0), ("G treble-8", 1),
+            ("C", 0),
+            ("G", 1),
+            ("D", 2),
+            ("F", -1),
+            ("Bb", -2),
+            ("Eb", -3),
+            ("F#", 6),
+            ("Cb", -7),
+            ("Am", 0),
+            ("Gm", -2),
+            ("F#m", 3),
+            ("E Minor", 1),
+            ("Amin", 0),
+            ("A Mixolydian", 2),
+            ("Dmix", 1),
+            ("AMix", 2),
+            ("Ador", 1),
+            ("A Dorian", 1),
+            ("Glyd", 2),
+            ("Glydian", 2),
+            ("Bphr", 1),
+            ("Bloc", 0),
+            ("D Major", 2),
+            ("EM", 4),
+            ("HP", 2),
+            ("none", 0),
+            ("", 0),
+            ("Dmaj clef=bass", 2),
+            ("treble", 0),
+            ("G treble-8", 1),
         ];
         for (text, sharps) in cases {
             assert_eq!(Key::parse(text).map(|key| key.sharps), Ok(sharps), "{text}");

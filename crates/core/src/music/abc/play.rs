@@ -5,6 +5,7 @@ use super::SHORTEST;
 use super::body::Item;
 use super::fields;
 use super::repeats::unroll;
+use std::borrow::Cow;
 
 /// A grace note's length, at most; together they take at most half of their note.
 const GRACE: Ticks = WHOLE / 48;
@@ -22,11 +23,12 @@ pub(super) struct Played {
     pub uneven: usize,
 }
 
-/// Plays the voices from the beginning, all at once. `tempo` is that of the header.
-pub(super) fn perform(voices: &[Vec<Item>], meter: Option<(u32, u32)>, tempo: Option<f64>) -> Played {
+/// Plays the voices from the beginning, all at once: their parts in the order of `parts`, or as they stand where that is empty.
+/// `meter` and `tempo` are those of the header.
+pub(super) fn perform(voices: &[Vec<Item>], parts: &[char], meter: Option<(u32, u32)>, tempo: Option<f64>) -> Played {
     let mut played = Played { tempo: vec![(0, tempo.unwrap_or(DEFAULT_TEMPO))], ..Played::default() };
     for items in voices {
-        voice(items, &mut played);
+        voice(&arranged(items, parts), &mut played);
         let (bars, uneven) = count_bars(items, meter);
         played.bars += bars;
         played.uneven += uneven;
@@ -39,6 +41,29 @@ pub(super) fn perform(voices: &[Vec<Item>], meter: Option<(u32, u32)>, tempo: Op
     played.tempo.dedup_by_key(|(at, _)| *at);
     played.tempo.reverse();
     played
+}
+
+/// The parts of a voice in the order of playing, behind what stands before the first of them.
+fn arranged<'a>(items: &'a [Item], parts: &[char]) -> Cow<'a, [Item]> {
+    let begins = |item: &Item| matches!(item, Item::Part(_));
+    if parts.is_empty() {
+        return items.into();
+    }
+    let first = items.iter().position(begins).unwrap_or(items.len());
+    let mut all = items[..first].to_vec();
+    for part in parts {
+        // A part that is interrupted by another goes on where its letter stands again.
+        let mut playing = false;
+        for item in &items[first..] {
+            if begins(item) {
+                playing = *item == Item::Part(*part);
+            }
+            if playing {
+                all.push(item.clone());
+            }
+        }
+    }
+    all.into()
 }
 
 fn voice(items: &[Item], played: &mut Played) {
@@ -83,7 +108,7 @@ fn voice(items: &[Item], played: &mut Played) {
                 struck = time;
             }
             Item::Tempo(tempo) => played.tempo.push((time, *tempo)),
-            Item::Meter(_) | Item::Ending(_) => {}
+            Item::Meter(_) | Item::Ending(_) | Item::Part(_) => {}
         }
     }
     strike(harmony, struck, time, played);

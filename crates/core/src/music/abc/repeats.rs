@@ -7,8 +7,8 @@ pub(super) const MOST_PASSES: u8 = 8;
 
 /// The items of a voice in the order of playing: repeats are followed, and on each pass only the ending for it is played.
 ///
-/// `:|` goes back to the latest `|:`, or where there is none to the latest end of a repeat, double bar or the beginning (ABC 2.1,
-/// 4.8). A repeat is played as often as the highest number of its endings says, else twice.
+/// `:|` goes back to the latest `|:`, or where there is none to the latest end of a repeat, double bar, beginning of a part or the
+/// beginning (ABC 2.1, 4.8). A repeat is played as often as the highest number of its endings says, else twice.
 pub(super) fn unroll(items: &[Item]) -> Vec<usize> {
     let mut order = Vec::new();
     let (mut at, mut section, mut pass) = (0, 0, 1);
@@ -34,6 +34,7 @@ pub(super) fn unroll(items: &[Item]) -> Vec<usize> {
                 continue;
             }
             Item::Ending(_) => in_ending = true,
+            Item::Part(_) => (section, pass, opened, in_ending, closed) = (at + 1, 1, false, false, false),
             _ => {
                 closed = false;
                 order.push(at);
@@ -50,6 +51,7 @@ fn passes(items: &[Item], from: usize, end: usize) -> u8 {
     for (i, item) in items.iter().enumerate().skip(from) {
         match item {
             Item::Ending(numbers) => most = most.max(numbers.iter().copied().max().unwrap_or(0)),
+            Item::Part(_) if i > end => break,
             // A further ending follows its repeat sign at once.
             Item::Bar(bar) if i >= end => {
                 let ending = matches!(items.get(i + 1), Some(Item::Ending(_)));
@@ -67,6 +69,7 @@ fn passes(items: &[Item], from: usize, end: usize) -> u8 {
 fn skip(items: &[Item], from: usize, pass: Option<u8>) -> Option<usize> {
     (from..items.len()).find(|&i| match &items[i] {
         Item::Ending(numbers) => pass.is_some_and(|pass| numbers.contains(&pass)),
+        Item::Part(_) => true,
         Item::Bar(bar) => (bar.end || bar.start || bar.double) && !matches!(items.get(i + 1), Some(Item::Ending(_))),
         _ => false,
     })

@@ -28,8 +28,12 @@ fn pitches(body: &str) -> Vec<u8> {
 
 #[test]
 fn headers() {
-    let tune = only("% a comment\nX: 7\nT: The Old Man\nT: Another name\nC: Trad.\nM: 6/8\nL: 1/8\nQ: 3/8=100\nK: Ador\nA3|");
-    assert_eq!((&*tune.number, &*tune.title, tune.meter, tune.sharps, tune.minor), ("7", "The Old Man", Some((6, 8)), 1, true));
+    let tune =
+        only("% a comment\nX: 7\nT: The Old Man\nT: Another name\nC: Trad.\nM: 6/8\nL: 1/8\nQ: 3/8=100\nK: Ador\nA3|");
+    assert_eq!(
+        (&*tune.number, &*tune.title, tune.meter, tune.sharps, tune.minor),
+        ("7", "The Old Man", Some((6, 8)), 1, true)
+    );
     assert_eq!(tune.tempo, [(0, 150.0)]);
     assert_eq!(tune.notes, [Note { start: 0, pitch: 69, length: 15_120 }]);
     assert!((tune.seconds(tune.length) - 0.6).abs() < 1e-9, "three eighths at 100 of them in threes a minute");
@@ -53,7 +57,10 @@ fn lengths_ties_and_broken_rhythm() {
         played(&music("C2 D/ E/2 F3/2 G// A/4 B2/3")),
         [(60, 2.0), (62, 0.5), (64, 0.5), (65, 1.5), (67, 0.25), (69, 0.25), (71, 2.0 / 3.0)]
     );
-    assert_eq!(played(&music("C>D E<F G>>A B2>c2")).iter().map(|p| p.1).collect::<Vec<_>>(), [1.5, 0.5, 0.5, 1.5, 1.75, 0.25, 3.0, 1.0]);
+    assert_eq!(
+        played(&music("C>D E<F G>>A B2>c2")).iter().map(|p| p.1).collect::<Vec<_>>(),
+        [1.5, 0.5, 0.5, 1.5, 1.75, 0.25, 3.0, 1.0]
+    );
     assert_eq!(played(&music("C2-C2 D2-|D2 E-F")), [(60, 4.0), (62, 4.0), (64, 1.0), (65, 1.0)], "E-F is an old slur");
     assert_eq!(played(&music("C z2 D")), [(60, 1.0), (62, 1.0)]);
     assert_eq!(music("Z2|C").notes[0].start, 2 * WHOLE);
@@ -72,7 +79,10 @@ fn tuplets_chords_and_graces() {
     let tune = music("[CEG]2 [c2e]/");
     assert_eq!(played(&tune), [(60, 2.0), (64, 2.0), (67, 2.0), (72, 1.0), (76, 1.0)]);
     assert_eq!(played(&music("[CE]2-[CG]2")), [(60, 4.0), (64, 2.0), (67, 2.0)], "what is in both is tied");
-    assert_eq!(played(&music("{d}c2 {ef}g2")), [(74, 1.0 / 6.0 * 1.0), (72, 2.0 - 1.0 / 6.0), (76, 1.0 / 6.0), (77, 1.0 / 6.0), (79, 2.0 - 1.0 / 3.0)]);
+    assert_eq!(
+        played(&music("{d}c2 {ef}g2")),
+        [(74, 1.0 / 6.0 * 1.0), (72, 2.0 - 1.0 / 6.0), (76, 1.0 / 6.0), (77, 1.0 / 6.0), (79, 2.0 - 1.0 / 3.0)]
+    );
 }
 
 /// C, D, E, … as letters, in the order of playing.
@@ -99,9 +109,26 @@ fn repeats_and_endings() {
 }
 
 #[test]
+fn parts_are_played_in_the_order_of_the_header() {
+    let order = |header: &str, body: &str| {
+        let tune = only(&format!("X:1\nL:1/8\nP:{header}\nK:C\n{body}"));
+        let letters: String =
+            tune.notes.iter().map(|note| b"CxDxEFxGxAxB"[usize::from(note.pitch % 12)] as char).collect();
+        (letters, tune.problems.len())
+    };
+    let body = "P:A\nC|D:|\nP:B\nE|F||\n";
+    assert_eq!(order("ABA", body), ("CDCDEFCDCD".into(), 0));
+    assert_eq!(order("A.B2", body), ("CDCDEFEF".into(), 0));
+    assert_eq!(order("A", body), ("CDCDEF".into(), 0), "the name of a part is no order");
+    assert_eq!(order("AC", body), ("CDCDEF".into(), 1), "there is no part C");
+    assert_eq!(order("(AB)2", body), ("CDCDEF".into(), 1));
+}
+
+#[test]
 fn voices_sound_together() {
     let tune = only("X:1\nL:1/4\nM:4/4\nV:1\nV:2 bass\nK:G\n[V:1] G4|F4|\n[V:2] z2 B,2|D,4|\nV:1\nc4|");
-    let notes: Vec<(Ticks, u8)> = tune.notes.iter().map(|note| (note.start / WHOLE * 10 + note.start % WHOLE * 10 / WHOLE, note.pitch)).collect();
+    let notes: Vec<(Ticks, u8)> =
+        tune.notes.iter().map(|note| (note.start / WHOLE * 10 + note.start % WHOLE * 10 / WHOLE, note.pitch)).collect();
     assert_eq!(notes, [(0, 67), (5, 59), (10, 50), (10, 66), (20, 72)]);
     assert_eq!((tune.problems.len(), tune.length), (0, 3 * WHOLE));
 }
@@ -141,7 +168,15 @@ fn what_is_wrong_is_listed_with_its_place() {
     for (problem, expected) in problems.iter().zip(expected) {
         assert!(problem.starts_with(expected), "{problem} / {expected}");
     }
-    for word in ["an accidental without a note", "too high or too low", "broken rhythm", "ending must be", "second line", "\"?\"", "\":\" is no bar line"] {
+    for word in [
+        "an accidental without a note",
+        "too high or too low",
+        "broken rhythm",
+        "ending must be",
+        "second line",
+        "\"?\"",
+        "\":\" is no bar line",
+    ] {
         assert!(problems.iter().any(|problem| problem.contains(word)), "{word} in {problems:#?}");
     }
     assert!(tune.notes.len() >= 5, "what can be played is played: {:?}", tune.notes);
@@ -151,8 +186,12 @@ fn what_is_wrong_is_listed_with_its_place() {
 fn texts_that_are_no_tunes() {
     let book = read("Once upon a time\nthere was\n\n% only a comment\n\nX:1\nT:Empty\n");
     assert_eq!(book.problems.len(), 1);
-    assert!(book.problems[0].to_string().starts_with("line 1, character 1: text that belongs to no tune, from \"Once upon"));
+    assert!(
+        book.problems[0].to_string().starts_with("line 1, character 1: text that belongs to no tune, from \"Once upon")
+    );
     assert_eq!((book.tunes.len(), book.tunes[0].problems.len(), book.tunes[0].notes.len()), (1, 1, 0));
+    let stray = only("X:1\nN a note without its colon\nK:G\nF|");
+    assert!(stray.problems.len() == 1 && stray.notes[0].pitch == 66, "{:?}", stray.problems);
     let keyless = only("X:1\nCDEF|");
     assert!(keyless.problems[0].what.contains("before the key") && keyless.notes.len() == 4);
     assert_eq!(read(""), Book::default());
@@ -163,14 +202,17 @@ fn texts_that_are_no_tunes() {
 fn a_collection_of_folk_tunes() {
     let Some(path) = real("text/folk_abc.txt") else { return };
     let book = read(&std::fs::read_to_string(path).unwrap());
-    let whole = book.tunes.iter().filter(|tune| tune.problems.is_empty()).count();
-    let even = book.tunes.iter().filter(|tune| tune.uneven == 0).count();
-    let silent = book.tunes.iter().filter(|tune| tune.notes.is_empty()).count();
+    let count = |what: fn(&&Tune) -> bool| book.tunes.iter().filter(what).count();
+    let whole = count(|tune| tune.problems.is_empty());
+    let even = count(|tune| tune.uneven == 0);
+    let silent = count(|tune| tune.notes.is_empty());
     for tune in book.tunes.iter().filter(|tune| !tune.problems.is_empty()) {
-        eprintln!("{} {}: {}", tune.number, tune.title, tune.problems[0]);
+        println!("{} {}: {}", tune.number, tune.title, tune.problems[0]);
     }
-    eprintln!("{} tunes, {whole} wholly, {even} with even bars, {silent} silent, {} stray", book.tunes.len(), book.problems.len());
-    assert!(false);
+    println!("{} tunes, {whole} wholly, {even} with even bars, {silent} silent", book.tunes.len());
+    // The others have misprints: signs that mean nothing, brackets that are not closed, accidentals without a note.
+    assert_eq!((book.tunes.len(), silent, book.problems.len()), (4248, 0, 1));
+    assert!(whole >= 4180 && even >= 4000, "{whole} wholly, {even} even");
 }
 
 proptest! {

@@ -13,7 +13,7 @@ impl Body {
         let from = self.at;
         let Some(pitch) = self.pitch() else { return self.problem(from, "an accidental without a note; left out") };
         let Some((n, d)) = self.factor(from) else { return };
-        self.now().tied.retain(|_| false);
+        self.now().tied.clear();
         self.sound(from, pitch.0.into_iter().collect(), n, d);
         if self.take('-') {
             self.hold(vec![pitch.1]);
@@ -85,7 +85,7 @@ impl Body {
                         break;
                     }
                 }
-                Some(c) if " /().~><-|".contains(c) || SILENT_IN_GRACES.contains(c) => self.at += 1,
+                Some(c) if SILENT_IN_GRACES.contains(c) => self.at += 1,
                 _ => break self.problem(from, "grace notes without their end"),
             }
         }
@@ -96,7 +96,7 @@ impl Body {
     pub(super) fn tuplet(&mut self) {
         let from = self.at;
         self.at += 1;
-        let Some(p) = self.number(from) else { return };
+        let Some(p) = self.number() else { return };
         let compound = self.now().meter.is_some_and(|(beats, _)| beats > 3 && beats % 3 == 0);
         let usual = match p {
             2 | 4 | 8 => 3,
@@ -109,7 +109,7 @@ impl Body {
             if !self.take(':') {
                 break;
             }
-            *part = self.number(from);
+            *part = self.number();
         }
         let (q, r) = (parts[0].unwrap_or(usual), parts[1].unwrap_or(p));
         if !(2..=9).contains(&p) || !(1..=9).contains(&q) || !(1..=32).contains(&r) {
@@ -220,10 +220,10 @@ impl Body {
 
     /// `3`, `/2`, `3/2`, `/`, `//`: a length in units. `None`, and a problem, where it is impossible.
     fn factor(&mut self, from: usize) -> Option<(u64, u64)> {
-        let n = self.number(from).unwrap_or(1);
+        let n = self.number().unwrap_or(1);
         let mut d = 1;
         while self.take('/') {
-            d *= self.number(from).unwrap_or(2);
+            d *= self.number().unwrap_or(2);
             if d > 1024 {
                 break;
             }
@@ -237,7 +237,7 @@ impl Body {
     }
 
     /// A whole number, if one stands here; 0 for one of more than [`DIGITS`] digits, which nothing here may be.
-    fn number(&mut self, _from: usize) -> Option<u64> {
+    fn number(&mut self) -> Option<u64> {
         let digits = self.characters[self.at..].iter().take_while(|c| c.is_ascii_digit()).count();
         let text: String = self.characters[self.at..self.at + digits].iter().collect();
         self.at += digits;
@@ -249,5 +249,5 @@ impl Body {
     }
 }
 
-/// Ornaments of grace notes.
-const SILENT_IN_GRACES: &str = "uvTM";
+/// What may stand between grace notes.
+const SILENT_IN_GRACES: &str = " /().~><-uvTMH";
