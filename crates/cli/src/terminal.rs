@@ -167,9 +167,9 @@ impl Observer for Progress {
                     duration(*seconds)
                 ));
             }
-            Event::Step { step, rate, progress, eta, losses } => {
+            Event::Step { step, rate, unit, progress, eta, losses } => {
                 let losses: Vec<_> = losses.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-                self.latest = format!("step {step} · {rate:.0} pictures/s · {}", losses.join(" "));
+                self.latest = format!("step {step} · {rate:.0} {}/s · {}", unit.name(), losses.join(" "));
                 if let Some(bar) = &self.bar {
                     bar.set_position((progress.min(1.0) * 1000.0) as u64);
                     bar.set_message(format!("{} · {} left", self.latest, duration(*eta)));

@@ -284,7 +284,7 @@ fn settings_line(config: &RunConfig) -> String {
         t.ema_half_life,
         config.model.z_dim(),
         config.model.stack().base,
-        t.flip,
+        t.flip == Some(true),
         config.data.holdout * 100.0,
         config.seed
     )

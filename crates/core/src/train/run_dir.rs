@@ -41,9 +41,9 @@ impl RunDir {
         self.root.join("checkpoints")
     }
 
-    /// The grid of the look at `step`.
-    pub fn sample(&self, step: u64) -> PathBuf {
-        self.root.join("samples").join(format!("{step:08}.png"))
+    /// The sample of the look at `step`: `png` is a grid of pictures, `txt` are texts.
+    pub fn sample(&self, step: u64, extension: &str) -> PathBuf {
+        self.root.join("samples").join(format!("{step:08}.{extension}"))
     }
 
     /// The run's name: the last part of its path.
@@ -52,7 +52,7 @@ impl RunDir {
         absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
     }
 
-    /// All grids by step, oldest first.
+    /// All samples by step, oldest first.
     pub fn samples(&self) -> Vec<(u64, PathBuf)> {
         let entries = std::fs::read_dir(self.root.join("samples")).into_iter().flatten().flatten();
         let mut found: Vec<(u64, PathBuf)> =
@@ -94,7 +94,12 @@ impl RunDir {
     /// # Errors
     /// The disk refused.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
-        files::write_bytes(&self.file("run.toml"), config.to_toml().as_bytes())
+        self.write_settings(&config.to_toml())
+    }
+
+    /// Writes `run.toml` as this text.
+    pub(super) fn write_settings(&self, toml: &str) -> Result<()> {
+        files::write_bytes(&self.file("run.toml"), toml.as_bytes())
     }
 
     /// The directory of the checkpoint that a pointer (`best` or `last`) names, if it is there.
