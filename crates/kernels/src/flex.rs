@@ -388,7 +388,8 @@ impl KernelOps for Flex {
         let gradients = own(gradients);
         let average = averages.iter_mut().map(|t| t.storage_mut()).chain(std::iter::repeat_with(|| &mut [][..]));
         let slots = values.iter_mut().zip(&gradients).zip(first.iter_mut().zip(&mut second)).zip(average);
-        let slots = slots.map(|(((value, gradient), (first, second)), average)| Slot {
+        let slots = slots.enumerate().map(|(i, (((value, gradient), (first, second)), average))| Slot {
+            decay: step.decay_of(i),
             value: value.storage_mut(),
             gradient: gradient.storage(),
             first: first.storage_mut(),

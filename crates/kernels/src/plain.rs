@@ -251,13 +251,13 @@ pub(crate) fn adam_update<B: Backend>(
     };
     let gradients = if step.clip_norm > 0.0 { clip_norm::<B>(gradients.0, step.clip_norm) } else { gradients.0 };
     let (mut new_values, mut new_first, mut new_second) = (Vec::new(), Vec::new(), Vec::new());
-    for (((p, g), m), v) in values.0.into_iter().zip(gradients).zip(first.0).zip(second.0) {
+    for (i, (((p, g), m), v)) in values.0.into_iter().zip(gradients).zip(first.0).zip(second.0).enumerate() {
         let m = blend(m, step.beta_1, g.clone());
         let v = blend(v, step.beta_2, B::float_mul(g.clone(), g));
         let root = B::float_sqrt(B::float_div_scalar(v.clone(), c2.into()));
         let direction =
             B::float_div(B::float_div_scalar(m.clone(), c1.into()), B::float_add_scalar(root, step.epsilon.into()));
-        let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.weight_decay).into());
+        let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.decay_of(i)).into());
         new_values.push(B::float_sub(decayed, B::float_mul_scalar(direction, step.lr.into())));
         new_first.push(m);
         new_second.push(v);

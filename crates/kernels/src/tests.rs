@@ -209,9 +209,9 @@ proptest! {
     fn adam_matches_the_plain_composition(
         sizes in prop::collection::vec(prop_oneof![1usize..300, 16_000usize..50_000], 1..5), number in 1u64..500,
         weight_decay in prop_oneof![Just(0.0f32), Just(0.1)], clip_norm in prop_oneof![Just(0.0f32), 0.01f32..300.0],
-        averaged in any::<bool>(), seed in 1u64..1_000_000,
+        averaged in any::<bool>(), decayed in 0usize..6, seed in 1u64..1_000_000,
     ) {
-        let step = AdamStep { weight_decay, clip_norm, step: number, ..ADAM };
+        let step = AdamStep { weight_decay, decayed, clip_norm, step: number, ..ADAM };
         let state = || adam_tensors(seed, &sizes, averaged);
         let kernel = adam(Flex::adam_update, state(), step);
         let oracle = adam(plain::adam_update::<Flex>, state(), step);
@@ -230,6 +230,7 @@ const ADAM: AdamStep = AdamStep {
     beta_2: 0.999,
     epsilon: 1e-8,
     weight_decay: 0.1,
+    decayed: usize::MAX,
     clip_norm: 1.0,
     ema_beta: 0.9,
     step: 3,

@@ -159,6 +159,7 @@ pub fn streams(batch: usize) -> [Workload; 3] {
         beta_2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.0,
+        decayed: usize::MAX,
         clip_norm: 0.0,
         ema_beta: 0.999,
         step: 1,
