@@ -182,7 +182,8 @@ impl Observer for Progress {
                 self.say(&format!("step {step:>6}  {score}{mark}{rate}"));
                 if *step == 0 {
                     let directory = sample.parent().unwrap_or(sample);
-                    self.say(&format!("grids: {}", directory.display()));
+                    let what = if sample.extension().is_some_and(|e| e == "txt") { "texts" } else { "grids" };
+                    self.say(&format!("{what}: {}", directory.display()));
                 }
             }
             Event::Note(text) => self.say(&format!("note: {text}")),

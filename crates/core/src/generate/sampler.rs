@@ -9,7 +9,7 @@ use crate::nn::host;
 use crate::provenance::bundle::{self, ModelInfo};
 use crate::provenance::label::{Label, Provenance, Recipe};
 use crate::train::{RunDir, checkpoint};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ impl Sampler {
         for candidate in candidates(path)? {
             match Self::open_file(&candidate) {
                 Ok(sampler) => return Ok((sampler, warnings)),
-                Err(error) if candidate == path => return Err(error),
+                // What is no picture model will not be one in another checkpoint.
+                Err(error) if candidate == path || error.kind == ErrorKind::Input => return Err(error),
                 Err(error) => warnings.push(error.to_string()),
             }
         }

@@ -202,6 +202,9 @@ pub(crate) fn source_name(source: &str) -> String {
     if source.starts_with("emoji:") {
         return source.to_string();
     }
+    if source == "-" {
+        return "stdin".into();
+    }
     let absolute = std::path::absolute(source).unwrap_or_else(|_| source.into());
     absolute.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }

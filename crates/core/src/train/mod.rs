@@ -23,6 +23,7 @@ mod session;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod text;
 mod trial;
 mod vae;
 
@@ -37,6 +38,9 @@ pub use plateau::{PATIENCE, Plateau, Scored, plateau};
 pub use race::Race;
 pub use run_dir::{Lock, Log, RunDir};
 pub use subject::Unit;
+pub use text::{
+    CorpusChoice, TextChoice, TextRequest, TextRun, TextRunConfig, TextTraining, choose_corpus, choose_text, corpus_of,
+};
 pub use trial::Trial;
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};

@@ -11,6 +11,7 @@ use toml::Table;
 
 mod control;
 mod devices;
+mod texts;
 mod vaes;
 
 /// Remembers what it is told.
