@@ -60,9 +60,10 @@ pub enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
-    /// Count, measure and decode everything: sizes, modes, labels, broken files, duplicates
+    /// Count, measure and decode everything: sizes, modes, labels, broken files, duplicates; of text scripts and documents
     Check {
-        /// A folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP
+        /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. Text: a .txt, .md or .jsonl file, a folder
+        /// of them, or - for what is piped in
         source: String,
         /// As JSON
         #[arg(long)]
