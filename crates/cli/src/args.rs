@@ -298,7 +298,8 @@ pub struct BenchArgs {
     /// As one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Only these: gemm, ops, conv, dcgan-64, vae-64, generate, cold-start, memory [default: all]
+    /// Only these: gemm, ops, conv, text-ops, dcgan-64, vae-64, gpt-small, gpt, lstm, generate, write, cold-start, memory
+    /// [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub only: Vec<String>,
     /// What products are computed with in operations and training

@@ -21,6 +21,7 @@ mod run_dir;
 mod session;
 #[cfg(test)]
 mod tests;
+mod text_trial;
 mod trial;
 mod vae;
 
@@ -34,6 +35,7 @@ pub use maliang_kernels::Precision;
 pub use plateau::{PATIENCE, Plateau, Scored, plateau};
 pub use race::Race;
 pub use run_dir::{Lock, Log, RunDir};
+pub use text_trial::TextTrial;
 pub use trial::Trial;
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};
