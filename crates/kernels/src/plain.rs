@@ -319,17 +319,17 @@ fn mix<B: Backend>(x: FloatTensor<B>, axes: [(Vec<f32>, [usize; 2]); 2]) -> Floa
     })
 }
 
-fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+pub(crate) fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
     let channels = v.shape().num_elements();
     B::float_reshape(v, Shape::new([1, channels]))
 }
 
-fn flat<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+pub(crate) fn flat<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
     let channels = v.shape().num_elements();
     B::float_reshape(v, Shape::new([channels]))
 }
 
-fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+pub(crate) fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     match activation {
         Activation::Identity => x,
         Activation::Relu => B::float_clamp_min(x, 0.0f32.into()),
@@ -344,7 +344,7 @@ fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTenso
 }
 
 /// f′ from the output of f.
-fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+pub(crate) fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     let positive = |y| B::float_sign(B::float_clamp_min(y, 0.0f32.into()));
     let one_minus = |y| B::float_add_scalar(B::float_neg(y), 1.0f32.into());
     match activation {
@@ -367,7 +367,7 @@ fn cut<B: Backend>(x: FloatTensor<B>, ranges: [std::ops::Range<usize>; 4]) -> Fl
 }
 
 /// The first and the second half of the channels of `[rows, 2 · channels]`.
-fn halves<B: Backend>(x: FloatTensor<B>) -> [FloatTensor<B>; 2] {
+pub(crate) fn halves<B: Backend>(x: FloatTensor<B>) -> [FloatTensor<B>; 2] {
     let [rows, both] = x.shape().dims();
     [0..both / 2, both / 2..both].map(|half| B::float_slice(x.clone(), &[0..rows, half].map(Slice::from)))
 }

@@ -1,6 +1,8 @@
 //! Operations at the sizes of a real training step, ready to be timed: the layers of PyTorch's DCGAN example for 64×64
 //! pictures. Nothing here reads a clock; whoever times a [`Workload`] brings it.
 
+pub mod text;
+
 use crate::{
     Activation, AdamState, AdamStep, Conv2dOptions, KernelOps, Precision, adam, batch_norm, conv_transpose2d, conv2d,
 };

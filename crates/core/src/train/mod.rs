@@ -24,6 +24,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 mod text;
+mod text_trial;
 mod trial;
 mod vae;
 
@@ -41,6 +42,7 @@ pub use subject::Unit;
 pub use text::{
     CorpusChoice, TextChoice, TextRequest, TextRun, TextRunConfig, TextTraining, choose_corpus, choose_text, corpus_of,
 };
+pub use text_trial::TextTrial;
 pub use trial::Trial;
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};
