@@ -12,4 +12,5 @@ mod trainer;
 pub use choose::{CorpusChoice, TextChoice, TextRequest, choose_corpus, choose_text};
 pub use config::{TextRunConfig, TextTraining};
 pub use run::{TextRun, corpus_of};
+#[cfg(test)]
 pub(super) use trainer::Texts;
