@@ -135,7 +135,7 @@ impl Corpus {
     /// Tells `visit` all training text, in pieces of any length, and of the end of each document (or part) by nothing.
     pub fn for_each_training_text(&self, visit: &mut dyn FnMut(Option<&str>)) {
         let mut bytes = Vec::new();
-        let mut tell = |bytes: &mut Vec<u8>, end: bool, visit: &mut dyn FnMut(Option<&str>)| {
+        let tell = |bytes: &mut Vec<u8>, end: bool, visit: &mut dyn FnMut(Option<&str>)| {
             // A character whose last bytes have not come yet waits for them.
             let whole = match std::str::from_utf8(bytes) {
                 Err(e) if !end && e.error_len().is_none() => e.valid_up_to(),

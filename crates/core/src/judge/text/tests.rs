@@ -15,7 +15,8 @@ fn corpus(path: &Path, cache: &Path) -> Corpus {
 
 /// Sentences of a small grammar: new ones are easy to make.
 fn sentence(rng: &mut impl rand::Rng) -> String {
-    let words: Vec<String> = (0..200).map(|i| format!("w{}{}", (b'a' + i % 26) as char, i * 7919 % 1000)).collect();
+    let words: Vec<String> =
+        (0..200u32).map(|i| format!("w{}{}", char::from(b'a' + (i % 26) as u8), i * 7919 % 1000)).collect();
     (0..8).map(|_| words[rng.random_range(0..words.len())].clone()).collect::<Vec<_>>().join(" ")
 }
 
