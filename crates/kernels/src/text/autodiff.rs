@@ -22,7 +22,7 @@ impl<B: Backend + TextOps> Backward<B, 1> for Embedding {
         let gy = grads.consume::<B>(&ops.node);
         let (tokens, vocabulary) = ops.state;
         if let [Some(node)] = ops.parents {
-            grads.register::<B>(node.id, B::embedding_backward(gy, tokens, vocabulary));
+            grads.register::<B>(node.id, B::embedding_table_grad(gy, tokens, vocabulary));
         }
     }
 }

@@ -46,8 +46,8 @@ impl TextOps for Flex {
         slices!([table] tensor(embedding::rows(table, &tokens, width), [tokens.len(), width]))
     }
 
-    fn embedding_backward(gy: FlexTensor, tokens: Tokens, vocabulary: usize) -> FlexTensor {
-        or_default_body!(embedding_backward(gy, tokens, vocabulary));
+    fn embedding_table_grad(gy: FlexTensor, tokens: Tokens, vocabulary: usize) -> FlexTensor {
+        or_default_body!(embedding_table_grad(gy, tokens, vocabulary));
         let [_, width] = dims(&gy);
         slices!([gy] tensor(embedding::backward(gy, &tokens, vocabulary, width), [vocabulary, width]))
     }

@@ -3,8 +3,8 @@
 use super::plain;
 use super::rotary::Rotary;
 use crate::ops::{KernelOps, Precision};
+use burn::backend::backend_extension;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
 use std::sync::Arc;
 
 /// Numbers of tokens, shared so that a backward pass can keep them for nothing.
@@ -19,8 +19,8 @@ pub trait TextOps: KernelOps {
     }
 
     /// Gradient of `embedding_rows` with respect to the table of `vocabulary` rows.
-    fn embedding_backward(gy: FloatTensor<Self>, tokens: Tokens, vocabulary: usize) -> FloatTensor<Self> {
-        plain::embedding_backward::<Self>(gy, tokens, vocabulary)
+    fn embedding_table_grad(gy: FloatTensor<Self>, tokens: Tokens, vocabulary: usize) -> FloatTensor<Self> {
+        plain::embedding_table_grad::<Self>(gy, tokens, vocabulary)
     }
 
     /// See [`rms_norm`](fn@crate::text::rms_norm).

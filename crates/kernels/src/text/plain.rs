@@ -17,7 +17,11 @@ pub(crate) fn embedding_rows<B: Backend>(table: FloatTensor<B>, tokens: Tokens) 
     let indices = indices::<B>(&tokens, &table.device());
     B::float_select(table, 0, indices)
 }
-pub(crate) fn embedding_backward<B: Backend>(gy: FloatTensor<B>, tokens: Tokens, vocabulary: usize) -> FloatTensor<B> {
+pub(crate) fn embedding_table_grad<B: Backend>(
+    gy: FloatTensor<B>,
+    tokens: Tokens,
+    vocabulary: usize,
+) -> FloatTensor<B> {
     let device = gy.device();
     let table = B::float_zeros(Shape::new([vocabulary, gy.shape()[1]]), &device, FloatDType::F32);
     B::float_select_assign(table, 0, indices::<B>(&tokens, &device), gy, IndexingUpdateOp::Add)
