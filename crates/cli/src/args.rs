@@ -6,7 +6,7 @@ use maliang::provenance::label::Label;
 use maliang::train::Precision;
 use std::path::PathBuf;
 
-/// 神笔马良 — trains a generator on your own pictures, on your own machine.
+/// 神笔马良 — trains a generator on your own pictures or texts, on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "maliang", version, max_term_width = 100)]
 pub struct Args {
@@ -23,7 +23,7 @@ pub enum Verb {
         #[command(subcommand)]
         verb: DataVerb,
     },
-    /// Train a generator on pictures, or go on with a run
+    /// Train a generator on pictures or text, or go on with a run
     Train(TrainArgs),
     /// Train as a recipe says, judge the result, and check what the recipe claims
     Recipe(RecipeArgs),
@@ -62,9 +62,10 @@ pub enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
-    /// Count, measure and decode everything: sizes, modes, labels, broken files, duplicates
+    /// Count, measure and decode everything: sizes, modes, labels, broken files, duplicates; of text scripts and documents
     Check {
-        /// A folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP
+        /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. Text: a .txt, .md or .jsonl file, a folder
+        /// of them, or - for what is piped in
         source: String,
         /// As JSON
         #[arg(long)]
@@ -102,9 +103,10 @@ pub struct DemoArgs {
 #[derive(Debug, Default, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
-    /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. A run directory goes on with it
+    /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. Text: a .txt or .md file, a folder of
+    /// them, a .jsonl, or - for what is piped in. A run directory goes on with it
     pub source: Option<String>,
-    /// auto, dcgan, fastgan, projected or vae
+    /// auto; for pictures dcgan, fastgan, projected or vae; for text gpt or lstm
     #[arg(long)]
     pub model: Option<String>,
     /// Picture size in pixels: one side, or WIDTHxHEIGHT
@@ -359,7 +361,8 @@ pub struct BenchArgs {
     /// As one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Only these: gemm, ops, conv, dcgan-64, vae-64, generate, cold-start, memory [default: all]
+    /// Only these: gemm, ops, conv, text-ops, dcgan-64, vae-64, gpt-small, gpt, lstm, generate, write, cold-start, memory
+    /// [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub only: Vec<String>,
     /// What products are computed with in operations and training

@@ -182,8 +182,7 @@ impl Job<'_> {
             let clean: String = class.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
             format!("-{clean}")
         });
-        let truncation =
-            if self.truncation() == 1.0 { String::new() } else { format!("-t{}", self.truncation()) };
+        let truncation = if self.truncation() == 1.0 { String::new() } else { format!("-t{}", self.truncation()) };
         let moved = self.args.direction.map_or(String::new(), |k| format!("-d{k}{:+}", self.strength(STRENGTH)));
         format!("seed{}{class}{truncation}{moved}", self.args.seed)
     }

@@ -177,9 +177,9 @@ impl Observer for Progress {
                     duration(*seconds)
                 ));
             }
-            Event::Step { step, rate, progress, eta, losses } => {
+            Event::Step { step, rate, unit, progress, eta, losses } => {
                 let losses: Vec<_> = losses.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-                self.latest = format!("step {step} · {rate:.0} pictures/s · {}", losses.join(" "));
+                self.latest = format!("step {step} · {rate:.0} {}/s · {}", unit.name(), losses.join(" "));
                 if let Some(bar) = &self.bar {
                     bar.set_position((progress.min(1.0) * 1000.0) as u64);
                     bar.set_message(format!("{} · {} left", self.latest, duration(*eta)));
@@ -192,7 +192,8 @@ impl Observer for Progress {
                 self.say(&format!("step {step:>6}  {score}{mark}{rate}"));
                 if *step == 0 {
                     let directory = sample.parent().unwrap_or(sample);
-                    self.say(&format!("grids: {}", directory.display()));
+                    let what = if sample.extension().is_some_and(|e| e == "txt") { "texts" } else { "grids" };
+                    self.say(&format!("{what}: {}", directory.display()));
                 }
             }
             Event::Note(text) => self.say(&format!("note: {text}")),

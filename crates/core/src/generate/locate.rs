@@ -2,7 +2,7 @@
 
 use crate::provenance::bundle::{self, Makes};
 use crate::train::{RunDir, checkpoint};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 /// Opens the model that `path` means by `open`: of a run directory its best checkpoint, else its newest whole one; of a checkpoint
@@ -19,7 +19,8 @@ pub(super) fn first<T>(path: &Path, open: impl Fn(&Path) -> Result<(T, String)>)
         let opened = open(&candidate).and_then(|(model, hash)| checked(&candidate, &hash).map(|()| model));
         match opened {
             Ok(model) => return Ok((model, warnings)),
-            Err(error) if candidate == path => return Err(error),
+            // What is of another kind will not be of this one in another checkpoint.
+            Err(error) if candidate == path || error.kind == ErrorKind::Input => return Err(error),
             Err(error) => warnings.push(error.to_string()),
         }
     }

@@ -14,7 +14,7 @@
 //! sort breaks ties. Sums are f64, added in the order of the tokens' likelihood where a filter sorts and of the tokens
 //! themselves where none does.
 
-use super::text::END;
+use crate::data::text::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -103,7 +103,7 @@ impl Chooser {
 
     /// The text now has `token`: from here on the repetition penalty counts it. The end of a document is no repetition.
     pub fn saw(&mut self, token: u32) {
-        if self.sampling.repetition_penalty == 1.0 || token == END {
+        if self.sampling.repetition_penalty == 1.0 || token == Tokenizer::END {
             return; // nothing will ask
         }
         let at = token as usize;
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(chooser.choose(&positive, &mut rng).unwrap(), 1);
         chooser.saw(1);
         assert_eq!(chooser.choose(&positive, &mut rng).unwrap(), 2, "3 / 2 is less than 2.5");
-        chooser.saw(END);
+        chooser.saw(Tokenizer::END);
         chooser.saw(2);
         assert_eq!(chooser.choose(&positive, &mut rng).unwrap(), 0, "the end of a document is no repetition");
     }

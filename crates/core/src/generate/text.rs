@@ -7,13 +7,13 @@
 
 use super::sampling::{Chooser, Sampling};
 use super::stream::TextStream;
+use crate::data::text::Tokenizer;
 use crate::error::{Error, Result};
+use crate::models::text::Writer;
 use crate::rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// The token that separates documents.
-pub(crate) const END: u32 = 0;
 /// More tokens than this in one piece are surely a slip of the keyboard.
 pub const MOST_TOKENS: usize = 10_000_000;
 /// Stop strings, at most, and bytes of one, at most: the text is searched for each of them after every token.
@@ -29,10 +29,30 @@ pub trait Predictor {
     fn push(&mut self, token: u32) -> &[f32];
 }
 
+impl Predictor for Writer {
+    fn reset(&mut self) {
+        Writer::reset(self);
+    }
+
+    fn prefill(&mut self, tokens: &[u32]) -> &[f32] {
+        Writer::prefill(self, tokens)
+    }
+
+    fn push(&mut self, token: u32) -> &[f32] {
+        Writer::push(self, token)
+    }
+}
+
 /// What tokens stand for.
 pub trait Vocabulary {
     /// The UTF-8 bytes of `token`; a token may begin or end inside a character.
     fn bytes(&self, token: u32) -> &[u8];
+}
+
+impl Vocabulary for Tokenizer {
+    fn bytes(&self, token: u32) -> &[u8] {
+        Tokenizer::bytes(self, token)
+    }
 }
 
 /// What a piece of text is asked to be.
@@ -124,7 +144,7 @@ impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
         Ok(Self {
             predictor,
             vocabulary,
-            prompt: [&[END], prompt].concat(),
+            prompt: [&[Tokenizer::END], prompt].concat(),
             chooser,
             stream: TextStream::new(request.stop.clone()),
             stop: request.stop.clone(),
@@ -199,7 +219,7 @@ impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
         let token = self.chooser.choose(logits, &mut self.rng)?;
         self.newest = Some(token);
         self.made += 1;
-        if token == END {
+        if token == Tokenizer::END {
             self.finish = Some(Finish::End);
             return Ok(self.stream.flush(true));
         }
