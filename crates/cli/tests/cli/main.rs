@@ -18,4 +18,5 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod storage;
 mod support;
+mod texts;
 mod weights;

@@ -123,7 +123,7 @@ impl Card<'_> {
             let t = &config.train;
             item(out, "Batch", &t.batch.to_string());
             item(out, "Adam", &format!("rate {:e}, β {} and {}", t.lr, t.beta_1, t.beta_2));
-            item(out, "Mirrored", if t.flip { "half of the time" } else { "never" });
+            item(out, "Mirrored", if t.flip == Some(true) { "half of the time" } else { "never" });
         }
         item(out, "Machine", &plain(self.machine));
         item(out, "Energy", EMPTY);

@@ -1,9 +1,9 @@
 //! What a page shows: everything that lies in its directory.
 
 use super::judged::Judged;
-use super::{Report, explained, run, sheets};
+use super::{Report, explained, run, sheets, text};
 use crate::Result;
-use crate::train::RunDir;
+use crate::train::{RunDir, Unit};
 use std::path::Path;
 
 /// Where `maliang explain` leaves what it found, in a run.
@@ -23,6 +23,9 @@ pub fn of_run(run: &RunDir) -> Result<Report> {
 /// # Errors
 /// The run has no readable `run.toml`.
 pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
+    if let Some(run) = run.filter(|run| run.is_text()) {
+        return compose_text(directory, run);
+    }
     let mut report = run.map(run::trained).transpose()?.unwrap_or_default();
     let judged = Judged::read(directory).unwrap_or_else(|_| {
         let text = "scores.json cannot be read, so the scores are left out; `maliang judge` writes it anew.";
@@ -39,7 +42,7 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
     if let Some(run) = run {
         let config = run.config()?;
         report.sheets.push(sheets::settings(&config));
-        report.sheets.push(sheets::training(&config, run));
+        report.sheets.push(sheets::training(&config.train, run, Unit::Pictures));
     }
     report.sheets.extend(judged.as_ref().and_then(sheets::judging));
     report.explained = explained::read(&directory.join(EXPLAINED))
@@ -52,12 +55,20 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
     Ok(report)
 }
 
+/// The page of a run on text.
+fn compose_text(directory: &Path, run: &RunDir) -> Result<Report> {
+    let mut report = text::trained(run)?;
+    report.sheets.extend(text::sheets(run)?);
+    report.files = files(directory);
+    Ok(report)
+}
+
 fn files(directory: &Path) -> Vec<(String, String)> {
     let known = [
         ("run.toml", "every setting; `maliang train --config run.toml` repeats the run"),
-        ("data.json", "every picture with its hash, the split, what was rejected and why"),
+        ("data.json", "every picture or file of text with its hash, the split, what was rejected and why"),
         ("metrics.jsonl", "losses and scores, one line an event"),
-        ("samples", "grids of the same seeds at every look, all of them and at full quality"),
+        ("samples", "grids or texts of the same seeds at every look, all of them and in full"),
         ("checkpoints", "the best and the newest states; model.safetensors in each is usable alone"),
         ("animation.gif", "a walk through the latent space"),
         ("reals.png", "training pictures as the model sees them"),
