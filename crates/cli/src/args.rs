@@ -254,16 +254,17 @@ pub struct ExplainArgs {
 pub struct JudgeArgs {
     /// Run directory (its best checkpoint), checkpoint directory or model file
     pub model: PathBuf,
-    /// Generated pictures, from 10 up; as many real ones, or half of what there is
-    #[arg(short, long = "n", value_name = "N", default_value_t = 2000)]
-    pub number: usize,
-    /// Feature extractor of the scores: randomconv, effnetlite0 or inception
-    #[arg(long, default_value = "randomconv")]
-    pub features: String,
+    /// Generated pictures, from 10 up; as many real ones, or half of what there is. Or pieces of text, from 4 up [default:
+    /// 2000 pictures, 64 pieces]
+    #[arg(short, long = "n", value_name = "N")]
+    pub number: Option<usize>,
+    /// Feature extractor of the scores of pictures: randomconv, effnetlite0 or inception [default: randomconv]
+    #[arg(long)]
+    pub features: Option<String>,
     /// Real pictures to judge with: a folder, a .zip, … [default: those of the run]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
-    /// Seed of the generated pictures
+    /// Seed of what is generated
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Print scores.json instead of the table

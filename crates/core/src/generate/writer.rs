@@ -42,11 +42,20 @@ impl Author {
     /// # Errors
     /// Nothing usable is there, or it is a model of pictures.
     pub fn open(path: &Path) -> Result<(Self, Vec<String>)> {
-        locate::first(path, |file| {
+        Self::open_with_model(path).map(|(author, _, warnings)| (author, warnings))
+    }
+
+    /// As [`open`](Self::open), and the model itself, which can say how likely a text is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_model(path: &Path) -> Result<(Self, TextModel, Vec<String>)> {
+        let ((author, model), warnings) = locate::first(path, |file| {
             let (model, tokenizer, info, hash) = bundle::open_text(file)?;
             let writer = model.writer();
-            Ok((Self { info, hash: hash.clone(), tokenizer, writer }, hash))
-        })
+            Ok(((Self { info, hash: hash.clone(), tokenizer, writer }, model), hash))
+        })?;
+        Ok((author, model, warnings))
     }
 
     /// A model in memory, as training looks at it: it has no file yet, so its hash is empty.
