@@ -38,7 +38,7 @@ const DELAY: u16 = 6;
 
 /// Writes what the arguments ask for and prints the files.
 pub fn run(args: &GenerateArgs) -> Result<()> {
-    if writes(&args.model)? {
+    if writes(&args.model) {
         return text::run(args);
     }
     text::refuse_flags(args)?;

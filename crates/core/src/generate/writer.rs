@@ -24,12 +24,10 @@ pub struct Author {
     writer: Writer,
 }
 
-/// Does the model that `path` means write text? If not, it makes pictures. Only headers are read.
-///
-/// # Errors
-/// There is no model, or none that can be read.
-pub fn writes(path: &Path) -> Result<bool> {
-    Ok(locate::makes(path)? == Makes::Text)
+/// Does the model that `path` means write text? Only headers are read. No, also where there is no model or none that can be
+/// read: opening it says why.
+pub fn writes(path: &Path) -> bool {
+    locate::makes(path).is_ok_and(|makes| makes == Makes::Text)
 }
 
 /// A piece of text that an [`Author`] is writing.
