@@ -4,6 +4,7 @@ pub mod machine;
 mod measure;
 mod networks;
 mod row;
+mod text;
 
 use crate::args::BenchArgs;
 use crate::terminal::{peak_memory, print, wrap};
@@ -15,8 +16,9 @@ use maliang::train::{Precision, Trial};
 use maliang::workload::{self, Workload};
 use maliang::{Error, ErrorKind, Result, files};
 use measure::{best, median, repeats};
-use row::{Figures, Row, Training};
+use row::{Figures, Row, TextTraining, Training};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -33,21 +35,32 @@ enum Entry {
     Gemm,
     Conv,
     Streams,
+    Products,
+    Sequences,
     Dcgan,
     Vae,
+    GptSmall,
+    Gpt,
+    Lstm,
     Generate,
+    Write,
     ColdStart,
     Memory,
 }
 
 /// The names that `--only` takes.
-const NAMES: [(&str, &[Entry]); 8] = [
+const NAMES: [(&str, &[Entry]); 13] = [
     ("gemm", &[Entry::Gemm]),
     ("ops", &[Entry::Conv, Entry::Streams]),
     ("conv", &[Entry::Conv]),
+    ("text-ops", &[Entry::Products, Entry::Sequences]),
     ("dcgan-64", &[Entry::Dcgan]),
     ("vae-64", &[Entry::Vae]),
+    ("gpt-small", &[Entry::GptSmall]),
+    ("gpt", &[Entry::Gpt]),
+    ("lstm", &[Entry::Lstm]),
     ("generate", &[Entry::Generate]),
+    ("write", &[Entry::Write]),
     ("cold-start", &[Entry::ColdStart]),
     ("memory", &[Entry::Memory]),
 ];
@@ -128,11 +141,22 @@ impl Bench<'_> {
         for &entry in plan {
             match entry {
                 Entry::Gemm => self.gemm()?,
-                Entry::Conv => self.convolutions()?,
-                Entry::Streams => self.streams()?,
+                Entry::Conv => self.arithmetic("conv/sum", workload::convolutions(BATCH, self.args.precision.get()))?,
+                Entry::Streams => self.streams(workload::streams(BATCH))?,
+                Entry::Products => {
+                    self.arithmetic("product/sum", workload::text::products(self.args.precision.get()))?;
+                }
+                Entry::Sequences => {
+                    self.arithmetic("sequence/sum", workload::text::sequences(self.args.precision.get()))?;
+                    self.streams(workload::text::rows())?;
+                }
                 Entry::Dcgan => self.training("dcgan-64")?,
                 Entry::Vae => self.training("vae-64")?,
+                Entry::GptSmall => self.text_training("gpt-small", &text::gpt_small())?,
+                Entry::Gpt => self.text_training("gpt", &text::gpt())?,
+                Entry::Lstm => self.text_training("lstm", &text::lstm())?,
                 Entry::Generate => self.generate()?,
+                Entry::Write => self.write()?,
                 Entry::ColdStart => self.cold_start()?,
                 Entry::Memory => self.memory()?,
             }
@@ -200,20 +224,22 @@ impl Bench<'_> {
         self.add("gemm", Figures::Peak { threads, gigaflops })
     }
 
-    fn convolutions(&mut self) -> Result<()> {
+    /// What computes, each and all together.
+    fn arithmetic(&mut self, sum: &str, workloads: impl IntoIterator<Item = Workload>) -> Result<()> {
         let peak = self.peak();
         let (mut flops, mut seconds) = (0.0, 0.0);
-        for mut convolution in workload::convolutions(BATCH, self.args.precision.get()) {
-            let took = self.best(&mut convolution, self.args.seconds * SHARE_OF_AN_OPERATION);
-            (flops, seconds) = (flops + convolution.work, seconds + took);
-            let gigaflops = convolution.work / took / 1e9;
-            self.add(&convolution.name, Figures::arithmetic(self.precision(), gigaflops, peak))?;
+        for mut workload in workloads {
+            let took = self.best(&mut workload, self.args.seconds * SHARE_OF_AN_OPERATION);
+            (flops, seconds) = (flops + workload.work, seconds + took);
+            let gigaflops = workload.work / took / 1e9;
+            self.add(&workload.name, Figures::arithmetic(self.precision(), gigaflops, peak))?;
         }
-        self.add("conv/sum", Figures::arithmetic(self.precision(), flops / seconds / 1e9, peak))
+        self.add(sum, Figures::arithmetic(self.precision(), flops / seconds / 1e9, peak))
     }
 
-    fn streams(&mut self) -> Result<()> {
-        for mut stream in workload::streams(BATCH) {
+    /// What moves memory.
+    fn streams(&mut self, workloads: impl IntoIterator<Item = Workload>) -> Result<()> {
+        for mut stream in workloads {
             let took = self.best(&mut stream, self.args.seconds * SHARE_OF_AN_OPERATION);
             self.add(&stream.name, Figures::Traffic { gigabytes_per_second: stream.work / took / 1e9 })?;
         }
@@ -222,8 +248,44 @@ impl Bench<'_> {
 
     fn training(&mut self, name: &str) -> Result<()> {
         self.say(name);
-        let training = if self.alone { self.training_here(name)? } else { self.training_elsewhere(name)? };
+        let training = if self.alone { self.training_here(name)? } else { self.elsewhere(name)? };
         self.add(name, Figures::Training(training))
+    }
+
+    fn text_training(&mut self, name: &str, network: &text::Network) -> Result<()> {
+        self.say(name);
+        let training = if self.alone { self.text_training_here(network)? } else { self.elsewhere(name)? };
+        self.add(name, Figures::TextTraining(training))
+    }
+
+    /// Times steps in this process.
+    fn text_training_here(&self, network: &text::Network) -> Result<TextTraining> {
+        let mut trial = network.trial(self.args.precision.get())?;
+        let seconds = median(&repeats(self.args.seconds, || {
+            std::hint::black_box(trial.step());
+        }));
+        Ok(TextTraining {
+            precision: self.precision(),
+            batch: network.batch,
+            tokens_per_second: trial.tokens() as f64 / seconds,
+            ms_per_step: seconds * 1e3,
+            peak_memory_bytes: peak_memory(),
+        })
+    }
+
+    /// Tokens a second of one stream, as `maliang generate` writes them, from the beginning of the context to its end.
+    fn write(&mut self) -> Result<()> {
+        self.say("write");
+        let network = text::gpt();
+        let mut writer = network.trial(Precision::F32)?.writer();
+        let count = network.model.context();
+        let seconds = median(&repeats(self.args.seconds, || {
+            writer.reset();
+            for token in 0..count as u32 {
+                std::hint::black_box(writer.push(token % 64));
+            }
+        }));
+        self.add("write", Figures::Writing { tokens_per_second: count as f64 / seconds })
     }
 
     /// Times steps in this process.
@@ -242,7 +304,7 @@ impl Bench<'_> {
     }
 
     /// Has a fresh process of this program time the steps: its memory is that of the training alone.
-    fn training_elsewhere(&self, name: &str) -> Result<Training> {
+    fn elsewhere<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let (seconds, precision) = (self.args.seconds.to_string(), self.precision());
         let answer =
             call(&["bench", "--json", "--only", name, "--seconds", &seconds, "--precision", &precision], name)?;
@@ -289,7 +351,7 @@ impl Bench<'_> {
         });
         let peak_memory_bytes = match known {
             Some(peak) => peak,
-            None => self.training_elsewhere("dcgan-64")?.peak_memory_bytes,
+            None => self.elsewhere::<Training>("dcgan-64")?.peak_memory_bytes,
         };
         self.add("memory", Figures::Memory { peak_memory_bytes })
     }

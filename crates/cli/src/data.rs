@@ -1,10 +1,12 @@
 //! `maliang data check SOURCE`: what is in a source, what is broken, doubled, too small.
 
+mod text;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use maliang::data::{self, CheckReport, Fit, SizeSummary, Source, display_name};
+use maliang::data::{self, CheckReport, Fit, Reject, SizeSummary, Source, display_name};
 use maliang::{Error, Result};
 
 /// Widest line that is printed.
@@ -16,8 +18,28 @@ const REJECTS: usize = 20;
 const GROUPS: usize = 10;
 const LABELS: usize = 60;
 
-/// Checks every picture of a source and prints a table, or all of it as JSON. Says whether anything can be trained on.
+/// Checks a source of pictures or text and prints a table, or all of it as JSON. Says whether anything can be trained on.
 pub fn check(source: &str, json: bool) -> Result<bool> {
+    let (text, usable) = if data::text::is_text(source) {
+        let report = text::check(source)?;
+        (if json { to_json(&report)? } else { text::render(&report) }, true)
+    } else {
+        let report = check_pictures(source)?;
+        (if json { to_json(&report)? } else { render(&report) }, report.usable > 0)
+    };
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),
+        _ => Ok(usable), // a reader such as `head` may have had enough
+    }
+}
+
+fn to_json(report: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(report);
+    Ok(text.map_err(|e| Error::new(maliang::ErrorKind::Internal, format!("the report cannot be written: {e}")))? + "\n")
+}
+
+/// Checks every picture of a source.
+fn check_pictures(source: &str) -> Result<CheckReport> {
     let scan = data::scan(&Source::parse(source)?)?;
     // Drawn on stderr, and only if that is a terminal.
     let bar = ProgressBar::new(scan.items.len() as u64);
@@ -26,17 +48,7 @@ pub fn check(source: &str, json: bool) -> Result<bool> {
     }
     let report = data::check(&scan, &|_, _| bar.inc(1));
     bar.finish_and_clear();
-    let report = report?;
-    let text = if json {
-        let text = serde_json::to_string_pretty(&report);
-        text.map_err(|e| Error::new(maliang::ErrorKind::Internal, format!("the report cannot be written: {e}")))? + "\n"
-    } else {
-        render(&report)
-    };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),
-        _ => Ok(report.usable > 0), // a reader such as `head` may have had enough
-    }
+    report
 }
 
 /// The report as text of at most 80 columns.
@@ -46,7 +58,7 @@ fn render(report: &CheckReport) -> String {
     let pictures = counted(report.usable, "usable picture");
     let _ = writeln!(out, "{title}: {pictures}, {}\n", bytes(report.total_bytes));
     overview(&mut out, report);
-    rejects(&mut out, report);
+    reject_list(&mut out, &report.rejects);
     copies(&mut out, report);
     advice(&mut out, report);
     out
@@ -114,12 +126,12 @@ fn overview(out: &mut String, report: &CheckReport) {
     }
 }
 
-fn rejects(out: &mut String, report: &CheckReport) {
-    if report.rejects.is_empty() {
+fn reject_list(out: &mut String, rejects: &[Reject]) {
+    if rejects.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\nCannot be used: {}", counted(report.rejects.len(), "file"));
-    let shown = &report.rejects[..report.rejects.len().min(REJECTS)];
+    let _ = writeln!(out, "\nCannot be used: {}", counted(rejects.len(), "file"));
+    let shown = &rejects[..rejects.len().min(REJECTS)];
     let widest = shown.iter().map(|reject| columns(&display_name(&reject.name))).max().unwrap_or(0).min(30);
     for reject in shown {
         let name = fit(&reject.name, widest);
@@ -127,7 +139,7 @@ fn rejects(out: &mut String, report: &CheckReport) {
         let reason = fit(&reject.reason, COLUMNS - widest - 4);
         let _ = writeln!(out, "  {name}{padding}  {reason}");
     }
-    more(out, report.rejects.len(), REJECTS, "");
+    more(out, rejects.len(), REJECTS, "");
 }
 
 fn copies(out: &mut String, report: &CheckReport) {

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// The source of the run or the race in `path`.
 pub fn source_in(path: &Path) -> Result<String> {
     let dir = RunDir::new(path);
+    if dir.is_text() {
+        return Ok(dir.text_config()?.corpus.source);
+    }
     if RunDir::is_run(path) {
         return Ok(dir.config()?.data.source);
     }

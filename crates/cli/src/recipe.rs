@@ -4,6 +4,7 @@ use crate::args::{JudgeArgs, Producer, RecipeArgs, TrainArgs};
 use crate::bench::machine::Machine;
 use crate::terminal::{self, free_directory, print};
 use crate::{judge, train};
+use maliang::data::text::is_text;
 use maliang::judge::{Checked, Claim, Judgement};
 use maliang::train::{RunDir, checkpoint};
 use maliang::{Error, Result};
@@ -23,6 +24,10 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
         return Err(Error::input(format!("{} does not say which pictures it is for", args.recipe.display()))
             .hint("name them: maliang recipe RECIPE PICTURES/"));
     };
+    if is_text(source) {
+        return Err(Error::input("recipes are for pictures so far, but this source is text")
+            .hint("`maliang train SOURCE --config FILE` trains on text by settings in a file"));
+    }
     for protocol in &protocols {
         // A judge that is not installed is missed before hours of training.
         maliang::judge::extractor(&protocol.extractor, &terminal::weights_store())?;
@@ -83,8 +88,8 @@ fn judged(out: &Path, features: String, number: usize, seed: u64) -> Result<Judg
     let model = out.to_path_buf();
     judge::run(&JudgeArgs {
         model,
-        number,
-        features,
+        number: Some(number),
+        features: Some(features),
         data: None,
         seed,
         json: false,

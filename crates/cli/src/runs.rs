@@ -2,7 +2,8 @@
 
 use crate::terminal::{bytes, duration, print};
 use maliang::generate::sampler::Sampler;
-use maliang::train::{RunDir, checkpoint};
+use maliang::provenance::bundle::{self, Makes};
+use maliang::train::{RunDir, TrainConfig, Unit, checkpoint};
 use maliang::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -24,12 +25,10 @@ pub fn list(directory: &Path) -> Result<()> {
     for path in runs {
         let run = RunDir::new(&path);
         let name: String = run.name().chars().take(28).collect();
-        match run.config() {
+        match Settings::of(&run) {
             Err(_) => print(format!("{name:<28} (its run.toml cannot be read)"))?,
-            Ok(config) => {
+            Ok(Settings { model, .. }) => {
                 let last = last_look(&run);
-                let stack = config.model.stack();
-                let model = format!("{} {}x{}", config.model.family(), stack.width, stack.height);
                 let step = last.as_ref().and_then(|l| l.get("step")).and_then(Value::as_u64).unwrap_or(0);
                 let seconds = last.as_ref().and_then(|l| l.get("seconds")).and_then(Value::as_f64).unwrap_or(0.0);
                 let best = best(&run).map_or("-".to_string(), |b| format!("{:.3}", b.score));
@@ -40,34 +39,96 @@ pub fn list(directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Of a run's settings, on pictures or on text, what is shown.
+struct Settings {
+    /// Family and size, in a word or two.
+    model: String,
+    /// Name and value, one a line.
+    rows: Vec<(&'static str, String)>,
+    train: TrainConfig,
+    unit: Unit,
+    all: Value,
+}
+
+impl Settings {
+    fn of(run: &RunDir) -> Result<Self> {
+        let json = |config: serde_json::Result<Value>| config.expect("settings are plain data");
+        if run.is_text() {
+            let config = run.text_config()?;
+            let (family, parameters) = (config.model.family(), count(config.model.parameters()));
+            let (context, vocabulary) = (config.model.context(), config.model.vocabulary());
+            let rows = vec![
+                ("data", config.corpus.source.clone()),
+                ("model", format!("{family}, {parameters} parameters, context {context}, vocabulary {vocabulary}")),
+            ];
+            let model = format!("{family} {parameters}");
+            return Ok(Self {
+                model,
+                rows,
+                unit: Unit::Tokens,
+                all: json(serde_json::to_value(&config)),
+                train: config.train,
+            });
+        }
+        let config = run.config()?;
+        let (family, stack) = (config.model.family(), config.model.stack());
+        let size = format!("{}x{}", stack.width, stack.height);
+        let mut rows = vec![
+            ("data", config.data.source.clone()),
+            ("model", format!("{family}, {size}, {} base channels", stack.base)),
+        ];
+        if !config.model.classes().is_empty() {
+            rows.push(("classes", config.model.classes().join(", ")));
+        }
+        let model = format!("{family} {size}");
+        Ok(Self { model, rows, unit: Unit::Pictures, all: json(serde_json::to_value(&config)), train: config.train })
+    }
+}
+
+/// `1234567` → `1.2M`.
+fn count(n: usize) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => format!("{:.0}k", n as f64 / 1e3),
+        _ => format!("{:.1}M", n as f64 / 1e6),
+    }
+}
+
+/// What a model file says of itself.
+fn show_file(path: &Path) -> Result<()> {
+    let file = if path.is_dir() { path.join(checkpoint::MODEL_FILE) } else { path.to_path_buf() };
+    let text = if file.is_file() && bundle::makes(&file)? == Makes::Text {
+        let (_, _, info, hash) = bundle::open_text(&file)?;
+        json!({"model": info, "blake3": hash})
+    } else {
+        let (sampler, _) = Sampler::open(path)?;
+        json!({"model": sampler.info, "blake3": sampler.hash})
+    };
+    print(serde_json::to_string_pretty(&text).unwrap_or_default())
+}
+
 /// What a run, checkpoint or model file is.
 pub fn show(path: &Path, as_json: bool) -> Result<()> {
     if !RunDir::is_run(path) {
-        let (sampler, _) = Sampler::open(path)?;
-        return print(
-            serde_json::to_string_pretty(&json!({"model": sampler.info, "blake3": sampler.hash})).unwrap_or_default(),
-        );
+        return show_file(path);
     }
     let run = RunDir::new(path);
-    let config = run.config()?;
+    let Settings { rows, train, unit, all, .. } = Settings::of(&run)?;
     let (last, best) = (last_look(&run), best(&run));
     let samples = run.samples();
     if as_json {
         let text = json!({
-            "name": run.name(), "config": config, "last_look": last, "best": best,
+            "name": run.name(), "config": all, "last_look": last, "best": best,
             "samples": samples.iter().map(|(_, path)| path).collect::<Vec<_>>(),
         });
         return print(serde_json::to_string_pretty(&text).unwrap_or_default());
     }
-    let stack = config.model.stack();
     let row = |name: &str, value: String| print(format!("{name:<12} {value}"));
     row("run", run.name())?;
-    row("data", config.data.source.clone())?;
-    row("model", format!("{}, {}x{}, {} base channels", config.model.family(), stack.width, stack.height, stack.base))?;
-    if !config.model.classes().is_empty() {
-        row("classes", config.model.classes().join(", "))?;
+    for (name, value) in rows {
+        row(name, value)?;
     }
-    let budget = match (config.train.steps, config.train.minutes) {
+    let budget = match (train.steps, train.minutes) {
         (0, minutes) => format!("{minutes} minutes"),
         (steps, 0.0) => format!("{steps} steps"),
         (steps, minutes) => format!("{steps} steps or {minutes} minutes"),
@@ -75,8 +136,12 @@ pub fn show(path: &Path, as_json: bool) -> Result<()> {
     row("budget", budget)?;
     if let Some(last) = &last {
         let get = |key: &str| last.get(key).and_then(Value::as_f64).unwrap_or(0.0);
-        row("trained", format!("{} steps, {} pictures, {}", get("step"), get("images"), duration(get("seconds"))))?;
-        for (name, value) in last.iter().filter(|(name, _)| name.starts_with("kid_") || name.starts_with("heldout_")) {
+        row(
+            "trained",
+            format!("{} steps, {} {}, {}", get("step"), get(unit.key()), unit.name(), duration(get("seconds"))),
+        )?;
+        let is_score = |name: &str| ["kid_", "heldout_", "train_"].iter().any(|kind| name.starts_with(kind));
+        for (name, value) in last.iter().filter(|(name, _)| is_score(name)) {
             row("score", format!("{name} {:.3}", value.as_f64().unwrap_or(f64::NAN)))?;
         }
     }
@@ -89,7 +154,8 @@ pub fn show(path: &Path, as_json: bool) -> Result<()> {
         row("checkpoint", format!("step {step}: {} ({})", model.display(), bytes(size)))?;
     }
     if let Some((step, path)) = samples.last() {
-        row("samples", format!("{} grids, the last of step {step}: {}", samples.len(), path.display()))?;
+        let what = if unit == Unit::Tokens { "texts" } else { "grids" };
+        row("samples", format!("{} {what}, the last of step {step}: {}", samples.len(), path.display()))?;
     }
     for event in run.metrics().iter().filter(|e| e.get("event").and_then(Value::as_str) == Some("note")) {
         row("note", event.get("text").and_then(Value::as_str).unwrap_or_default().to_string())?;

@@ -38,6 +38,16 @@ pub fn print(line: impl AsRef<str>) -> Result<()> {
     }
 }
 
+/// Writes text to stdout at once, as it is made. Returns whether anybody still reads.
+pub fn stream(text: &str) -> Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::io("write to", "standard output", &e)),
+    }
+}
+
 /// `text` in lines of at most 80 columns, all but the first indented; `first` columns of the first are taken already.
 pub fn wrap(text: &str, first: usize, indent: usize) -> String {
     let mut out = String::new();
@@ -167,9 +177,9 @@ impl Observer for Progress {
                     duration(*seconds)
                 ));
             }
-            Event::Step { step, rate, progress, eta, losses } => {
+            Event::Step { step, rate, unit, progress, eta, losses } => {
                 let losses: Vec<_> = losses.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-                self.latest = format!("step {step} · {rate:.0} pictures/s · {}", losses.join(" "));
+                self.latest = format!("step {step} · {rate:.0} {}/s · {}", unit.name(), losses.join(" "));
                 if let Some(bar) = &self.bar {
                     bar.set_position((progress.min(1.0) * 1000.0) as u64);
                     bar.set_message(format!("{} · {} left", self.latest, duration(*eta)));
@@ -182,7 +192,8 @@ impl Observer for Progress {
                 self.say(&format!("step {step:>6}  {score}{mark}{rate}"));
                 if *step == 0 {
                     let directory = sample.parent().unwrap_or(sample);
-                    self.say(&format!("grids: {}", directory.display()));
+                    let what = if sample.extension().is_some_and(|e| e == "txt") { "texts" } else { "grids" };
+                    self.say(&format!("{what}: {}", directory.display()));
                 }
             }
             Event::Note(text) => self.say(&format!("note: {text}")),

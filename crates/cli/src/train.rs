@@ -1,13 +1,16 @@
-//! `maliang train`: from pictures, or from a run that is to go on.
+//! `maliang train`: from pictures or text, or from a run that is to go on.
+
+mod text;
 
 use crate::args::{DeviceArg, FitArg, TrainArgs};
 use crate::race;
 use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print, weights_store};
+use maliang::data::text::is_text;
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
 use maliang::models::ModelConfig;
 use maliang::pretrained::EfficientNetLite0;
-use maliang::train::{self, Choice, Donor, Outcome, Race, Request, Run, RunConfig, RunDir};
+use maliang::train::{self, Choice, Donor, Outcome, Race, Request, Run, RunConfig, RunDir, TrainConfig};
 use maliang::{Error, Result, report};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +19,11 @@ use toml::{Table, Value};
 /// Trains as the arguments say and prints where the result is.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let settings = settings(args)?;
-    let named = settings.get("data").and_then(|d| d.get("source")).and_then(Value::as_str).map(String::from);
-    let Some(source) = args.source.clone().or(named) else {
+    let named = |part: &str| settings.get(part).and_then(|d| d.get("source")).and_then(Value::as_str);
+    let Some(source) = args.source.as_deref().or(named("data")).or(named("corpus")).map(String::from) else {
         return Err(Error::input("there is nothing to train on").hint(
-            "give a folder of pictures, for example `maliang train PHOTOS/`, or emoji:animals to try it without any",
+            "give a folder of pictures or a text, for example `maliang train PHOTOS/` or `maliang train poems.txt`, or \
+             emoji:animals to try it without any",
         ));
     };
     if args.race && args.init.is_some() {
@@ -39,6 +43,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return Err(Error::input(format!("{} holds a run on {before}", out.display()))
             .hint("choose another directory with --out"));
     }
+    let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &source_name(&source)));
+    if is_text(&source) {
+        return text::start(&source, RunDir::new(out), settings, args);
+    }
     let (scan, checked) = look_at(&source)?;
     let size = args.size.as_deref().map(parse_size).transpose()?;
     let request = Request {
@@ -48,7 +56,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         settings,
         eyes: !weights_store().list().is_empty(),
     };
-    let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &source_name(&source)));
     if args.race {
         return race::start(RunDir::new(out), &request, &checked, &scan);
     }
@@ -155,20 +162,27 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
     if Race::is_race(&path) {
         return race::resume(RunDir::new(path), args);
     }
-    let run = Run::resume(RunDir::new(path), &cache_dir(), |config| {
-        if let Some(patience) = args.patience {
-            config.train.patience = patience as usize;
-        }
-        if args.steps.is_some() || args.minutes.is_some() {
-            config.train.steps = args.steps.unwrap_or(0);
-            config.train.minutes = args.minutes.unwrap_or(0.0);
-        }
-        if let Some(device) = args.device {
-            config.train.device = device.into();
-        }
-    })?;
+    let dir = RunDir::new(path);
+    if dir.is_text() {
+        return text::resume(dir, args);
+    }
+    let run = Run::resume(dir, &cache_dir(), |config| adjust(&mut config.train, args))?;
     let eyes = eyes(run.config())?;
     train_and_report(run.looking_through(eyes)).map(|_| ())
+}
+
+/// What may change when a run goes on.
+fn adjust(train: &mut TrainConfig, args: &TrainArgs) {
+    if let Some(patience) = args.patience {
+        train.patience = patience as usize;
+    }
+    if args.steps.is_some() || args.minutes.is_some() {
+        train.steps = args.steps.unwrap_or(0);
+        train.minutes = args.minutes.unwrap_or(0.0);
+    }
+    if let Some(device) = args.device {
+        train.device = device.into();
+    }
 }
 
 /// What a projected GAN looks through, from the weights that the user has installed; other families need nothing.
@@ -189,6 +203,12 @@ pub fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
     let outcome = run.train(&mut progress);
     progress.finish();
     let outcome = outcome?;
+    conclude(&dir, &outcome, "-n 64 --seed 7")?;
+    Ok((outcome, dir))
+}
+
+/// Writes the report of a run, and prints where everything is and how `maliang generate` may be tried.
+fn conclude(dir: &RunDir, outcome: &Outcome, generate: &str) -> Result<()> {
     report::write(&dir.file("report.html"), &report::of_run(&dir)?)?;
     let root = dir.root().display();
     if outcome.finished {
@@ -199,12 +219,12 @@ pub fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
             eprintln!("  `maliang train {root} --patience 0` goes on to the end of its budget, --minutes N to another");
         }
         print(format!("{root}"))?;
-        eprintln!("next: maliang generate {root} -n 64 --seed 7");
+        eprintln!("next: maliang generate {root} {generate}");
     } else {
         print(format!("{root}"))?;
         eprintln!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
     }
-    Ok((outcome, dir))
+    Ok(())
 }
 
 impl From<DeviceArg> for ComputeDevice {
@@ -284,7 +304,7 @@ fn settings_line(config: &RunConfig) -> String {
         t.ema_half_life,
         config.model.z_dim(),
         config.model.stack().base,
-        t.flip,
+        t.flip == Some(true),
         config.data.holdout * 100.0,
         config.seed
     )
@@ -306,6 +326,9 @@ pub fn parse_size(text: &str) -> Result<(usize, usize)> {
 
 /// A directory name for runs on `source`.
 pub fn source_name(source: &str) -> String {
+    if source == "-" {
+        return "stdin".into();
+    }
     let path = std::path::absolute(source).unwrap_or_else(|_| source.into());
     let stem = match source.strip_prefix("emoji:") {
         Some(group) => format!("emoji-{group}"),

@@ -12,6 +12,7 @@ pub mod generate;
 pub mod judge;
 mod matrix;
 pub mod models;
+pub mod music;
 pub mod nn;
 pub mod pretrained;
 pub mod provenance;

@@ -10,9 +10,10 @@ pub mod explained;
 mod judged;
 mod run;
 mod sheets;
+mod text;
 
 pub use compose::{compose, of_run};
-pub use judged::{Judged, Record};
+pub use judged::{Judged, JudgedText, Record, TextRecord};
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub struct Report {
     /// Sample grids in the order of time, as caption and file (PNG, GIF, JPEG or WebP). The page holds at most 24 of them,
     /// spread evenly, and large ones as JPEG.
     pub grids: Vec<(String, PathBuf)>,
+    /// Generated texts in the order of time, as caption and text with its label.
+    pub texts: Vec<(String, String)>,
     /// A sheet of real pictures to compare them with.
     pub reals: Option<PathBuf>,
     /// An animation to show below them.
@@ -124,6 +127,7 @@ pub fn html(report: &Report) -> Result<String> {
     let mut body = String::new();
     header(&mut body, report);
     pictures(&mut body, report)?;
+    texts(&mut body, &report.texts);
     report.scores.iter().for_each(|table| draw_table(&mut body, table));
     pairs(&mut body, &report.pairs)?;
     section(&mut body, "Curves", !report.curves.is_empty(), |body| {
@@ -154,8 +158,8 @@ fn page(title: &str, body: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
-         <body>\n<main>\n{body}</main>\n<footer>The sample pictures on this page are AI-generated. \
-         <span lang=\"zh\">本页的样例图片由人工智能生成。</span></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+         <body>\n<main>\n{body}</main>\n<footer>The samples on this page are AI-generated. \
+         <span lang=\"zh\">本页的样例由人工智能生成。</span></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
     )
 }
 
@@ -190,6 +194,17 @@ fn pictures(body: &mut String, report: &Report) -> Result<()> {
         body.push_str(&figure(&animation.unwrap_or_default(), "generated pictures, moving"));
     });
     Ok(())
+}
+
+/// The texts, the last one open.
+fn texts(body: &mut String, texts: &[(String, String)]) {
+    section(body, if texts.len() > 1 { "Texts over time" } else { "Text" }, !texts.is_empty(), |body| {
+        for (i, (caption, text)) in texts.iter().enumerate() {
+            let open = if i + 1 == texts.len() { " open" } else { "" };
+            let (caption, text) = (escape(caption), escape(text));
+            put(body, format_args!("<details{open}><summary>{caption}</summary>\n<pre>{text}</pre></details>\n"));
+        }
+    });
 }
 
 fn figure(uri: &str, caption: &str) -> String {
@@ -288,6 +303,7 @@ mod tests {
                 ..Default::default()
             }],
             grids: vec![("step 500".into(), path.clone()), ("step <1000>".into(), path.clone())],
+            texts: vec![("step <1>".into(), "AI生成 <dfn>\n\nmoon".into())],
             reals: Some(path),
             notices: vec!["<var>".into()],
             files: vec![("best".into(), "the best <checkpoint>".into())],
@@ -322,6 +338,8 @@ mod tests {
             "<q>",
             "<s>",
             "<var>",
+            "step <1>",
+            "<dfn>",
             "<em>",
             "</svg><script>",
             "<i>",

@@ -22,6 +22,7 @@ macro_rules! record {
         }
     }};
 }
+pub(crate) use record;
 
 /// Hands the tracked ones of a convolution's input and weight their gradients.
 fn register_conv2d<B: KernelOps>(

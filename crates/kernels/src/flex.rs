@@ -35,14 +35,19 @@ pub fn with_default_bodies<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+pub(crate) fn default_bodies() -> bool {
+    DEFAULT_BODIES.get()
+}
+
 /// The first line of every kernel: hands over to the default body where [`with_default_bodies`] asks for it.
 macro_rules! or_default_body {
     ($operation:ident($($argument:expr),+)) => {
-        if DEFAULT_BODIES.get() {
+        if $crate::flex::default_bodies() {
             return plain::$operation::<Flex>($($argument),+);
         }
     };
 }
+pub(crate) use or_default_body;
 
 /// Runs `body` on the numbers of a tensor, without a copy when it lies contiguous in memory.
 macro_rules! slices {
@@ -52,19 +57,20 @@ macro_rules! slices {
         $body
     }};
 }
+pub(crate) use slices;
 
-fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+pub(crate) fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(data, shape))
 }
 
 /// The tensor with storage that holds its own numbers and nothing else, so that `storage_mut` changes them in place where
 /// nobody shares them. Takes the tensor: a second handle in the caller's hands would make every change a copy.
-fn owned(tensor: FlexTensor) -> FlexTensor {
+pub(crate) fn owned(tensor: FlexTensor) -> FlexTensor {
     let whole = tensor.layout().contiguous_offsets() == Some((0, tensor.bytes().len() / DType::F32.size()));
     if whole { tensor } else { tensor.to_contiguous() }
 }
 
-fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+pub(crate) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     tensor.layout().shape().dims()
 }
 
@@ -388,7 +394,8 @@ impl KernelOps for Flex {
         let gradients = own(gradients);
         let average = averages.iter_mut().map(|t| t.storage_mut()).chain(std::iter::repeat_with(|| &mut [][..]));
         let slots = values.iter_mut().zip(&gradients).zip(first.iter_mut().zip(&mut second)).zip(average);
-        let slots = slots.map(|(((value, gradient), (first, second)), average)| Slot {
+        let slots = slots.enumerate().map(|(i, (((value, gradient), (first, second)), average))| Slot {
+            decay: step.decay_of(i),
             value: value.storage_mut(),
             gradient: gradient.storage(),
             first: first.storage_mut(),

@@ -1,5 +1,7 @@
 //! CPU kernels and the Burn backend extension of Maliang.
 //!
+//! Operations on sequences of tokens are in [`text`].
+//!
 //! Each operation exists three times: a default body composed of Burn operations ([`KernelOps`]; what other backends
 //! run, and the oracle of the tests), a fast kernel for Burn's CPU backend, and a hand-written backward pass.
 //! Activations are NHWC (`[batch, height, width, channel]`), convolution weights `[kh, kw, c_in, c_out]`.
@@ -26,6 +28,7 @@ mod simd;
 mod tensors;
 #[cfg(test)]
 mod tests;
+pub mod text;
 pub mod workload;
 
 pub use activation::Activation;
@@ -249,7 +252,7 @@ pub fn adam(state: AdamState, gradients: Vec<Tensor<1>>, step: AdamStep) -> Adam
     AdamState { values: values.into(), first: first.into(), second: second.into(), averages: averages.into() }
 }
 
-fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
+pub(crate) fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
     let channels = x.dims()[D - 1];
     let count = x.shape().num_elements() / channels.max(1);
     x.reshape([count, channels])

@@ -23,6 +23,8 @@ pub struct AdamStep {
     pub epsilon: f32,
     /// Decoupled weight decay; 0 is plain Adam.
     pub weight_decay: f32,
+    /// Of the tensors, as many as decay: the first of the list. The others keep their size (gains, biases).
+    pub decayed: usize,
     /// Largest norm of all gradients together; 0 is no limit.
     pub clip_norm: f32,
     /// Decay of the moving average of the weights.
@@ -37,6 +39,11 @@ impl AdamStep {
         let power = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
         (power(self.beta_1) as f32, power(self.beta_2) as f32)
     }
+
+    /// The decay of tensor `place` of the list.
+    pub(crate) fn decay_of(&self, place: usize) -> f32 {
+        if place < self.decayed { self.weight_decay } else { 0.0 }
+    }
 }
 
 /// What a step does to one tensor, or to one block of it. All slices have the same length; `average` may be empty instead.
@@ -46,14 +53,17 @@ pub(crate) struct Slot<'a> {
     pub first: &'a mut [f32],
     pub second: &'a mut [f32],
     pub average: &'a mut [f32],
+    pub decay: f32,
 }
 
 impl<'a> Slot<'a> {
     fn blocks(self) -> impl Iterator<Item = Slot<'a>> {
+        let decay = self.decay;
         let averages = self.average.chunks_mut(BLOCK).map(Some).chain(std::iter::repeat_with(|| None));
         let moments = self.first.chunks_mut(BLOCK).zip(self.second.chunks_mut(BLOCK));
         self.value.chunks_mut(BLOCK).zip(self.gradient.chunks(BLOCK)).zip(moments).zip(averages).map(
-            |(((value, gradient), (first, second)), average)| Slot {
+            move |(((value, gradient), (first, second)), average)| Slot {
+                decay,
                 value,
                 gradient,
                 first,
@@ -69,7 +79,7 @@ impl<'a> Slot<'a> {
 pub(crate) fn adam(slots: Vec<Slot>, step: &AdamStep) {
     let (c1, c2) = step.corrections();
     let (rate, root) = (step.lr / c1, c2.sqrt().recip());
-    let AdamStep { lr, beta_1, beta_2, epsilon, weight_decay, clip_norm, ema_beta, .. } = *step;
+    let AdamStep { lr, beta_1, beta_2, epsilon, clip_norm, ema_beta, .. } = *step;
     let clip = if clip_norm > 0.0 {
         // A norm that is not a number clips nothing: what broke must stay visible.
         (f64::from(clip_norm) / norm(&slots).max(clip_norm.into())) as f32
@@ -77,7 +87,7 @@ pub(crate) fn adam(slots: Vec<Slot>, step: &AdamStep) {
         1.0
     };
     let blocks: Vec<Slot> = slots.into_iter().flat_map(Slot::blocks).collect();
-    blocks.into_par_iter().for_each(|Slot { value, gradient, first, second, average }| {
+    blocks.into_par_iter().for_each(|Slot { value, gradient, first, second, average, decay }| {
         vectorised(
             #[inline(always)]
             || {
@@ -86,7 +96,7 @@ pub(crate) fn adam(slots: Vec<Slot>, step: &AdamStep) {
                     let g = g * clip;
                     *m = beta_1 * *m + (1.0 - beta_1) * g;
                     *v = beta_2 * *v + (1.0 - beta_2) * g * g;
-                    *p -= rate * *m / (v.sqrt() * root + epsilon) + lr * weight_decay * *p;
+                    *p -= rate * *m / (v.sqrt() * root + epsilon) + lr * decay * *p;
                 }
                 for (a, &p) in average.iter_mut().zip(value.iter()) {
                     *a = ema_beta * *a + (1.0 - ema_beta) * p;

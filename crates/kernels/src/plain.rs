@@ -251,13 +251,13 @@ pub(crate) fn adam_update<B: Backend>(
     };
     let gradients = if step.clip_norm > 0.0 { clip_norm::<B>(gradients.0, step.clip_norm) } else { gradients.0 };
     let (mut new_values, mut new_first, mut new_second) = (Vec::new(), Vec::new(), Vec::new());
-    for (((p, g), m), v) in values.0.into_iter().zip(gradients).zip(first.0).zip(second.0) {
+    for (i, (((p, g), m), v)) in values.0.into_iter().zip(gradients).zip(first.0).zip(second.0).enumerate() {
         let m = blend(m, step.beta_1, g.clone());
         let v = blend(v, step.beta_2, B::float_mul(g.clone(), g));
         let root = B::float_sqrt(B::float_div_scalar(v.clone(), c2.into()));
         let direction =
             B::float_div(B::float_div_scalar(m.clone(), c1.into()), B::float_add_scalar(root, step.epsilon.into()));
-        let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.weight_decay).into());
+        let decayed = B::float_mul_scalar(p, (1.0 - step.lr * step.decay_of(i)).into());
         new_values.push(B::float_sub(decayed, B::float_mul_scalar(direction, step.lr.into())));
         new_first.push(m);
         new_second.push(v);
@@ -319,17 +319,17 @@ fn mix<B: Backend>(x: FloatTensor<B>, axes: [(Vec<f32>, [usize; 2]); 2]) -> Floa
     })
 }
 
-fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+pub(crate) fn row<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
     let channels = v.shape().num_elements();
     B::float_reshape(v, Shape::new([1, channels]))
 }
 
-fn flat<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
+pub(crate) fn flat<B: Backend>(v: FloatTensor<B>) -> FloatTensor<B> {
     let channels = v.shape().num_elements();
     B::float_reshape(v, Shape::new([channels]))
 }
 
-fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+pub(crate) fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     match activation {
         Activation::Identity => x,
         Activation::Relu => B::float_clamp_min(x, 0.0f32.into()),
@@ -344,7 +344,7 @@ fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTenso
 }
 
 /// f′ from the output of f.
-fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+pub(crate) fn derivative<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     let positive = |y| B::float_sign(B::float_clamp_min(y, 0.0f32.into()));
     let one_minus = |y| B::float_add_scalar(B::float_neg(y), 1.0f32.into());
     match activation {
@@ -367,7 +367,7 @@ fn cut<B: Backend>(x: FloatTensor<B>, ranges: [std::ops::Range<usize>; 4]) -> Fl
 }
 
 /// The first and the second half of the channels of `[rows, 2 · channels]`.
-fn halves<B: Backend>(x: FloatTensor<B>) -> [FloatTensor<B>; 2] {
+pub(crate) fn halves<B: Backend>(x: FloatTensor<B>) -> [FloatTensor<B>; 2] {
     let [rows, both] = x.shape().dims();
     [0..both / 2, both / 2..both].map(|half| B::float_slice(x.clone(), &[0..rows, half].map(Slice::from)))
 }

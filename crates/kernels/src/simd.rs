@@ -18,6 +18,30 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Body(body))
 }
 
+/// Σ a · b, in as many partial sums as the widest registers want, and the same number everywhere. Inline it into
+/// [`vectorised`].
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 32;
+    let mut sums = [0.0f32; LANES];
+    let (whole, rest) = (a.chunks_exact(LANES).zip(b.chunks_exact(LANES)), a.len() / LANES * LANES);
+    for (a, b) in whole {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    for ((sum, &a), &b) in sums.iter_mut().zip(&a[rest..]).zip(&b[rest..]) {
+        *sum += a * b;
+    }
+    // Halves onto halves: the additions of a vector instruction.
+    for half in [16, 8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+    }
+    sums[0]
+}
+
 /// One cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]

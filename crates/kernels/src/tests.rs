@@ -12,7 +12,7 @@ mod default_bodies;
 mod depthwise;
 
 /// Numbers in about [-1, 1] from a small generator of our own (xorshift), so that a failure names only its seed.
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
+pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..count)
         .map(|_| {
@@ -24,15 +24,15 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
         .collect()
 }
 
-fn flex<const D: usize>(seed: u64, shape: [usize; D]) -> FlexTensor {
+pub(crate) fn flex<const D: usize>(seed: u64, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers(seed, shape.iter().product()), shape))
 }
 
-fn values(tensor: FlexTensor) -> Vec<f32> {
+pub(crate) fn values(tensor: FlexTensor) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("f32 values")
 }
 
-fn assert_close(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f32) {
+pub(crate) fn assert_close(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f32) {
     assert_eq!(kernel.layout().shape(), plain.layout().shape(), "{name}: shapes");
     for (i, (a, b)) in values(kernel).into_iter().zip(values(plain)).enumerate() {
         assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{name}[{i}]: kernel {a}, plain {b}");
@@ -40,7 +40,7 @@ fn assert_close(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f3
 }
 
 /// Differences relative to the largest number of the oracle.
-fn assert_close_to_largest(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f32) {
+pub(crate) fn assert_close_to_largest(name: &str, kernel: FlexTensor, plain: FlexTensor, tolerance: f32) {
     assert_eq!(kernel.layout().shape(), plain.layout().shape(), "{name}: shapes");
     let (kernel, plain) = (values(kernel), values(plain));
     let largest = plain.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
@@ -209,9 +209,9 @@ proptest! {
     fn adam_matches_the_plain_composition(
         sizes in prop::collection::vec(prop_oneof![1usize..300, 16_000usize..50_000], 1..5), number in 1u64..500,
         weight_decay in prop_oneof![Just(0.0f32), Just(0.1)], clip_norm in prop_oneof![Just(0.0f32), 0.01f32..300.0],
-        averaged in any::<bool>(), seed in 1u64..1_000_000,
+        averaged in any::<bool>(), decayed in 0usize..6, seed in 1u64..1_000_000,
     ) {
-        let step = AdamStep { weight_decay, clip_norm, step: number, ..ADAM };
+        let step = AdamStep { weight_decay, decayed, clip_norm, step: number, ..ADAM };
         let state = || adam_tensors(seed, &sizes, averaged);
         let kernel = adam(Flex::adam_update, state(), step);
         let oracle = adam(plain::adam_update::<Flex>, state(), step);
@@ -230,6 +230,7 @@ const ADAM: AdamStep = AdamStep {
     beta_2: 0.999,
     epsilon: 1e-8,
     weight_decay: 0.1,
+    decayed: usize::MAX,
     clip_norm: 1.0,
     ema_beta: 0.9,
     step: 3,
@@ -267,7 +268,7 @@ fn plans(seed: u64, batch: usize, height: usize, width: usize) -> Vec<f32> {
 }
 
 /// Compares ∂/∂input of `Σ f(inputs) · c` (c fixed) with central differences, at every element of every input.
-fn check_gradients(name: &str, shapes: &[Vec<usize>], f: impl Fn(&[Tensor<1>]) -> Tensor<1>) {
+pub(crate) fn check_gradients(name: &str, shapes: &[Vec<usize>], f: impl Fn(&[Tensor<1>]) -> Tensor<1>) {
     let device = Device::flex();
     let host: Vec<Vec<f32>> =
         shapes.iter().enumerate().map(|(i, s)| numbers(40 + i as u64, s.iter().product())).collect();

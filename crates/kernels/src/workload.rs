@@ -1,6 +1,8 @@
 //! Operations at the sizes of a real training step, ready to be timed: the layers of PyTorch's DCGAN example for 64×64
 //! pictures. Nothing here reads a clock; whoever times a [`Workload`] brings it.
 
+pub mod text;
+
 use crate::{
     Activation, AdamState, AdamStep, Conv2dOptions, KernelOps, Precision, adam, batch_norm, conv_transpose2d, conv2d,
 };
@@ -159,6 +161,7 @@ pub fn streams(batch: usize) -> [Workload; 3] {
         beta_2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.0,
+        decayed: usize::MAX,
         clip_norm: 0.0,
         ema_beta: 0.999,
         step: 1,

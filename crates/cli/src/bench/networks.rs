@@ -40,7 +40,7 @@ pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConf
         weight_decay: 0.0,
         clip_norm: 0.0,
         ema_half_life: 10_000.0,
-        flip: true,
+        flip: Some(true),
         precision,
         device: ComputeDevice::Cpu,
         look_every: 0,

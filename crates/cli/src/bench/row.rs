@@ -36,6 +36,13 @@ pub enum Figures {
     },
     /// Training steps.
     Training(Training),
+    /// Training steps of a text model.
+    TextTraining(TextTraining),
+    /// Text from a model, one stream.
+    Writing {
+        #[serde(serialize_with = "rounded")]
+        tokens_per_second: f64,
+    },
     /// Pictures from a model.
     Generation {
         precision: String,
@@ -59,6 +66,18 @@ pub struct Training {
     pub batch: usize,
     #[serde(serialize_with = "rounded")]
     pub images_per_second: f64,
+    #[serde(serialize_with = "rounded")]
+    pub ms_per_step: f64,
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// The same of a text model.
+#[derive(Serialize, Deserialize)]
+pub struct TextTraining {
+    pub precision: String,
+    pub batch: usize,
+    #[serde(serialize_with = "rounded")]
+    pub tokens_per_second: f64,
     #[serde(serialize_with = "rounded")]
     pub ms_per_step: f64,
     pub peak_memory_bytes: Option<u64>,
@@ -88,6 +107,12 @@ impl Row {
                     format!("images/s, {} ms a step, {} peak", figure(t.ms_per_step), memory(&t.peak_memory_bytes));
                 (format!(" {}, batch {}", t.precision, t.batch), t.images_per_second, step)
             }
+            Figures::TextTraining(t) => {
+                let step =
+                    format!("tokens/s, {} ms a step, {} peak", figure(t.ms_per_step), memory(&t.peak_memory_bytes));
+                (format!(" {}, batch {}", t.precision, t.batch), t.tokens_per_second, step)
+            }
+            Figures::Writing { tokens_per_second } => (" f32".into(), *tokens_per_second, "tokens/s".into()),
             Figures::Generation { precision, batch, images_per_second } => {
                 (format!(" {precision}, batch {batch}"), *images_per_second, "images/s".into())
             }
@@ -131,7 +156,17 @@ mod tests {
                 ms_per_step: value,
                 peak_memory_bytes: peak,
             };
+            let text = TextTraining {
+                precision: precision(),
+                batch: 64,
+                tokens_per_second: value,
+                ms_per_step: value,
+                peak_memory_bytes: peak,
+            };
             let rows = [
+                ("gpt-small", Figures::TextTraining(text)),
+                ("write", Figures::Writing { tokens_per_second: value }),
+                ("product/1024x384/weight-gradient", Figures::arithmetic(precision(), value, value / 99.0)),
                 ("gemm", Figures::Peak { threads: 1024, gigaflops: value }),
                 ("conv/128x256/weight-gradient", Figures::arithmetic(precision(), value, value / 99.0)),
                 ("batch_norm/backward", Figures::Traffic { gigabytes_per_second: value }),

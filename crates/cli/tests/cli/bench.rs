@@ -68,6 +68,23 @@ fn training_generating_and_starting() {
 }
 
 #[test]
+fn text_models_and_their_operations() {
+    let place = Place::new();
+    let training = ["precision", "batch", "tokens_per_second", "ms_per_step", "peak_memory_bytes"];
+    let answer = measured(&place, "gpt-small,write");
+    has(&answer, "write", &["tokens_per_second"]);
+    let row = &has(&answer, "gpt-small", &training)[0];
+    assert_eq!((&row["precision"], &row["batch"]), (&"f32".into(), &12.into()));
+    let (rate, step) = (row["tokens_per_second"].as_f64().unwrap(), row["ms_per_step"].as_f64().unwrap());
+    assert!((rate * step / (12.0 * 64e3) - 1.0).abs() < 0.01, "the two say the same: {row}");
+
+    let answer = measured(&place, "text-ops");
+    assert_eq!(has(&answer, "product/", &["precision", "gigaflops", "share_of_peak"]).len(), 4 * 3 + 1);
+    assert_eq!(has(&answer, "attention/", &["precision", "gigaflops", "share_of_peak"]).len(), 2);
+    has(&answer, "cross_entropy", &["gigabytes_per_second"]);
+}
+
+#[test]
 fn memory_is_that_of_the_training_alone() {
     let answer = measured(&Place::new(), "memory,dcgan-64");
     let training = &answer["results"][0];
@@ -92,7 +109,8 @@ fn the_table_and_the_file() {
 #[test]
 fn what_cannot_be_measured() {
     let place = Place::new();
-    let names = ["gemm", "ops", "conv", "dcgan-64", "vae-64", "generate", "cold-start", "memory"];
+    let names =
+        ["gemm", "ops", "conv", "text-ops", "dcgan-64", "vae-64", "gpt-small", "gpt", "lstm", "generate", "write"];
     place.refused(2, "bench --only gemm,speed", &[&["\"speed\""], &names[..]].concat());
     place.refused(2, "bench --only gemm --seconds 0", &["--seconds 0"]);
     place.refused(2, "bench --only gemm --seconds nan", &["--seconds"]);

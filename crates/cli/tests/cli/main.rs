@@ -18,4 +18,6 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod storage;
 mod support;
+mod texts;
 mod weights;
+mod writing;

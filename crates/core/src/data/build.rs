@@ -1,7 +1,6 @@
 //! Making a cache: decode in parallel, write in order, in chunks, so that memory does not grow with the data.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +10,7 @@ use super::cache::{self, Writer};
 use super::decode::{self, Info};
 use super::manifest::{Counts, Duplicate, Manifest, Picture, Split, classes};
 use super::{DataConfig, Item, OnProgress, Reject, Scan, resize, split};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Pictures decoded at one time.
 const CHUNK: usize = 256;
@@ -52,29 +51,11 @@ pub(super) fn build(
     fingerprint: &str,
     on_progress: OnProgress,
 ) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, &e))?;
-    let lock_path = dir.join(format!("{fingerprint}.lock"));
-    // Two runs on the same new data: one decodes, the other waits and then finds the work done. Where locks are not
-    // supported both decode, which is only slower.
-    let lock = File::create(&lock_path).map_err(|e| Error::io("create", &lock_path, &e))?;
-    if lock.lock().is_ok() {
-        if cache::open(dir, fingerprint).is_ok() {
-            return Ok(());
-        }
-        cache::remove_leftovers(dir, fingerprint);
-    }
-    let result = build_locked(config, scan, dir, fingerprint, on_progress);
-    std::fs::remove_file(&lock_path).ok();
-    result
+    let is_there = || cache::open(dir, fingerprint).is_ok();
+    cache::make_once(dir, fingerprint, is_there, || decode_all(config, scan, dir, fingerprint, on_progress))
 }
 
-fn build_locked(
-    config: &DataConfig,
-    scan: &Scan,
-    dir: &Path,
-    fingerprint: &str,
-    on_progress: OnProgress,
-) -> Result<()> {
+fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, on_progress: OnProgress) -> Result<()> {
     let mut writer = Writer::create(dir, fingerprint)?;
     let mut pictures: Vec<Picture> = Vec::new();
     let mut hashes: Vec<[u8; 32]> = Vec::new();

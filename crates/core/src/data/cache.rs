@@ -78,7 +78,7 @@ impl Writer {
 }
 
 /// Temporary files carry the fingerprint, so that what a killed process left behind can be found and removed.
-fn temporary(dir: &Path, fingerprint: &str) -> Result<NamedTempFile> {
+pub(super) fn temporary(dir: &Path, fingerprint: &str) -> Result<NamedTempFile> {
     let prefix = temporary_prefix(fingerprint);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(".tmp");
@@ -89,6 +89,28 @@ fn temporary(dir: &Path, fingerprint: &str) -> Result<NamedTempFile> {
 
 fn temporary_prefix(fingerprint: &str) -> String {
     format!(".{fingerprint}-")
+}
+
+/// Has `make` write the cache of this fingerprint, unless `is_there`. Two runs on the same new data: one does the work, the other
+/// waits and then finds it done. Where locks are not supported both do it, which is only slower.
+pub(super) fn make_once(
+    dir: &Path,
+    fingerprint: &str,
+    is_there: impl Fn() -> bool,
+    make: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, &e))?;
+    let lock_path = dir.join(format!("{fingerprint}.lock"));
+    let lock = File::create(&lock_path).map_err(|e| Error::io("create", &lock_path, &e))?;
+    if lock.lock().is_ok() {
+        if is_there() {
+            return Ok(());
+        }
+        remove_leftovers(dir, fingerprint);
+    }
+    let result = make();
+    std::fs::remove_file(&lock_path).ok();
+    result
 }
 
 /// Removes what killed processes left behind. Only for who holds the lock of this fingerprint.
@@ -162,9 +184,9 @@ pub(super) fn open(dir: &Path, fingerprint: &str) -> Result<(Mmap, Manifest)> {
     Ok((map, manifest))
 }
 
-/// Maps a file that [`open`] has checked.
+/// Maps a file of the cache directory whose header was checked.
 #[allow(unsafe_code)] // memory-mapping has no safe form: another process could change the file under us
-fn map(file: &File) -> std::io::Result<Mmap> {
+pub(super) fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: a cache never changes once it has its name: it is written under another and renamed, and replaced only by
     // renaming, which leaves this mapping its old file. Bytes are read as u8, for which every value is valid.
     unsafe { Mmap::map(file) }

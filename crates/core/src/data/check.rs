@@ -68,7 +68,7 @@ pub struct SizeSummary {
 }
 
 impl SizeSummary {
-    fn of(values: impl Iterator<Item = usize>) -> Option<SizeSummary> {
+    pub(super) fn of(values: impl Iterator<Item = usize>) -> Option<SizeSummary> {
         let mut values: Vec<usize> = values.collect();
         values.sort_unstable();
         Some(SizeSummary { min: *values.first()?, median: values[(values.len() - 1) / 2], max: *values.last()? })

@@ -11,6 +11,25 @@ use super::source::{Backing, Origin, Reject, Scan, io_reason, read_bounded};
 use crate::{Error, Result};
 
 pub(super) fn scan(root: &Path) -> Result<Scan> {
+    let Listing { found, rejects, notes } = list(root)?;
+    listing::sort_out(found, rejects, notes, Backing::None, |origin, limit| match origin {
+        Origin::File(path) => {
+            let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
+            read_bounded(std::io::Read::take(file, limit), limit)
+        }
+        _ => unreachable!("a folder holds files"),
+    })
+}
+
+/// The files of a folder, whatever they are, in the order of their names.
+pub(super) struct Listing {
+    pub found: Vec<Found>,
+    pub rejects: Vec<Reject>,
+    pub notes: Vec<String>,
+}
+
+/// Lists every file below `root` that is not hidden.
+pub(super) fn list(root: &Path) -> Result<Listing> {
     std::fs::read_dir(root).map_err(|e| Error::io("read", root, &e))?;
     let mut found = Vec::new();
     let mut rejects = Vec::new();
@@ -65,13 +84,7 @@ pub(super) fn scan(root: &Path) -> Result<Scan> {
     if linked_again > 0 {
         notes.push(format!("{linked_again} links lead to folders already read through another link and were skipped"));
     }
-    listing::sort_out(found, rejects, notes, Backing::None, |origin, limit| match origin {
-        Origin::File(path) => {
-            let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
-            read_bounded(std::io::Read::take(file, limit), limit)
-        }
-        _ => unreachable!("a folder holds files"),
-    })
+    Ok(Listing { found, rejects, notes })
 }
 
 /// Names that start with a dot are hidden, except the folder that was asked for.
@@ -87,7 +100,7 @@ fn name_of(root: &Path, path: &Path) -> (String, bool) {
 }
 
 /// Modification time and permissions in one number: a file that became readable is a changed file.
-fn stamp(metadata: &Metadata) -> u64 {
+pub(super) fn stamp(metadata: &Metadata) -> u64 {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let nanoseconds = modified.map_or(0, |since| since.as_nanos() as u64);
     #[cfg(unix)]

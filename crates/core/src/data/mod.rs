@@ -1,4 +1,4 @@
-//! From a folder of pictures to batches: source → scan → check → decode and resize → cache → loader.
+//! From a folder of pictures to batches: source → scan → check → decode and resize → cache → loader. Text: [`text`].
 //!
 //! ```no_run
 //! # fn main() -> maliang::Result<()> {
@@ -36,6 +36,7 @@ mod split;
 mod synthetic;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod text;
 mod twins;
 
 use std::path::Path;

@@ -196,7 +196,17 @@ fn search(sampler: &Sampler, given: &Picture, request: &Request, on_step: &dyn F
 
 /// Plain Adam, each number by itself.
 fn adam(lr: f32, step: u64) -> AdamStep {
-    AdamStep { lr, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.0, clip_norm: 0.0, ema_beta: 0.0, step }
+    AdamStep {
+        lr,
+        beta_1: 0.9,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+        decayed: 0,
+        clip_norm: 0.0,
+        ema_beta: 0.0,
+        step,
+    }
 }
 
 /// The distance of pictures to a given one: mean squared difference of pixels at full, half and quarter size, and of features.

@@ -1,4 +1,4 @@
-//! Scores of generated pictures. A metric knows no model family, and its name says its protocol.
+//! Scores of generated pictures; those of text are in [`text`]. A metric knows no model family, and its name says its protocol.
 
 mod claim;
 mod collapse;
@@ -20,6 +20,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 pub use claim::{Checked, Claim, Pass, Protocol};
 

@@ -10,6 +10,7 @@ mod residual;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod text;
 mod vae;
 
 pub use dcgan::{DcganConfig, Normalisation};

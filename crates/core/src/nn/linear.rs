@@ -24,6 +24,11 @@ impl Linear {
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         maliang_kernels::linear(x, self.weight.get(), self.weight.precision())
     }
+
+    /// The same for many rows, as the tokens of a batch are: multiplied where they lie.
+    pub fn forward_rows(&self, x: Tensor<2>) -> Tensor<2> {
+        maliang_kernels::text::product(x, self.weight.get(), self.weight.precision())
+    }
 }
 
 impl Module for Linear {

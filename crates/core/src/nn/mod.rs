@@ -26,6 +26,15 @@ pub enum Init {
     Constant(f32),
     /// Normal with this mean and standard deviation.
     Normal(f32, f32),
+    /// `value` from number `start` up to before number `end`, zero elsewhere.
+    Part {
+        /// The number.
+        value: f32,
+        /// Where it begins.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
 }
 
 /// One named tensor of a model: trained, or a statistic that is measured.
@@ -164,6 +173,9 @@ pub fn initialise(model: &mut impl Module, seed: u64, device: &Device) {
     for (name, param) in model.parameters() {
         let values = match param.init {
             Init::Constant(value) => vec![value; param.len()],
+            Init::Part { value, start, end } => {
+                (0..param.len()).map(|i| if (start..end).contains(&i) { value } else { 0.0 }).collect()
+            }
             Init::Normal(mean, deviation) => {
                 let mut stream = rng::stream(seed, &format!("init/{name}"), 0);
                 rng::normal(&mut stream, param.len()).into_iter().map(|v| mean + deviation * v).collect()

@@ -1,9 +1,14 @@
 //! The single-file model: weights, config and provenance in one `.safetensors`, usable without the run and the data.
 
-use super::weights::{self, Metadata};
+mod text;
+
+pub use text::{TextInfo, open_text, save_text};
+
+use super::weights::{self, Metadata, Weights};
 use crate::models::{ModelConfig, PictureModel};
 use crate::{Error, Result, files};
 use burn::tensor::Device;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -51,37 +56,87 @@ impl ModelInfo {
 /// # Errors
 /// The disk refused, or a weight is not a finite number.
 pub fn save(path: &Path, model: &PictureModel, info: &ModelInfo) -> Result<()> {
-    let json = serde_json::to_string(info).expect("a description is plain data");
-    weights::save(path, &model.weights(), &Metadata::from([(KEY.to_string(), json)]))
+    save_described(path, &model.weights(), Metadata::new(), KEY, info)
 }
 
 /// Reads a model file: the model on `device`, its description, and the BLAKE3 of the file.
 ///
 /// # Errors
-/// The file is missing, damaged, not a model of ours, or its tensors are not those of its config.
+/// The file is missing, damaged, a text model, not a model of ours, or its tensors are not those of its config.
 pub fn open(path: &Path, device: &Device) -> Result<(PictureModel, ModelInfo, String)> {
     let hash = files::blake3_file(path)?;
     let (tensors, metadata) = weights::load(path)?;
+    let info: ModelInfo = description(path, &metadata, KEY, FORMAT)?;
+    let in_file = |error: Error| Error { message: format!("{}: {}", path.display(), error.message), ..error };
+    let model = PictureModel::load(&info.config, tensors, device).map_err(in_file)?;
+    Ok((model, info, hash))
+}
+
+/// What a model makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Makes {
+    /// Pictures: for [`open`].
+    Pictures,
+    /// Text: for [`open_text`].
+    Text,
+}
+
+/// What the model in the file at `path` makes. Only its header is read.
+///
+/// # Errors
+/// The file is missing, damaged, or not a model of ours.
+pub fn makes(path: &Path) -> Result<Makes> {
+    let metadata = weights::load_metadata(path)?;
+    match (metadata.contains_key(KEY), metadata.contains_key(text::KEY)) {
+        (true, _) => Ok(Makes::Pictures),
+        (false, true) => Ok(Makes::Text),
+        (false, false) => Err(foreign(path)),
+    }
+}
+
+fn save_described(
+    path: &Path,
+    weights: &Weights,
+    mut metadata: Metadata,
+    key: &str,
+    info: &impl Serialize,
+) -> Result<()> {
+    metadata.insert(key.to_string(), serde_json::to_string(info).expect("a description is plain data"));
+    weights::save(path, weights, &metadata)
+}
+
+/// The description under `key`.
+fn description<T: DeserializeOwned>(path: &Path, metadata: &Metadata, key: &str, current: u32) -> Result<T> {
     let named = |message: String| Error::corrupt(format!("{}: {message}", path.display()));
-    let Some(json) = metadata.get(KEY) else {
-        return Err(named("a safetensors file, but not a Maliang model (it has no description)".into())
-            .hint("give a run directory, a checkpoint directory, or a model.safetensors written by `maliang train`"));
+    let Some(json) = metadata.get(key) else {
+        return Err(match key {
+            KEY if metadata.contains_key(text::KEY) => {
+                Error::input(format!("{} is a model that writes text, not one that makes pictures", path.display()))
+                    .hint("`maliang generate MODEL --prompt \"…\"` has it write")
+            }
+            text::KEY if metadata.contains_key(KEY) => {
+                Error::input(format!("{} is a model that makes pictures, not one that writes text", path.display()))
+                    .hint("`maliang generate MODEL -n 64` makes pictures with it")
+            }
+            _ => foreign(path),
+        });
     };
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
     match serde_json::from_str::<Version>(json) {
-        Ok(Version { format: FORMAT }) => {}
+        Ok(Version { format }) if format == current => {}
         Ok(Version { format }) => {
-            return Err(named(format!("the model file has format {format}, this program reads {FORMAT}"))
+            return Err(named(format!("the model file has format {format}, this program reads {current}"))
                 .hint("use the version of Maliang that wrote it, or a newer one"));
         }
         Err(error) => return Err(named(format!("the model's description cannot be read: {error}"))),
     }
-    let info: ModelInfo = serde_json::from_str(json)
-        .map_err(|error| named(format!("the model's description cannot be read: {error}")))?;
-    let in_file = |error: Error| Error { message: format!("{}: {}", path.display(), error.message), ..error };
-    let model = PictureModel::load(&info.config, tensors, device).map_err(in_file)?;
-    Ok((model, info, hash))
+    serde_json::from_str(json).map_err(|error| named(format!("the model's description cannot be read: {error}")))
+}
+
+fn foreign(path: &Path) -> Error {
+    Error::corrupt(format!("{}: a safetensors file, but not a Maliang model (it has no description)", path.display()))
+        .hint("give a run directory, a checkpoint directory, or a model.safetensors written by `maliang train`")
 }

@@ -1,6 +1,10 @@
 //! The model card, in the format of the Hugging Face hub (Mitchell 2019), from the run's own records. What only a person can
 //! know stays visibly empty.
 
+mod text;
+
+pub use text::TextCard;
+
 use super::bundle::ModelInfo;
 use super::label::Provenance;
 use crate::data::Manifest;
@@ -123,7 +127,7 @@ impl Card<'_> {
             let t = &config.train;
             item(out, "Batch", &t.batch.to_string());
             item(out, "Adam", &format!("rate {:e}, β {} and {}", t.lr, t.beta_1, t.beta_2));
-            item(out, "Mirrored", if t.flip { "half of the time" } else { "never" });
+            item(out, "Mirrored", if t.flip == Some(true) { "half of the time" } else { "never" });
         }
         item(out, "Machine", &plain(self.machine));
         item(out, "Energy", EMPTY);

@@ -55,20 +55,22 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
         grids: grids(dir, &looks),
         reals: Some(dir.file("reals.png")).filter(|path| path.is_file()),
         animation: Some(dir.file("animation.gif")).filter(|path| path.is_file()),
-        notes: events.iter().filter(|e| is(e, "note")).filter_map(|e| text(e, "text")).collect(),
+        notes: note_texts(&events),
         ..Report::default()
     })
 }
 
-fn is(event: &Map<String, Value>, kind: &str) -> bool {
+pub(super) fn is(event: &Map<String, Value>, kind: &str) -> bool {
     event.get("event").and_then(Value::as_str) == Some(kind)
 }
 
-fn text(event: &Map<String, Value>, key: &str) -> Option<String> {
-    event.get(key).and_then(Value::as_str).map(String::from)
+/// The remarks of a run, oldest first.
+pub(super) fn note_texts(events: &[Map<String, Value>]) -> Vec<String> {
+    let text = |event: &Map<String, Value>| event.get("text").and_then(Value::as_str).map(String::from);
+    events.iter().filter(|event| is(event, "note")).filter_map(text).collect()
 }
 
-fn number(event: &Map<String, Value>, key: &str) -> Option<f64> {
+pub(super) fn number(event: &Map<String, Value>, key: &str) -> Option<f64> {
     event.get(key).and_then(Value::as_f64)
 }
 
@@ -86,7 +88,7 @@ fn loss_names(steps: &[&Map<String, Value>]) -> Vec<String> {
     steps.first().map_or(Vec::new(), |e| e.keys().filter(|k| !counters.contains(&k.as_str())).cloned().collect())
 }
 
-fn series(name: &str, events: &[&Map<String, Value>]) -> Series {
+pub(super) fn series(name: &str, events: &[&Map<String, Value>]) -> Series {
     let points = events.iter().filter_map(|e| Some((number(e, "step")?, number(e, name)?))).collect();
     Series { name: name.to_string(), points }
 }
@@ -139,7 +141,8 @@ fn summary(
     rows
 }
 
-fn best<'a>(looks: &[&'a Map<String, Value>]) -> Option<&'a Map<String, Value>> {
+/// The last look that was the best so far.
+pub(super) fn best<'a>(looks: &[&'a Map<String, Value>]) -> Option<&'a Map<String, Value>> {
     looks.iter().rev().copied().find(|e| e.get("best").and_then(Value::as_bool) == Some(true))
 }
 
@@ -148,8 +151,13 @@ fn pictures(dir: &RunDir) -> String {
     dir.manifest().map_or("unknown".into(), |m| format!("{} and {} held out", m.counts.train, m.counts.heldout))
 }
 
+/// Its step.
+pub(super) fn best_step(looks: &[&Map<String, Value>]) -> Option<u64> {
+    best(looks)?.get("step")?.as_u64()
+}
+
 fn grids(dir: &RunDir, looks: &[&Map<String, Value>]) -> Vec<(String, std::path::PathBuf)> {
-    let best = best(looks).and_then(|look| look.get("step")?.as_u64());
+    let best = best_step(looks);
     let caption = |step: u64| format!("step {step}{}", if best == Some(step) { ", the best" } else { "" });
     dir.samples().into_iter().map(|(step, path)| (caption(step), path)).collect()
 }

@@ -3,11 +3,11 @@
 use super::Table;
 use super::judged::Judged;
 use crate::data::Manifest;
-use crate::train::{RunConfig, RunDir};
+use crate::train::{RunConfig, RunDir, TrainConfig, Unit};
 use serde_json::Value;
 
 /// Where only a person can know.
-const EMPTY: &str = "(to be filled in by a person)";
+pub const EMPTY: &str = "(to be filled in by a person)";
 
 /// The data sheet; with what a judgement of the same pictures found among them.
 pub fn data(manifest: &Manifest, judged: Option<&Judged>) -> Table {
@@ -43,8 +43,15 @@ pub fn data(manifest: &Manifest, judged: Option<&Judged>) -> Table {
 
 /// Every setting of the run, but for where the pictures lay.
 pub fn settings(config: &RunConfig) -> Table {
+    let source = crate::train::source_name(&config.data.source);
+    let settings = toml::Value::try_from(config).unwrap_or(toml::Value::Boolean(false));
+    all_settings(settings, ("data.source", &source))
+}
+
+/// Every one of `settings`; the one that says where the data lay, by its path, in these words.
+pub fn all_settings(settings: toml::Value, (source, words): (&str, &str)) -> Table {
     let mut rows = Vec::new();
-    let mut flatten = vec![(String::new(), toml::Value::try_from(config).unwrap_or(toml::Value::Boolean(false)))];
+    let mut flatten = vec![(String::new(), settings)];
     while let Some((path, value)) = flatten.pop() {
         match value {
             toml::Value::Table(table) => {
@@ -53,7 +60,7 @@ pub fn settings(config: &RunConfig) -> Table {
                 };
                 flatten.extend(table.into_iter().rev().map(inner));
             }
-            _ if path == "data.source" => rows.push(vec![path, crate::train::source_name(&config.data.source)]),
+            _ if path == source => rows.push(vec![path, words.to_string()]),
             value => rows.push(vec![path, value.to_string()]),
         }
     }
@@ -61,20 +68,21 @@ pub fn settings(config: &RunConfig) -> Table {
 }
 
 /// What trained for how long.
-pub fn training(config: &RunConfig, run: &RunDir) -> Table {
+pub fn training(config: &TrainConfig, run: &RunDir, unit: Unit) -> Table {
     let machines = run.machines();
     let machine = if machines.is_empty() { "not recorded".into() } else { machines.join("; ") };
     let mut rows = vec![
         ("machine", machine),
-        ("device", word(&config.train.device)),
-        ("precision of products", word(&config.train.precision)),
+        ("device", word(&config.device)),
+        ("precision of products", word(&config.precision)),
     ];
     let events = run.metrics();
     let last = events.iter().rev().find(|e| e.get("event").and_then(Value::as_str) == Some("look"));
     let number = |name: &str| last.and_then(|e| e.get(name)?.as_f64()).unwrap_or(0.0);
-    let (seconds, images) = (number("seconds"), number("images"));
+    let (seconds, shown) = (number("seconds"), number(unit.key()));
     if seconds > 0.0 {
-        rows.push(("time", format!("{}, looks included: {:.1} pictures a second", minutes(seconds), images / seconds)));
+        let rate = shown / seconds;
+        rows.push(("time", format!("{}, looks included: {rate:.1} {} a second", minutes(seconds), unit.name())));
     }
     rows.extend([("energy", EMPTY.into()), ("version", format!("Maliang {}", crate::VERSION))]);
     named("Training", rows)

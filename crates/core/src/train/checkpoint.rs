@@ -7,8 +7,6 @@
 use super::config::Limits;
 use super::health::Remedy;
 use super::plateau::Scored;
-use crate::models::PictureModel;
-use crate::provenance::bundle::{self, ModelInfo};
 use crate::provenance::weights::{self, Metadata, Weights};
 use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
@@ -108,7 +106,7 @@ pub fn directory(checkpoints: &Path, step: u64) -> PathBuf {
     checkpoints.join(format!("{step:08}"))
 }
 
-/// Writes a checkpoint, in place of one of the same step that a rolled-back attempt or an interruption left.
+/// Writes a checkpoint, its model file by `write_model`, in place of one of the same step that a rolled-back attempt or an interruption left.
 ///
 /// # Errors
 /// The disk refused; the partial checkpoint is removed and earlier ones are untouched.
@@ -116,8 +114,7 @@ pub fn save(
     checkpoints: &Path,
     counters: &Counters,
     state: &Weights,
-    model: &PictureModel,
-    info: &ModelInfo,
+    write_model: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let target = directory(checkpoints, counters.step);
     let unfinished = checkpoints.join(format!("{UNFINISHED}{:08}", counters.step));
@@ -129,7 +126,7 @@ pub fn save(
         std::fs::create_dir_all(&unfinished).map_err(|e| Error::io("create", &unfinished, &e))?;
         let model_path = unfinished.join(MODEL_FILE);
         let state_path = unfinished.join(STATE_FILE);
-        bundle::save(&model_path, model, info)?;
+        write_model(&model_path)?;
         weights::save(&state_path, state, &Metadata::new())?;
         let files = BTreeMap::from([
             (MODEL_FILE.to_string(), files::blake3_file(&model_path)?),

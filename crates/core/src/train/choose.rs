@@ -89,15 +89,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let given = |path: &str| lookup(&request.settings, path);
     let number = |path: &str| given(path).and_then(|v| v.as_float().or_else(|| v.as_integer().map(|i| i as f64)));
 
-    let minutes = number("train.minutes");
-    let steps = number("train.steps").map(|s| s.max(0.0) as u64);
-    let minutes = match (minutes, steps) {
-        (None, None | Some(0)) => {
-            say("budget", format!("{DEFAULT_MINUTES:.0} minutes"), "neither --minutes nor --steps was given");
-            DEFAULT_MINUTES
-        }
-        (minutes, _) => minutes.unwrap_or(0.0),
-    };
+    let (minutes, steps) = budget(&request.settings, &mut say);
 
     let idx = matches!(Source::parse(&request.source), Ok(Source::Idx { .. }));
     let (width, height) = match (request.size, number("data.width"), number("data.height")) {
@@ -182,7 +174,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         say("flip", "off".into(), "digits and letters must not be mirrored");
     }
 
-    let budget = Budget { minutes, steps: steps.unwrap_or(0), batch };
+    let budget = Budget { minutes, steps, batch };
     let base = base_for(&budget, &family, width, height, channels);
     say("width", format!("{base} channels"), "what the budget can train well on a plain CPU");
     let stack = StackConfig { height, width, channels, base };
@@ -237,7 +229,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let train = TrainConfig {
         device: ComputeDevice::default(),
         batch,
-        steps: steps.unwrap_or(0),
+        steps,
         minutes,
         lr,
         beta_1,
@@ -246,11 +238,11 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         weight_decay: 0.0,
         clip_norm: 0.0,
         ema_half_life: 10_000.0,
-        flip,
+        flip: Some(flip),
         precision: Precision::F32,
         look_every: 0,
         // Who counts steps wants them; who counts minutes wants no more of them than are of use.
-        patience: if steps.unwrap_or(0) > 0 { 0 } else { PATIENCE },
+        patience: if steps > 0 { 0 } else { PATIENCE },
     };
     let chosen = RunConfig { seed: 0, init: None, data, model, train, gan, vae: VaeTraining::default() };
 
@@ -265,11 +257,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     }
     set(&mut table, "data.source", Value::String(request.source.clone()));
     set(&mut table, "model.family", Value::String(family));
-    let config: RunConfig = table.try_into().map_err(|error: toml::de::Error| {
-        // Its text ends with the name of the setting, on a line of its own.
-        Error::input(format!("a setting cannot be used: {}", error.to_string().trim_end().replace('\n', " ")))
-            .hint("the names of all settings are in the run.toml of any run; --set takes them as group.name=value")
-    })?;
+    let config: RunConfig = table.try_into().map_err(unusable)?;
     config.validate()?;
     // A reason for something that the user then set would be wrong.
     let set_by_user = |what: &str| match what {
@@ -283,6 +271,27 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     };
     reasons.retain(|(what, _, _)| !set_by_user(what));
     Ok(Choice { config, reasons })
+}
+
+/// Minutes and steps that may be used, 0 for no limit; at least one of the two is one.
+pub(super) fn budget(settings: &Table, say: &mut impl FnMut(&str, String, &str)) -> (f64, u64) {
+    let number =
+        |path: &str| lookup(settings, path).and_then(|v| v.as_float().or_else(|| v.as_integer().map(|i| i as f64)));
+    let steps = number("train.steps").map_or(0, |steps| steps.max(0.0) as u64);
+    match number("train.minutes") {
+        None if steps == 0 => {
+            say("budget", format!("{DEFAULT_MINUTES:.0} minutes"), "neither --minutes nor --steps was given");
+            (DEFAULT_MINUTES, 0)
+        }
+        minutes => (minutes.unwrap_or(0.0), steps),
+    }
+}
+
+/// What to say of settings that do not exist or have another type.
+pub(super) fn unusable(error: toml::de::Error) -> Error {
+    // Its text ends with the name of the setting, on a line of its own.
+    Error::input(format!("a setting cannot be used: {}", error.to_string().trim_end().replace('\n', " ")))
+        .hint("the names of all settings are in the run.toml of any run; --set takes them as group.name=value")
 }
 
 /// A square size that the pictures can fill and the budget can afford, and why.
@@ -346,7 +355,7 @@ fn speed(family: &str, stack: &StackConfig) -> f64 {
     }
 }
 
-fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+pub(super) fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
     match (table.get(first)?, rest) {
         (value, None) => Some(value),
@@ -374,7 +383,7 @@ pub fn set(table: &mut Table, path: &str, value: Value) {
 }
 
 /// Lays `over` onto `table`, table by table.
-fn overlay(table: &mut Table, over: &Table) {
+pub(super) fn overlay(table: &mut Table, over: &Table) {
     for (key, value) in over {
         match (table.get_mut(key), value) {
             (Some(Value::Table(inner)), Value::Table(over)) => overlay(inner, over),

@@ -38,7 +38,7 @@ pub struct TrainConfig {
     /// What computes. The numbers of another device differ in their last digits.
     #[serde(default)]
     pub device: ComputeDevice,
-    /// Pictures a step.
+    /// Pictures, or windows of text, that go through the model at once.
     pub batch: usize,
     /// Stop after this many steps; 0 is no limit.
     pub steps: u64,
@@ -52,17 +52,19 @@ pub struct TrainConfig {
     pub beta_2: f32,
     /// Adam's ε.
     pub epsilon: f32,
-    /// AdamW's decoupled weight decay (Loshchilov & Hutter 2019), on every trained tensor; 0 is Adam.
+    /// AdamW's decoupled weight decay (Loshchilov & Hutter 2019), on every trained tensor of a picture model, on the matrices of
+    /// a text model; 0 is Adam.
     #[serde(default)]
     pub weight_decay: f32,
     /// Longest gradient of a network, all of its tensors together: a longer one is scaled down to it (Pascanu 2013); 0 is
     /// no limit.
     #[serde(default)]
     pub clip_norm: f32,
-    /// Pictures after which an old weight counts half in the moving average of the weights (EMA); 0 turns it off.
+    /// Pictures, or windows of text, after which an old weight counts half in the moving average of the weights (EMA); 0 turns it off.
     pub ema_half_life: f64,
-    /// Show each picture mirrored half of the time.
-    pub flip: bool,
+    /// Show each picture mirrored half of the time; text has no such setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flip: Option<bool>,
     /// What the products of training are computed with; weights, sums, and everything else are f32 in any case.
     #[serde(default)]
     pub precision: Precision,
@@ -90,6 +92,41 @@ impl TrainConfig {
     /// What ends the run.
     pub fn limits(&self) -> Limits {
         Limits { steps: self.steps, minutes: self.minutes, patience: self.patience }
+    }
+
+    /// Checks every number; a batch has at least `fewest` examples.
+    pub(super) fn validate(&self, fewest: usize) -> Result<()> {
+        check_ranges(&[
+            ("train.batch", self.batch as f64, fewest as f64, 4096.0),
+            ("train.minutes", self.minutes, 0.0, 1e7),
+            ("train.patience", self.patience as f64, 0.0, 1e6),
+            ("train.lr", f64::from(self.lr), 0.0, 1e6),
+            ("train.beta_1", f64::from(self.beta_1), 0.0, 0.9999),
+            ("train.beta_2", f64::from(self.beta_2), 0.0, 0.999_999),
+            ("train.epsilon", f64::from(self.epsilon), 1e-12, 1.0),
+            ("train.weight_decay", f64::from(self.weight_decay), 0.0, 1e3),
+            ("train.clip_norm", f64::from(self.clip_norm), 0.0, 1e9),
+            ("train.ema_half_life", self.ema_half_life, 0.0, 1e12),
+        ])?;
+        if self.steps == 0 && self.minutes == 0.0 {
+            return Err(
+                Error::input("neither train.steps nor train.minutes limits the run").hint("for example --minutes 10")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Checks settings, each as name, value, lowest and highest.
+///
+/// # Errors
+/// One sentence naming the first value that is out of range.
+pub(super) fn check_ranges(checks: &[(&str, f64, f64, f64)]) -> Result<()> {
+    match checks.iter().find(|(_, value, low, high)| !(low..=high).contains(&value)) {
+        None => Ok(()),
+        Some((name, value, low, high)) => {
+            Err(Error::input(format!("{name} is {value}, but must be between {low} and {high}")))
+        }
     }
 }
 
@@ -256,18 +293,9 @@ impl RunConfig {
             ))
             .hint("set the size once with --size, or give data and model the same width, height and channels"));
         }
-        let t = &self.train;
-        let checks = [
-            ("train.batch", t.batch as f64, 2.0, 4096.0),
-            ("train.minutes", t.minutes, 0.0, 1e7),
-            ("train.patience", t.patience as f64, 0.0, 1e6),
-            ("train.lr", f64::from(t.lr), 0.0, 1e6),
-            ("train.beta_1", f64::from(t.beta_1), 0.0, 0.9999),
-            ("train.beta_2", f64::from(t.beta_2), 0.0, 0.999_999),
-            ("train.epsilon", f64::from(t.epsilon), 1e-12, 1.0),
-            ("train.weight_decay", f64::from(t.weight_decay), 0.0, 1e3),
-            ("train.clip_norm", f64::from(t.clip_norm), 0.0, 1e9),
-            ("train.ema_half_life", t.ema_half_life, 0.0, 1e12),
+        // Batch norm wants at least two.
+        self.train.validate(2)?;
+        check_ranges(&[
             ("gan.discriminator_rate", f64::from(self.gan.discriminator_rate), 0.0, 1e3),
             ("gan.critic_steps", self.gan.critic_steps as f64, 1.0, 100.0),
             ("gan.clip", f64::from(self.gan.clip), 1e-6, 1e3),
@@ -283,19 +311,9 @@ impl RunConfig {
             ("vae.adversarial", f64::from(self.vae.adversarial), 0.0, 1e3),
             ("vae.free_bits", f64::from(self.vae.free_bits), 0.0, 100.0),
             ("data.holdout", self.data.holdout, 0.0, 0.5),
-        ];
-        for (name, value, low, high) in checks {
-            if !(low..=high).contains(&value) {
-                return Err(Error::input(format!("{name} is {value}, but must be between {low} and {high}")));
-            }
-        }
-        if t.steps == 0 && t.minutes == 0.0 {
-            return Err(
-                Error::input("neither train.steps nor train.minutes limits the run").hint("for example --minutes 10")
-            );
-        }
+        ])?;
         self.validate_vae()?;
-        t.device.open().map(|_| ())
+        self.train.device.open().map(|_| ())
     }
 
     /// A decoder whose output is what the likelihood takes, and a discriminator that has what its loss needs.

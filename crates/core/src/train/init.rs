@@ -3,7 +3,7 @@
 use super::checkpoint;
 use super::config::RunConfig;
 use super::run_dir::RunDir;
-use super::{Trainer, new_trainer, session};
+use super::{Trainer, new_trainer, pictures};
 use crate::data::Dataset;
 use crate::models::ModelConfig;
 use crate::nn::join;
@@ -115,7 +115,7 @@ impl Donor {
             .hint(format!("--model {} trains one of the same family", theirs.family())));
         }
         let device = device::cpu();
-        let loader = session::loader(config, dataset, 0);
+        let loader = pictures::loader(config, dataset, config.seed);
         let fresh = new_trainer(config, &loader, &device, eyes)?.state();
         let other_eyes = matches!(ours, ModelConfig::Projected(_)) && config.seed != self.info.seed;
         let mut useful = false;

@@ -3,6 +3,7 @@
 use super::config::RunConfig;
 use super::health;
 use super::run_dir::RunDir;
+use super::subject::Looked;
 use crate::Result;
 use crate::data::{DataConfig, Dataset, preprocess};
 use crate::generate::grid;
@@ -24,14 +25,6 @@ fn scored(data: &DataConfig) -> usize {
 const ENOUGH_HELDOUT: usize = 64;
 /// Seed of the pictures of grids and scores: their latents never change, so that looks can be compared.
 const LOOK_SEED: u64 = 0;
-
-/// What a look found.
-pub(super) struct Looked {
-    /// Scores under their protocol names; lower is better.
-    pub scores: Vec<(String, f64)>,
-    /// Spread of the generated pictures relative to that of the real ones.
-    pub diversity: f64,
-}
 
 /// Compares generated pictures with real ones of the run's data.
 pub(super) struct Looker {
@@ -101,7 +94,7 @@ impl Looker {
         let score = if self.real.count() >= 2 { kid(&self.real, &features) } else { f64::INFINITY };
         // Real pictures that are all alike have no spread to compare with.
         let diversity = if self.real_spread > 0.0 { health::spread(&bytes) / self.real_spread } else { 1.0 };
-        Looked { scores: vec![(self.name.clone(), score)], diversity }
+        Looked { scores: vec![(self.name.clone(), score)], diversity: Some(diversity) }
     }
 }
 
@@ -211,6 +204,9 @@ pub(super) fn write_reals(dir: &RunDir, config: &RunConfig, data: &Dataset) -> R
 pub(crate) fn source_name(source: &str) -> String {
     if source.starts_with("emoji:") {
         return source.to_string();
+    }
+    if source == "-" {
+        return "stdin".into();
     }
     let absolute = std::path::absolute(source).unwrap_or_else(|_| source.into());
     absolute.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())

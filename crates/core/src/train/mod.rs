@@ -14,13 +14,17 @@ mod init;
 mod look;
 pub mod losses;
 mod optim;
+mod pictures;
 mod plateau;
 mod race;
 pub mod regularise;
 mod run_dir;
 mod session;
+mod subject;
 #[cfg(test)]
 mod tests;
+mod text;
+mod text_trial;
 mod trial;
 mod vae;
 
@@ -34,6 +38,11 @@ pub use maliang_kernels::Precision;
 pub use plateau::{PATIENCE, Plateau, Scored, plateau};
 pub use race::Race;
 pub use run_dir::{Lock, Log, RunDir};
+pub use subject::Unit;
+pub use text::{
+    CorpusChoice, TextChoice, TextRequest, TextRun, TextRunConfig, TextTraining, choose_corpus, choose_text, corpus_of,
+};
+pub use text_trial::TextTrial;
 pub use trial::Trial;
 
 use crate::data::{Batch, DataConfig, Dataset, Loader, Source, scan};
@@ -132,8 +141,10 @@ pub enum Event {
     Step {
         /// Steps completed.
         step: u64,
-        /// Pictures shown a second, over the last steps.
+        /// Pictures or tokens a second, over the last steps.
         rate: f64,
+        /// Which of the two.
+        unit: Unit,
         /// Share of the run that is done.
         progress: f64,
         /// Seconds until the end.
@@ -141,11 +152,11 @@ pub enum Event {
         /// Losses of this step.
         losses: Losses,
     },
-    /// A grid was drawn, scored and saved.
+    /// The model was scored and saved, and a sample of it written.
     Look {
         /// Steps completed.
         step: u64,
-        /// The grid.
+        /// A grid of pictures, or texts.
         sample: PathBuf,
         /// Scores under their protocol names, lower is better; the first decides which checkpoint is best.
         scores: Vec<(String, f64)>,
@@ -267,7 +278,7 @@ impl Run {
     /// # Errors
     /// The disk refused, or training diverged more often than it may. What was saved before stays.
     pub fn train(self, observer: &mut dyn Observer) -> Result<Outcome> {
-        session::Session::open(self, observer)?.train(observer)
+        session::Session::of_pictures(self, observer)?.train(observer)
     }
 }
 

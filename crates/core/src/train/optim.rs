@@ -2,7 +2,7 @@
 
 use super::config::TrainConfig;
 use crate::Result;
-use crate::nn::{Module, host, join, vector};
+use crate::nn::{Module, Param, host, join, vector};
 use crate::provenance::weights::{self, HostTensor, Weights};
 use burn::tensor::{Device, Gradients, Tensor};
 use maliang_kernels::{AdamState, AdamStep};
@@ -26,7 +26,7 @@ pub struct Average<'a, M> {
 
 impl Adam {
     /// One update of every trained parameter of `model` that `gradients` knows, and of its average. A parameter that no
-    /// loss reaches stays as it is, and so does its average.
+    /// loss reaches stays as it is, and so does its average. All of them decay.
     pub fn step<M: Module>(
         &mut self,
         model: &mut M,
@@ -35,26 +35,37 @@ impl Adam {
         config: &TrainConfig,
         lr: f32,
     ) {
+        let slope = |_: &str, param: &Param| param.flat().grad_remove(&mut gradients);
+        self.update(model, average, slope, |_| true, config, lr);
+    }
+
+    /// The same with the gradients that `slope` gives by name and parameter, of which those for which `decays` decay.
+    pub fn update<M: Module>(
+        &mut self,
+        model: &mut M,
+        average: Option<Average<M>>,
+        mut slope: impl FnMut(&str, &Param) -> Option<Tensor<1>>,
+        decays: impl Fn(&Param) -> bool,
+        config: &TrainConfig,
+        lr: f32,
+    ) {
         self.updates += 1;
-        let step = AdamStep {
-            lr,
-            beta_1: config.beta_1,
-            beta_2: config.beta_2,
-            epsilon: config.epsilon,
-            weight_decay: config.weight_decay,
-            clip_norm: config.clip_norm,
-            ema_beta: average.as_ref().map_or(0.0, |average| average.beta),
-            step: self.updates,
-        };
+        let ema_beta = average.as_ref().map_or(0.0, |average| average.beta);
         let mut averages = average.map(|average| average.model.parameters().into_iter());
-        let (mut state, mut slopes, mut reached) = (AdamState::default(), Vec::new(), Vec::new());
-        // Every tensor leaves its holder, so that the step can change it in place.
+        let mut reached = Vec::new();
         for (name, param) in model.parameters() {
-            let mut average = averages.as_mut().and_then(Iterator::next).map(|(_, average)| average);
-            if !param.is_trained() {
-                continue;
+            let average = averages.as_mut().and_then(Iterator::next).map(|(_, average)| average);
+            if let Some(slope) = param.is_trained().then(|| slope(&name, param)).flatten() {
+                reached.push((name, param, average, slope));
             }
-            let Some(slope) = param.flat().grad_remove(&mut gradients) else { continue };
+        }
+        // Those that decay come first; where all do, the order stays as it is.
+        reached.sort_by_key(|(_, param, ..)| !decays(param));
+        let decayed = reached.iter().filter(|(_, param, ..)| decays(param)).count();
+        let (mut state, mut slopes) = (AdamState::default(), Vec::new());
+        // Every tensor leaves its holder, so that the step can change it in place.
+        let mut holders = Vec::new();
+        for (name, param, mut average, slope) in reached {
             let value = param.take();
             let (m, v) = self.moments.remove(&name).unwrap_or_else(|| (value.zeros_like(), value.zeros_like()));
             state.values.push(value);
@@ -62,11 +73,22 @@ impl Adam {
             state.second.push(v);
             state.averages.extend(average.as_mut().map(|average| average.take()));
             slopes.push(slope);
-            reached.push((name, param, average));
+            holders.push((name, param, average));
         }
+        let step = AdamStep {
+            lr,
+            beta_1: config.beta_1,
+            beta_2: config.beta_2,
+            epsilon: config.epsilon,
+            weight_decay: config.weight_decay,
+            decayed,
+            clip_norm: config.clip_norm,
+            ema_beta,
+            step: self.updates,
+        };
         let AdamState { values, first, second, averages } = maliang_kernels::adam(state, slopes, step);
         let (mut moments, mut averages) = (first.into_iter().zip(second), averages.into_iter());
-        for ((name, param, average), value) in reached.into_iter().zip(values) {
+        for ((name, param, average), value) in holders.into_iter().zip(values) {
             param.set(Tensor::from_inner(value));
             self.moments.insert(name, moments.next().expect("moments of every tensor"));
             if let Some(average) = average {

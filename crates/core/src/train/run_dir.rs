@@ -2,8 +2,11 @@
 
 use super::checkpoint;
 use super::config::RunConfig;
+use super::text::TextRunConfig;
 use crate::data::Manifest;
+use crate::data::text::TextManifest;
 use crate::{Error, ErrorKind, Result, files};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -41,9 +44,9 @@ impl RunDir {
         self.root.join("checkpoints")
     }
 
-    /// The grid of the look at `step`.
-    pub fn sample(&self, step: u64) -> PathBuf {
-        self.root.join("samples").join(format!("{step:08}.png"))
+    /// The sample of the look at `step`: `png` is a grid of pictures, `txt` are texts.
+    pub fn sample(&self, step: u64, extension: &str) -> PathBuf {
+        self.root.join("samples").join(format!("{step:08}.{extension}"))
     }
 
     /// The run's name: the last part of its path.
@@ -52,7 +55,7 @@ impl RunDir {
         absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
     }
 
-    /// All grids by step, oldest first.
+    /// All samples by step, oldest first.
     pub fn samples(&self) -> Vec<(u64, PathBuf)> {
         let entries = std::fs::read_dir(self.root.join("samples")).into_iter().flatten().flatten();
         let mut found: Vec<(u64, PathBuf)> =
@@ -74,11 +77,40 @@ impl RunDir {
         std::fs::remove_file(&probe).map_err(|e| Error::io("write", &probe, &e))
     }
 
-    /// Reads `run.toml`.
+    /// Is it a run on text? A `run.toml` that cannot be read is none.
+    pub fn is_text(&self) -> bool {
+        let text = std::fs::read_to_string(self.file("run.toml")).unwrap_or_default();
+        text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("corpus"))
+    }
+
+    /// Reads `run.toml` of a run on pictures.
     ///
     /// # Errors
-    /// It is missing or not a run configuration.
+    /// It is missing, not a run configuration, or one of text.
     pub fn config(&self) -> Result<RunConfig> {
+        if self.is_text() {
+            return Err(Error::input(format!("{} is a run on text, and this is for pictures", self.root.display()))
+                .hint("train, generate, judge, show and runs take runs on text, too"));
+        }
+        self.read_config()
+    }
+
+    /// Reads `run.toml` of a run on text.
+    ///
+    /// # Errors
+    /// It is missing, not a run configuration, or one of pictures.
+    pub fn text_config(&self) -> Result<TextRunConfig> {
+        let path = self.file("run.toml");
+        if path.is_file() && !self.is_text() {
+            // A damaged file of pictures is reported as what it is.
+            self.config()?;
+            return Err(Error::input(format!("{} is a run on pictures, and this is for text", self.root.display()))
+                .hint("see `maliang runs` for what there is"));
+        }
+        self.read_config()
+    }
+
+    fn read_config<T: DeserializeOwned>(&self) -> Result<T> {
         let path = self.file("run.toml");
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
         toml::from_str(&text).map_err(|e| Error::toml(&path, &text, &e))
@@ -89,12 +121,22 @@ impl RunDir {
         serde_json::from_slice(&std::fs::read(self.file("data.json")).ok()?).ok()
     }
 
+    /// The manifest of the run's corpus, `data.json`, if it is there and readable.
+    pub fn text_manifest(&self) -> Option<TextManifest> {
+        serde_json::from_slice(&std::fs::read(self.file("data.json")).ok()?).ok()
+    }
+
     /// Writes `run.toml`.
     ///
     /// # Errors
     /// The disk refused.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
-        files::write_bytes(&self.file("run.toml"), config.to_toml().as_bytes())
+        self.write_settings(&config.to_toml())
+    }
+
+    /// Writes `run.toml` as this text.
+    pub(super) fn write_settings(&self, toml: &str) -> Result<()> {
+        files::write_bytes(&self.file("run.toml"), toml.as_bytes())
     }
 
     /// The directory of the checkpoint that a pointer (`best` or `last`) names, if it is there.

@@ -4,37 +4,26 @@ mod budget;
 mod recovery;
 
 use super::checkpoint::{self, Best, Counters};
-use super::config::RunConfig;
 use super::health::{self, Trouble};
-use super::look::{self, Looker};
+use super::pictures::Pictures;
 use super::plateau::{PATIENCE, Scored, plateau};
 use super::run_dir::{Lock, Log, RunDir};
-use super::{ACCURACY, Event, Losses, Observer, Outcome, Run, StepInput, Trainer, init, new_trainer};
-use crate::data::{Dataset, Loader};
-use crate::generate::sampler::Sampler;
-use crate::judge::RandomFeatures;
-use crate::models::{ModelConfig, PictureModel};
-use crate::provenance::bundle::ModelInfo;
+use super::subject::{Looked, Moment, Settings, Subject};
+use super::{ACCURACY, Event, Losses, Observer, Outcome, Run, init};
 use crate::provenance::weights::Weights;
 use crate::{ErrorKind, Result};
 use budget::{Rate, estimate, progress, remaining_steps};
-use burn::tensor::Device;
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 #[cfg(test)]
 mod tests;
 
-/// A run in training.
-pub(super) struct Session {
+/// A run in training, of pictures or of text.
+pub(super) struct Session<S: Subject> {
     dir: RunDir,
-    config: RunConfig,
-    dataset: Arc<Dataset>,
-    device: Device,
-    trainer: Box<dyn Trainer>,
-    loader: Arc<Loader>,
-    looker: Looker,
+    config: S::Config,
+    subject: S,
     counters: Counters,
     log: Log,
     /// Sum and number of the losses since the last line of the log.
@@ -42,40 +31,40 @@ pub(super) struct Session {
     _lock: Lock,
 }
 
-impl Session {
-    pub fn open(run: Run, observer: &mut dyn Observer) -> Result<Self> {
-        let Run { dir, mut config, dataset, eyes, _lock } = run;
+impl Session<Pictures> {
+    pub fn of_pictures(run: Run, observer: &mut dyn Observer) -> Result<Self> {
+        let Run { dir, config, dataset, eyes, _lock } = run;
+        let subject = Pictures::new(&config, dataset, eyes)?;
+        Self::open(dir, config, subject, _lock, observer)
+    }
+}
+
+impl<S: Subject> Session<S> {
+    /// Opens a run of `config` in `dir`, whose lock is held: at its newest whole checkpoint, or at step 0.
+    pub fn open(
+        dir: RunDir,
+        mut config: S::Config,
+        subject: S,
+        lock: Lock,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
         let (found, warnings) = checkpoint::newest_whole(&dir.checkpoints());
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
-        // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
-        let loader = loader(&config, &dataset, 0);
-        let device = config.train.device.open()?;
-        let mut trainer = new_trainer(&config, &loader, &device, eyes)?;
-        let stopped = counters.stopped == Some(config.train.limits());
+        let stopped = counters.stopped == Some(config.train().limits());
         // A run that has nothing left to do has nothing to try.
-        if progress(&config.train, &counters) < 1.0 && !stopped {
-            estimate(&mut config, &counters, trainer.as_mut(), &loader, observer);
+        if progress(config.train(), &counters) < 1.0 && !stopped {
+            estimate(&mut config, &counters, &subject, observer);
         }
-        dir.write_config(&config)?;
-        if !config.train.precision.is_supported() {
+        dir.write_settings(&config.to_toml())?;
+        if !config.train().precision.is_supported() {
             observer.event(&Event::Note("this processor has no bf16 instructions: training in f32".into()));
         }
         for warning in warnings {
             observer.event(&Event::Note(warning));
         }
-        let mut session = Self {
-            log: dir.open_log()?,
-            looker: Looker::new(&config, &dataset, Box::new(RandomFeatures::new(&device)), &device),
-            dir,
-            device,
-            config,
-            dataset,
-            trainer,
-            loader,
-            counters,
-            pending: (Vec::new(), 0),
-            _lock,
-        };
+        let log = dir.open_log()?;
+        let pending = (Vec::new(), 0);
+        let mut session = Self { dir, config, subject, counters, log, pending, _lock: lock };
         match found {
             Some((_, counters, state)) => {
                 session.restore(counters, state)?;
@@ -83,15 +72,12 @@ impl Session {
                 session.log = session.dir.open_log()?;
                 init::begun(&session.dir);
                 observer.event(&Event::Resumed { step: session.counters.step });
-                if !session.dir.sample(session.counters.step).is_file() {
-                    session.draw_sample()?;
+                if !session.sample_path().is_file() {
+                    session.write_sample()?;
                 }
             }
             None => {
-                look::write_reals(&session.dir, &session.config, &session.dataset)?;
-                if session.config.init.is_some() {
-                    init::begin(&session.dir, session.trainer.as_mut())?;
-                }
+                session.subject.begin(&session.dir)?;
                 session.look(observer)?;
                 init::begun(&session.dir);
             }
@@ -106,7 +92,7 @@ impl Session {
     }
 
     pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        let limits = self.config.train.limits();
+        let limits = self.config.train().limits();
         if self.counters.stopped.is_some_and(|under| under != limits) {
             // Asked to go on: what comes is judged by itself.
             self.counters.stopped = None;
@@ -130,19 +116,20 @@ impl Session {
             let now = observer.seconds();
             let took = now - std::mem::replace(&mut clock, now);
             self.counters.seconds += took;
-            let limit = self.loss_limit();
+            let limit = self.subject.loss_limit();
             if let Some(trouble) = health::losses(self.counters.step, &losses, limit) {
                 self.roll_back(&trouble, observer)?;
                 continue;
             }
             self.note_losses(&losses)?;
-            let rate = rate.update(self.config.train.batch, took);
-            let seconds_per_step = self.config.train.batch as f64 / rate;
+            let rate = rate.update(self.subject.a_step(), took);
+            let seconds_per_step = self.subject.a_step() as f64 / rate;
             observer.event(&Event::Step {
                 step: self.counters.step,
                 rate,
+                unit: S::UNIT,
                 progress: self.progress(),
-                eta: remaining_steps(&self.config.train, &self.counters, seconds_per_step) as f64 * seconds_per_step,
+                eta: remaining_steps(self.config.train(), &self.counters, seconds_per_step) as f64 * seconds_per_step,
                 losses,
             });
             if self.look_is_due() {
@@ -163,14 +150,14 @@ impl Session {
     }
 
     fn step(&mut self) -> Losses {
-        let input = StepInput {
+        let moment = Moment {
             step: self.counters.step,
-            seed: seed_of(&self.config, self.counters.attempt),
-            lr: self.config.train.lr * self.counters.lr_scale,
+            seed: self.seed(),
+            lr: self.config.train().lr * self.counters.lr_scale,
             remedy: self.counters.remedy,
-            loader: &self.loader,
+            progress: self.progress(),
         };
-        let losses = self.trainer.step(&input);
+        let losses = self.subject.step(&moment);
         self.counters.step += 1;
         if let Some(&(_, share)) = losses.iter().find(|(name, share)| *name == ACCURACY && share.is_finite()) {
             let before = self.counters.accuracy.unwrap_or(f64::from(share));
@@ -179,26 +166,23 @@ impl Session {
         losses
     }
 
+    /// The seed of this attempt: after a rollback other examples and noise are drawn.
+    fn seed(&self) -> u64 {
+        self.config.seed() ^ (u64::from(self.counters.attempt) << 48)
+    }
+
     fn budget_spent(&self) -> bool {
         self.progress() >= 1.0
     }
 
     fn progress(&self) -> f64 {
-        progress(&self.config.train, &self.counters)
+        progress(self.config.train(), &self.counters)
     }
 
     /// Regularly, and at an eighth, a quarter and half of the first interval, so that the first minute shows something.
     fn look_is_due(&self) -> bool {
-        let (step, every) = (self.counters.step, self.config.train.look_every.max(1));
+        let (step, every) = (self.counters.step, self.config.train().look_every.max(1));
         step.is_multiple_of(every) || [every / 8, every / 4, every / 2].contains(&step) || self.budget_spent()
-    }
-
-    /// A magnitude that no healthy loss reaches: logits in the thousands, or a thousand nats a number.
-    fn loss_limit(&self) -> f32 {
-        match self.config.model {
-            ModelConfig::Vae(_) => 1e3 * self.config.data.row_bytes() as f32,
-            _ => 1e4,
-        }
     }
 
     /// Adds losses to the log, one line of means for every fortieth of the way to the next look.
@@ -211,13 +195,13 @@ impl Session {
             *sum += f64::from(*value);
         }
         *count += 1;
-        let every = (self.config.train.look_every / 40).max(1);
+        let every = (self.config.train().look_every / 40).max(1);
         if self.counters.step.is_multiple_of(every) {
             let (sums, count) = std::mem::take(&mut self.pending);
             let mut line = json!({
                 "event": "step",
                 "step": self.counters.step,
-                "images": self.images(),
+                (S::UNIT.key()): self.shown(),
                 "seconds": round(self.counters.seconds, 3),
             });
             for (name, sum) in sums {
@@ -228,38 +212,21 @@ impl Session {
         Ok(())
     }
 
-    fn images(&self) -> u64 {
-        self.counters.step * self.config.train.batch as u64
+    /// Pictures shown or tokens read so far, repeats counted.
+    fn shown(&self) -> u64 {
+        self.counters.step * self.subject.a_step()
     }
 
-    fn info(&self) -> ModelInfo {
-        let manifest = self.dataset.manifest();
-        ModelInfo {
-            format: ModelInfo::current_format(),
-            name: look::model_name(&self.config),
-            config: self.config.model.clone(),
-            step: self.counters.step,
-            images_seen: self.images(),
-            seed: self.config.seed,
-            data: look::source_name(&self.config.data.source),
-            data_pictures: self.dataset.train_len(),
-            data_fingerprint: manifest.fingerprint.clone(),
-            version: crate::VERSION.to_string(),
-        }
-    }
-
-    /// Scores the averaged model, saves a checkpoint, draws the grid. Returns the trouble it saw, if any; then nothing was saved.
+    /// Scores the averaged model, saves a checkpoint, writes the sample. Returns the trouble it saw, if any; then nothing was saved.
     fn look(&mut self, observer: &mut dyn Observer) -> Result<Option<Trouble>> {
         let step = self.counters.step;
-        let sampler = Sampler::in_training(self.trainer.model(), self.info(), self.device.clone());
-        let looked = self.looker.look(&sampler);
-        if let Some(trouble) = health::diversity(step, looked.diversity, self.counters.diversity) {
-            return Ok(Some(trouble));
-        }
-        self.counters.diversity = self.counters.diversity.max(looked.diversity);
-        let mut scores = looked.scores;
-        if let Some(likelihood) = self.trainer.likelihood(sampler.model(), &self.dataset) {
-            scores.insert(0, (format!("heldout_elbo_bits_{}", self.config.vae.reconstruction.name()), likelihood));
+        let model = self.subject.model(step);
+        let Looked { scores, diversity } = self.subject.look(&model);
+        if let Some(diversity) = diversity {
+            if let Some(trouble) = health::diversity(step, diversity, self.counters.diversity) {
+                return Ok(Some(trouble));
+            }
+            self.counters.diversity = self.counters.diversity.max(diversity);
         }
         let score = scores[0].1;
         // The untrained start is never the best, whatever its score.
@@ -274,16 +241,19 @@ impl Session {
         {
             return Ok(Some(trouble));
         }
-        match self.save_model(sampler.model()) {
+        match self.save_model(&model) {
             // The last update left weights that are no numbers; the losses would show it only at the next step.
             Err(error) if error.kind == ErrorKind::Diverged => return Ok(Some(health::broken_weights(step))),
             saved => saved?,
         }
-        let sample = self.draw_sample()?;
+        let sample = self.write_sample()?;
         let mut line = json!({
-            "event": "look", "step": step, "images": self.images(),
-            "seconds": round(self.counters.seconds, 3), "best": best, "diversity": round(looked.diversity, 4),
+            "event": "look", "step": step, (S::UNIT.key()): self.shown(),
+            "seconds": round(self.counters.seconds, 3), "best": best,
         });
+        if let Some(diversity) = diversity {
+            line["diversity"] = json!(round(diversity, 4));
+        }
         for (name, value) in &scores {
             line[name.as_str()] = json!(round(*value, 6));
         }
@@ -301,7 +271,7 @@ impl Session {
         if step == 0 || !score.is_finite() {
             return None;
         }
-        let limits = self.config.train.limits();
+        let limits = self.config.train().limits();
         let patience = if limits.patience > 0 { limits.patience } else { PATIENCE };
         self.counters.looks.push(Scored { step, score, accuracy });
         let whole = (self.counters.looks.len() as f64 / self.progress()) as usize;
@@ -319,13 +289,14 @@ impl Session {
         if checkpoint::verify(&directory).is_ok() {
             return Ok(());
         }
-        let model = self.trainer.model();
+        let model = self.subject.model(self.counters.step);
         self.save_model(&model)
     }
 
-    fn save_model(&mut self, model: &PictureModel) -> Result<()> {
+    fn save_model(&mut self, model: &S::Model) -> Result<()> {
         let step = self.counters.step;
-        checkpoint::save(&self.dir.checkpoints(), &self.counters, &self.trainer.state(), model, &self.info())?;
+        let write_model = |path: &Path| self.subject.write_model(path, model);
+        checkpoint::save(&self.dir.checkpoints(), &self.counters, &self.subject.state(), write_model)?;
         self.dir.point("last", step)?;
         let best = self.counters.best.as_ref().map(|best| best.step);
         self.dir.point("best", best.unwrap_or(step))?;
@@ -333,21 +304,24 @@ impl Session {
         Ok(())
     }
 
-    /// The grid of this step, from the checkpoint as it was saved.
-    fn draw_sample(&self) -> Result<PathBuf> {
+    /// Where the sample of this step lies.
+    fn sample_path(&self) -> PathBuf {
+        self.dir.sample(self.counters.step, S::SAMPLES)
+    }
+
+    /// The sample of this step, from the checkpoint as it was saved.
+    fn write_sample(&self) -> Result<PathBuf> {
+        let path = self.sample_path();
         let directory = checkpoint::directory(&self.dir.checkpoints(), self.counters.step);
-        let (sampler, _) = Sampler::open(&directory)?;
-        let path = self.dir.sample(self.counters.step);
-        look::write_sample(&path, &sampler, &self.config, &self.dataset)?;
+        self.subject.write_sample(&directory, &path)?;
         Ok(path)
     }
 
     fn restore(&mut self, counters: Counters, state: Weights) -> Result<()> {
-        self.trainer.restore(state, counters.step)?;
-        self.loader = loader(&self.config, &self.dataset, counters.attempt);
         self.counters = counters;
         self.pending = Default::default();
-        Ok(())
+        let seed = self.seed();
+        self.subject.restore(state, self.counters.step, seed)
     }
 
     fn note(&mut self, text: String, observer: &mut dyn Observer) -> Result<()> {
@@ -368,15 +342,6 @@ impl Session {
         let Counters { step, seconds, best, stopped, .. } = self.counters;
         Outcome { step, seconds, best, finished, stopped_early: finished && stopped.is_some() }
     }
-}
-
-/// The seed of an attempt: after a rollback other pictures and latents are drawn.
-fn seed_of(config: &RunConfig, attempt: u32) -> u64 {
-    config.seed ^ (u64::from(attempt) << 48)
-}
-
-pub(super) fn loader(config: &RunConfig, dataset: &Arc<Dataset>, attempt: u32) -> Arc<Loader> {
-    Arc::new(Loader::new(dataset.clone(), config.train.batch, config.train.flip, seed_of(config, attempt)))
 }
 
 fn round(value: f64, digits: i32) -> f64 {

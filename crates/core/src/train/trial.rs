@@ -2,7 +2,7 @@
 
 use super::config::RunConfig;
 use super::health::Remedy;
-use super::{Losses, StepInput, Trainer, new_trainer, session};
+use super::{Losses, StepInput, Trainer, new_trainer, pictures};
 use crate::Result;
 use crate::data::{Dataset, Loader};
 use crate::pretrained::EfficientNetLite0;
@@ -48,7 +48,7 @@ impl Trial {
     pub fn looking_through(config: &RunConfig, eyes: Option<EfficientNetLite0>) -> Result<Self> {
         config.validate()?;
         let dataset = Dataset::synthetic(&config.data, config.model.classes(), BATCHES * config.train.batch)?;
-        let loader = session::loader(config, &Arc::new(dataset), 0);
+        let loader = pictures::loader(config, &Arc::new(dataset), config.seed);
         let trainer = new_trainer(config, &loader, &config.train.device.open()?, eyes)?;
         Ok(Self { config: config.clone(), trainer, loader, step: 0 })
     }

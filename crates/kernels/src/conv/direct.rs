@@ -1,7 +1,7 @@
 //! Convolution by unrolled tiles (im2col): a tile of pixels is copied into a matrix whose rows are receptive fields,
 //! multiplied, and written. Works for every shape.
 
-use super::{CHUNK_FLOATS, ConvShape, Finish, ROW_GAP};
+use super::{CHUNK_FLOATS, ConvShape, Finish, ROW_GAP, pointwise};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
 use crate::simd::{filled, vectorised, with_scratch};
 use rayon::prelude::*;
@@ -249,40 +249,51 @@ pub(super) fn weight_grad<T: Packed>(x: &[f32], gy: &[f32], s: &ConvShape, _: Ph
 /// `[panels, steps, width]`; zero beyond the last pixel.
 fn pack_steps<T: Packed>(x: &[f32], gy: &[f32], s: &ConvShape, first: usize, stride: usize, v: &mut [T], g: &mut [T]) {
     let depth = s.taps() * s.c_in;
-    let width = panel_vectors(s.c_out) * LANES;
-    let steps = STEP_PIXELS / T::STEPS;
     let pixels = s.batch * s.out_height * s.out_width;
-    let len = depth + s.c_out + LANES;
-    with_scratch::<f32, _>(T::STEPS * len, |rows| {
-        for (step, v) in v.chunks_exact_mut(stride).enumerate() {
-            for (half, rows) in rows.chunks_exact_mut(len).enumerate() {
-                let pixel = first + step * T::STEPS + half;
-                if pixel < pixels {
-                    unroll(x, s, pixel, rows);
-                    rows[depth..depth + s.c_out].copy_from_slice(&gy[pixel * s.c_out..(pixel + 1) * s.c_out]);
-                } else {
-                    rows.fill(0.0);
-                }
-            }
-            let (first, second) = rows.split_at(len);
-            vectorised(
-                #[inline(always)]
-                || {
-                    let both = |range: std::ops::Range<usize>| {
-                        (&first[range.clone()], if T::STEPS > 1 { &second[range] } else { second })
-                    };
-                    let (a, b) = both(0..depth);
-                    T::pack_across(a, b, &mut v[..depth]);
-                    for (panel, start) in (0..s.c_out).step_by(width).enumerate() {
-                        let part = width.min(s.c_out - start);
-                        let (a, b) = both(depth + start..depth + start + part);
-                        let at = (panel * steps + step) * width;
-                        T::pack_across(a, b, &mut g[at..at + part]);
+    // The field of a pixel that is a product's row lies in x as it is.
+    let in_place = pointwise::suits(s);
+    with_scratch::<f32, _>(s.c_out.max(depth), |zeros| {
+        zeros.fill(0.0);
+        with_scratch::<f32, _>(T::STEPS * (depth + LANES), |fields| {
+            for (step, v) in v.chunks_exact_mut(stride).enumerate() {
+                let at = first + step * T::STEPS;
+                let of = |pixel: usize| pixel < at + T::STEPS && pixel < pixels;
+                if !in_place {
+                    for (half, field) in fields.chunks_exact_mut(depth + LANES).enumerate() {
+                        if of(at + half) {
+                            unroll(x, s, at + half, field);
+                        }
                     }
-                },
-            );
-        }
+                }
+                let field = |half: usize| match (of(at + half), in_place) {
+                    (false, _) => &zeros[..depth],
+                    (true, true) => &x[(at + half) * depth..][..depth],
+                    (true, false) => &fields[half * (depth + LANES)..][..depth],
+                };
+                let gradient = |half: usize| {
+                    if of(at + half) { &gy[(at + half) * s.c_out..][..s.c_out] } else { &zeros[..s.c_out] }
+                };
+                pack_step([field(0), field(1)], [gradient(0), gradient(1)], step, v, g);
+            }
+        });
     });
+}
+
+/// One step of both operands, from one pixel or, where an element holds two, from two; see [`pack_steps`].
+fn pack_step<T: Packed>(field: [&[f32]; 2], gradient: [&[f32]; 2], step: usize, v: &mut [T], g: &mut [T]) {
+    let (depth, c_out) = (field[0].len(), gradient[0].len());
+    let (width, steps) = (panel_vectors(c_out) * LANES, STEP_PIXELS / T::STEPS);
+    vectorised(
+        #[inline(always)]
+        || {
+            T::pack_across(field[0], field[1], &mut v[..depth]);
+            for (panel, start) in (0..c_out).step_by(width).enumerate() {
+                let part = start..c_out.min(start + width);
+                let at = (panel * steps + step) * width;
+                T::pack_across(&gradient[0][part.clone()], &gradient[1][part.clone()], &mut g[at..at + part.len()]);
+            }
+        },
+    );
 }
 
 /// One axis of one phase of a strided transposed convolution: the kernel taps that reach input positions `≡ phase`.

@@ -44,6 +44,22 @@ pub(crate) struct ConvShape {
 }
 
 impl ConvShape {
+    /// The product of `[rows, n_in]` with `[n_in, n_out]`: a convolution of the rows as pixels.
+    pub fn product(rows: usize, n_in: usize, n_out: usize) -> Self {
+        Self {
+            batch: 1,
+            height: rows,
+            width: 1,
+            c_in: n_in,
+            out_height: rows,
+            out_width: 1,
+            c_out: n_out,
+            kernel: [1, 1],
+            stride: 1,
+            padding: 0,
+        }
+    }
+
     fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }

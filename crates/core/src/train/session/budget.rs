@@ -1,39 +1,34 @@
 //! How long a run takes and how much of it is left.
 
 use super::super::checkpoint::Counters;
-use super::super::config::{RunConfig, TrainConfig};
-use super::super::{Event, Observer, StepInput, Trainer};
-use crate::data::Loader;
+use super::super::config::TrainConfig;
+use super::super::subject::{Moment, Settings, Subject};
+use super::super::{Event, Observer};
 
 /// Times a few trial steps on a copy, reports what the run will take, and fills in the interval between looks.
-pub fn estimate(
-    config: &mut RunConfig,
-    done: &Counters,
-    trainer: &mut dyn Trainer,
-    loader: &Loader,
-    observer: &mut dyn Observer,
-) {
-    let mut trial = trainer.boxed_clone();
+pub fn estimate<S: Subject>(config: &mut S::Config, done: &Counters, subject: &S, observer: &mut dyn Observer) {
+    let mut trial = subject.trial();
+    let (seed, lr) = (config.seed(), config.train().lr);
     let mut timed = |step| {
         let start = observer.seconds();
-        trial.step(&StepInput { step, seed: config.seed, lr: config.train.lr, remedy: done.remedy, loader });
+        trial(&Moment { step, seed, lr, remedy: done.remedy, progress: 0.0 });
         observer.seconds() - start
     };
     timed(0); // the first step also pays for allocating
     let seconds_per_step = timed(1).min(timed(2)).max(1e-4);
-    let steps = remaining_steps(&config.train, done, seconds_per_step);
-    if config.train.look_every == 0 {
+    let steps = remaining_steps(config.train(), done, seconds_per_step);
+    if config.train().look_every == 0 {
         // Twenty looks a run; but a look takes a second or two, so not more than one in ten seconds, and at least one in ten
         // minutes, which is what a crash may cost.
         let every = (steps as f64 / 20.0).max(10.0 / seconds_per_step).min(600.0 / seconds_per_step);
-        config.train.look_every = nice(every);
+        config.train_mut().look_every = nice(every);
     }
     observer.event(&Event::Estimate {
         seconds_per_step,
         steps,
         seconds: steps as f64 * seconds_per_step,
         memory: observer.memory(),
-        look_every: config.train.look_every,
+        look_every: config.train().look_every,
     });
 }
 
@@ -67,14 +62,14 @@ pub fn nice(value: f64) -> u64 {
     (round * power) as u64
 }
 
-/// Pictures a second, smoothed over about ten steps.
+/// Units a second, smoothed over about ten steps.
 #[derive(Default)]
 pub struct Rate(Option<f64>);
 
 impl Rate {
-    /// After a step with this many pictures.
-    pub fn update(&mut self, pictures: usize, seconds: f64) -> f64 {
-        let now = pictures as f64 / seconds.max(1e-9);
+    /// After a step of this many units.
+    pub fn update(&mut self, units: u64, seconds: f64) -> f64 {
+        let now = units as f64 / seconds.max(1e-9);
         let smooth = self.0.map_or(now, |before| before * 0.9 + now * 0.1);
         self.0 = Some(smooth);
         smooth

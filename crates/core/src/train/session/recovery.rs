@@ -1,18 +1,17 @@
 //! The way back from trouble: to which checkpoint, with what changed, and how often.
 
 use super::Session;
-use crate::models::ModelConfig;
 use crate::train::Observer;
 use crate::train::checkpoint::{self, Counters};
 use crate::train::health::{Kind, RETRIES, Remedy, Trouble};
+use crate::train::subject::{Settings, Subject};
 use crate::{Error, ErrorKind, Result};
 use serde_json::json;
 
-impl Session {
+impl<S: Subject> Session<S> {
     /// What is changed next for this kind of trouble, besides the learning rate.
     pub(super) fn remedy(&self, kind: Kind) -> Option<(Remedy, &'static str)> {
-        let gan = !matches!(self.config.model, ModelConfig::Vae(_));
-        self.counters.remedy.next(kind, gan.then_some(self.config.gan.augment.is_empty()))
+        self.counters.remedy.next(kind, self.subject.plain())
     }
 
     /// Back to a checkpoint from before the trouble, with something changed, or an error when the retries are used up.
@@ -38,7 +37,7 @@ impl Session {
             counters.seconds = self.counters.seconds;
             counters.remedy = self.counters.remedy.and(counters.remedy);
             if again {
-                changed.push(format!("learning rate halved to {:.2e}", self.config.train.lr * counters.lr_scale));
+                changed.push(format!("learning rate halved to {:.2e}", self.config.train().lr * counters.lr_scale));
             }
             if let Some((remedy, said)) = self.remedy(trouble.kind) {
                 counters.remedy = counters.remedy.and(remedy);
@@ -57,7 +56,7 @@ impl Session {
             )
             .hint(format!(
                 "the last good checkpoint is kept; try a lower learning rate, for example --set train.lr={:e}",
-                self.config.train.lr / 10.0
+                self.config.train().lr / 10.0
             )));
         }
         let retry = if again { format!(" (retry {attempt} of {RETRIES})") } else { String::new() };

@@ -2,14 +2,16 @@
 
 use super::budget::nice;
 use super::*;
-use crate::data::{Source, check, scan};
+use crate::data::{Dataset, Source, check, scan};
 use crate::pretrained::{EfficientNetLite0, random_network};
-use crate::train::{GanConfig, GanLoss, Request, TrainConfig, choose, set};
+use crate::train::{GanConfig, GanLoss, Request, RunConfig, TrainConfig, choose, set};
 use std::path::Path;
+use std::sync::Arc;
 use toml::Table;
 
 mod control;
 mod devices;
+mod texts;
 mod vaes;
 
 /// Remembers what it is told.
@@ -63,10 +65,10 @@ fn config_and_data(family: &str, directory: &Path) -> (RunConfig, Arc<Dataset>) 
 }
 
 /// A run that has just begun, in `directory`.
-fn session(family: &str, directory: &Path, ear: &mut Ear) -> Session {
+fn session(family: &str, directory: &Path, ear: &mut Ear) -> Session<Pictures> {
     let (config, data) = config_and_data(family, directory);
     let run = Run::create(RunDir::new(directory.join("run")), config, data).unwrap();
-    Session::open(run.looking_through(eyes(family)), ear).unwrap()
+    Session::of_pictures(run.looking_through(eyes(family)), ear).unwrap()
 }
 
 /// What a projected GAN looks through, in a test: random weights.
@@ -75,19 +77,19 @@ fn eyes(family: &str) -> Option<EfficientNetLite0> {
 }
 
 /// Opens a run that was left.
-fn reopen(directory: &Path, steps: u64, ear: &mut Ear) -> Session {
+fn reopen(directory: &Path, steps: u64, ear: &mut Ear) -> Session<Pictures> {
     let cache = directory.join("cache");
     let run = Run::resume(RunDir::new(directory.join("run")), &cache, |config| config.train.steps = steps).unwrap();
-    Session::open(run, ear).unwrap()
+    Session::of_pictures(run, ear).unwrap()
 }
 
 /// Makes weights of the model in training no numbers: those whose name contains `name`.
-fn poison(session: &mut Session, name: &str) {
+fn poison(session: &mut Session<Pictures>, name: &str) {
     overwrite(session, name, f32::NAN);
 }
 
-fn overwrite(session: &mut Session, name: &str, value: f32) {
-    let mut state = session.trainer.state();
+fn overwrite(session: &mut Session<Pictures>, name: &str, value: f32) {
+    let mut state = session.subject.trainer.state();
     let mut hit = 0;
     for (tensor, values) in state.iter_mut().filter(|(tensor, _)| tensor.contains(name) && !tensor.starts_with("adam"))
     {
@@ -96,7 +98,7 @@ fn overwrite(session: &mut Session, name: &str, value: f32) {
         hit += 1;
     }
     assert!(hit > 0, "no tensor {name}");
-    session.trainer.restore(state, session.counters.step).unwrap();
+    session.subject.trainer.restore(state, session.counters.step).unwrap();
 }
 
 fn finite(state: &Weights) -> bool {
@@ -188,10 +190,10 @@ fn a_checkpoint_is_on_probation() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut session = session("dcgan", directory.path(), &mut ear);
     session.config.train.steps = 60;
-    let steps = |session: &Session| -> Vec<u64> {
+    let steps = |session: &Session<Pictures>| -> Vec<u64> {
         checkpoint::list(&session.dir.checkpoints()).into_iter().map(|(step, _)| step).collect()
     };
-    let walk = |session: &mut Session, ear: &mut Ear, to: u64| {
+    let walk = |session: &mut Session<Pictures>, ear: &mut Ear, to: u64| {
         while session.counters.step < to {
             session.step();
         }
@@ -204,7 +206,7 @@ fn a_checkpoint_is_on_probation() {
     overwrite(&mut session, "discriminator.logit", 1e30);
     walk(&mut session, &mut ear, 31);
     assert_eq!(steps(&session), [31, 30, 10]);
-    let trouble = health::losses(32, &session.step(), session.loss_limit()).expect("trouble");
+    let trouble = health::losses(32, &session.step(), session.subject.loss_limit()).expect("trouble");
     session.roll_back(&trouble, &mut ear).unwrap();
     assert!(ear.notes[0].contains("at step 32: back to step 10,"), "{:?}", ear.notes);
     // What is not trusted is gone, and nothing points to it.
@@ -278,19 +280,19 @@ fn state_round_trip() {
         for _ in 0..3 {
             session.step();
         }
-        let state = session.trainer.state();
+        let state = session.subject.trainer.state();
         let losses = session.step();
-        let after = session.trainer.state();
-        session.trainer.restore(state.clone(), 3).unwrap();
-        assert_eq!(session.trainer.state(), state, "{family}");
+        let after = session.subject.trainer.state();
+        session.subject.trainer.restore(state.clone(), 3).unwrap();
+        assert_eq!(session.subject.trainer.state(), state, "{family}");
         session.counters.step = 3;
         assert_eq!(session.step(), losses, "{family}");
-        assert_eq!(session.trainer.state(), after, "{family}");
+        assert_eq!(session.subject.trainer.state(), after, "{family}");
         // A state with a tensor missing is refused.
         for name in state.keys().filter(|name| !name.contains("log_scale")) {
             let mut state = state.clone();
             state.remove(name);
-            assert!(session.trainer.restore(state, 3).is_err(), "{family} {name}");
+            assert!(session.subject.trainer.restore(state, 3).is_err(), "{family} {name}");
         }
     }
 }
@@ -312,21 +314,21 @@ fn a_regularised_state_round_trip() {
         ..GanConfig::default()
     };
     let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
-    let mut session = Session::open(run, &mut ear).unwrap();
+    let mut session = Session::of_pictures(run, &mut ear).unwrap();
     for _ in 0..6 {
         session.step();
     }
-    let state = session.trainer.state();
+    let state = session.subject.trainer.state();
     assert!(state["ada"].data[2] > 0.0, "two steps are noted, and not yet acted on");
     let losses = [session.step(), session.step(), session.step()];
-    let after = session.trainer.state();
-    session.trainer.restore(state.clone(), 6).unwrap();
+    let after = session.subject.trainer.state();
+    session.subject.trainer.restore(state.clone(), 6).unwrap();
     session.counters.step = 6;
     assert_eq!([session.step(), session.step(), session.step()], losses);
-    assert_eq!(session.trainer.state(), after);
+    assert_eq!(session.subject.trainer.state(), after);
     let mut without = state;
     without.remove("ada");
-    assert!(session.trainer.restore(without, 6).is_err());
+    assert!(session.subject.trainer.restore(without, 6).is_err());
 }
 
 #[test]
@@ -334,7 +336,7 @@ fn a_projected_gan_without_eyes_is_refused() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let (config, data) = config_and_data("projected", directory.path());
     let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
-    let Err(error) = Session::open(run, &mut ear) else { panic!("it trains without eyes") };
+    let Err(error) = Session::of_pictures(run, &mut ear) else { panic!("it trains without eyes") };
     assert_eq!(error.kind, ErrorKind::Input);
     assert!(error.hint.unwrap().contains("weights get"));
 }

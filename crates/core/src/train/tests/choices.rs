@@ -106,7 +106,7 @@ fn idx_sets_are_not_mirrored_and_lie_on_black() {
     let source = path.to_str().unwrap().to_string();
     let report = check(&scan(&Source::parse(&source).unwrap()).unwrap(), &|_, _| ()).unwrap();
     let config = choose(&Request { source, ..Request::default() }, &report).unwrap().config;
-    assert!(!config.train.flip);
+    assert_eq!(config.train.flip, Some(false));
     assert_eq!((config.data.fit, config.data.background, config.data.channels), (Fit::Pad, [0; 3], 1));
 }
 

@@ -51,7 +51,7 @@ fn settings(values: &Value) -> TrainConfig {
         weight_decay: 0.0,
         clip_norm: 0.0,
         ema_half_life: 0.0,
-        flip: false,
+        flip: Some(false),
         precision: Precision::F32,
         device: ComputeDevice::Cpu,
         look_every: 0,

@@ -39,7 +39,7 @@ fn configs() -> Vec<RunConfig> {
         weight_decay: 0.0,
         clip_norm: 0.0,
         ema_half_life: 100.0,
-        flip: true,
+        flip: Some(true),
         precision: Precision::F32,
         device: ComputeDevice::Cpu,
         look_every: 0,

@@ -3,11 +3,11 @@
 use super::*;
 use crate::train::health::{Kind, Remedy};
 
-fn steer(directory: &Path, ear: &mut Ear, change: impl FnOnce(&mut RunConfig)) -> Session {
+fn steer(directory: &Path, ear: &mut Ear, change: impl FnOnce(&mut RunConfig)) -> Session<Pictures> {
     let (mut config, data) = config_and_data("dcgan", directory);
     change(&mut config);
     let run = Run::create(RunDir::new(directory.join("run")), config, data).unwrap();
-    Session::open(run, ear).unwrap()
+    Session::of_pictures(run, ear).unwrap()
 }
 
 /// With a learning rate of 0 every look is like the first.
@@ -49,10 +49,10 @@ fn without_patience_it_only_says_so() {
 }
 
 /// Makes the averaged generator deaf to its latent vector.
-fn deafen(session: &mut Session) {
-    let mut state = session.trainer.state();
+fn deafen(session: &mut Session<Pictures>) {
+    let mut state = session.subject.trainer.state();
     state.get_mut("average.project.weight").unwrap().data.fill(0.0);
-    session.trainer.restore(state, session.counters.step).unwrap();
+    session.subject.trainer.restore(state, session.counters.step).unwrap();
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn one_picture_for_all_is_noticed_and_mended() {
     assert_eq!((again.counters.remedy, again.step()), (remedy, losses.clone()));
     again.counters.remedy = Remedy::default();
     let step = again.counters.step;
-    again.trainer.restore(checkpoint::newest_whole(&again.dir.checkpoints()).0.unwrap().2, step - 1).unwrap();
+    again.subject.trainer.restore(checkpoint::newest_whole(&again.dir.checkpoints()).0.unwrap().2, step - 1).unwrap();
     again.counters.step = step - 1;
     assert_ne!(again.step(), losses, "without augmentation it is another step");
 }

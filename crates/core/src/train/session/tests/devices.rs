@@ -12,7 +12,7 @@ fn losses(family: &str, device: ComputeDevice, steps: usize) -> Vec<f32> {
     config.train.device = device;
     config.gan.augment = GanConfig::default().augment;
     let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
-    let mut session = Session::open(run.looking_through(eyes(family)), &mut ear).unwrap();
+    let mut session = Session::of_pictures(run.looking_through(eyes(family)), &mut ear).unwrap();
     let losses =
         (0..steps).flat_map(|_| session.step()).filter(|(name, _)| *name != ACCURACY).map(|(_, loss)| loss).collect();
     assert_eq!(session.look(&mut ear).unwrap(), None, "{family}: nothing wrong with the model");

@@ -21,7 +21,7 @@ const KINDS: [(&str, &[(&str, &str)]); 4] = [
     ),
 ];
 
-fn vae(settings: &[(&str, &str)], directory: &Path, ear: &mut Ear) -> Session {
+fn vae(settings: &[(&str, &str)], directory: &Path, ear: &mut Ear) -> Session<Pictures> {
     let (config, data) = config_and_data("vae", directory);
     let mut table = Table::try_from(&config).unwrap();
     for (path, value) in settings {
@@ -32,7 +32,7 @@ fn vae(settings: &[(&str, &str)], directory: &Path, ear: &mut Ear) -> Session {
         }
     }
     let run = Run::create(RunDir::new(directory.join("run")), table.try_into().unwrap(), data).unwrap();
-    Session::open(run, ear).unwrap()
+    Session::of_pictures(run, ear).unwrap()
 }
 
 #[test]
@@ -40,20 +40,20 @@ fn state_of_every_vae() {
     for (kind, settings) in KINDS {
         let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
         let mut session = vae(settings, directory.path(), &mut ear);
-        let steps = |session: &mut Session| [session.step(), session.step()];
+        let steps = |session: &mut Session<Pictures>| [session.step(), session.step()];
         steps(&mut session);
-        let state = session.trainer.state();
+        let state = session.subject.trainer.state();
         assert!(finite(&state), "{kind}");
         let losses = steps(&mut session);
-        let after = session.trainer.state();
-        session.trainer.restore(state.clone(), 2).unwrap();
+        let after = session.subject.trainer.state();
+        session.subject.trainer.restore(state.clone(), 2).unwrap();
         session.counters.step = 2;
         assert_eq!(steps(&mut session), losses, "{kind}");
-        assert_eq!(session.trainer.state(), after, "{kind}");
+        assert_eq!(session.subject.trainer.state(), after, "{kind}");
         for name in state.keys().filter(|name| !name.contains("log_scale")) {
             let mut state = state.clone();
             state.remove(name);
-            assert!(session.trainer.restore(state, 2).is_err(), "{kind} {name}");
+            assert!(session.subject.trainer.restore(state, 2).is_err(), "{kind} {name}");
         }
     }
 }
@@ -64,14 +64,14 @@ fn an_earlier_state_is_restored() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut session = vae(&[], directory.path(), &mut ear);
     session.step();
-    let state = session.trainer.state();
+    let state = session.subject.trainer.state();
     let mut earlier = state.clone();
     earlier.retain(|name, _| {
         !["weights", "means", "axes", "variances"].iter().any(|part| name.ends_with(&format!("prior.{part}")))
     });
     assert!(earlier.len() < state.len());
-    session.trainer.restore(earlier, 1).unwrap();
-    assert_eq!(session.trainer.state(), state);
+    session.subject.trainer.restore(earlier, 1).unwrap();
+    assert_eq!(session.subject.trainer.state(), state);
 }
 
 /// The discriminator's weight in the decoder's loss decides what the decoder becomes, and only where there is one.
@@ -81,7 +81,7 @@ fn the_adversary_teaches_the_decoder() {
         let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
         let mut session = vae(&[("vae.adversarial", weight)], directory.path(), &mut ear);
         session.step();
-        session.trainer.state()
+        session.subject.trainer.state()
     };
     let (none, little, much) = (after("0.0"), after("0.01"), after("5.0"));
     let name = "vae.decoder.last.weight";
@@ -96,7 +96,7 @@ fn a_look_shows_reconstructions() {
     let height = |family: &str| {
         let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
         let session = session(family, directory.path(), &mut ear);
-        let file = std::fs::File::open(session.dir.sample(0)).unwrap();
+        let file = std::fs::File::open(session.dir.sample(0, "png")).unwrap();
         let decoder = png::Decoder::new(std::io::BufReader::new(file));
         let height = decoder.read_info().unwrap().info().height;
         (session, height, directory)
@@ -105,7 +105,7 @@ fn a_look_shows_reconstructions() {
     // Four more rows of cells, and four lines of text.
     assert!((4 * 66 + 4 * 18..4 * 66 + 4 * 30).contains(&(vae - gan)), "{vae}, {gan}");
 
-    let data = &session.dataset;
+    let data = &session.subject.dataset;
     let pictures = [data.heldout(0), data.heldout(1)];
     let (sampler, _) = Sampler::open(session.dir.root()).unwrap();
     let z = sampler.encode(&pictures, &[]).unwrap();
@@ -114,10 +114,10 @@ fn a_look_shows_reconstructions() {
     assert_eq!(sampler.encode(&pictures[1..], &[]).unwrap()[0].len(), 64);
 }
 
-fn bounds(session: &mut Session, k: usize) -> [Likelihood; 2] {
-    let sampler = Sampler::in_training(session.trainer.model(), session.info(), session.device.clone());
+fn bounds(session: &mut Session<Pictures>, k: usize) -> [Likelihood; 2] {
+    let sampler = session.subject.model(session.counters.step);
     let sample = Sample { pictures: 64, k, seed: 1 };
-    likelihoods(&sampler, &session.config, &session.dataset, sample, &|_, _| ()).try_into().unwrap()
+    likelihoods(&sampler, &session.config, &session.subject.dataset, sample, &|_, _| ()).try_into().unwrap()
 }
 
 /// Importance sampling closes some of the gap, more of it with more samples.
@@ -166,7 +166,7 @@ fn binarised_fashion_mnist() {
     let data = Dataset::open(&config.data, &found, &directory.path().join("cache"), &|_, _| ()).unwrap();
     assert!(data.heldout(0).iter().all(|&v| v == 0 || v == 255), "binary after preparing");
     let run = Run::create(RunDir::new(directory.path().join("run")), config, Arc::new(data)).unwrap();
-    let mut session = Session::open(run, &mut ear).unwrap();
+    let mut session = Session::of_pictures(run, &mut ear).unwrap();
     (0..1500).for_each(|_| drop(session.step()));
     session.counters.step = 1500;
     let [elbo, sampled] = bounds(&mut session, 64);

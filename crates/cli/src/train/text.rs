@@ -1,0 +1,97 @@
+//! `maliang train` on text.
+
+use super::{adjust, conclude, named};
+use crate::args::TrainArgs;
+use crate::terminal::{self, Progress, bytes, cache_dir};
+use maliang::data::display_name;
+use maliang::data::text::{self, Corpus};
+use maliang::train::{self, RunDir, TextRequest, TextRun, TextRunConfig};
+use maliang::{Error, Result};
+use std::sync::Arc;
+use toml::Table;
+
+/// Starts a new run on the text at `source` and trains it.
+pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Result<()> {
+    refuse_what_belongs_to_pictures(args)?;
+    let scan = text::scan_text(source)?;
+    let request = TextRequest { source: source.into(), family: args.model.clone(), settings };
+    let checked = text::check_text(&scan, request.documents()?, &|_, _| ())?;
+    let tokens = train::choose_corpus(&request, &checked)?;
+    let corpus = Corpus::open(&tokens.config, &scan, &cache_dir(), &|_, _| ())?;
+    let held_out = corpus.heldout_bytes();
+    eprintln!(
+        "{source}: {} of text, {} documents, {} tokens to learn from, {} held out",
+        bytes(corpus.train_bytes() + held_out),
+        corpus.documents(),
+        corpus.train_len(),
+        bytes(held_out)
+    );
+    for note in &corpus.manifest().notes {
+        eprintln!("  {}", terminal::wrap(note, 2, 2));
+    }
+    for reject in corpus.manifest().rejects.iter().take(5) {
+        eprintln!("  left out {}: {}", display_name(&reject.name), reject.reason);
+    }
+    let choice = train::choose_text(&request, &tokens.config, &corpus)?;
+    for (what, value, why) in tokens.reasons.iter().chain(&choice.reasons) {
+        eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
+    }
+    let root = dir.root().display();
+    eprintln!("{} → {root} (every setting: {root}/run.toml)", choice.config.model.family());
+    eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+    train_and_report(TextRun::create(dir, choice.config, Arc::new(corpus))?)
+}
+
+/// Goes on with the run in `dir`.
+pub fn resume(dir: RunDir, args: &TrainArgs) -> Result<()> {
+    train_and_report(TextRun::resume(dir, &cache_dir(), |config| adjust(&mut config.train, args))?)
+}
+
+fn train_and_report(run: TextRun) -> Result<()> {
+    let dir = run.dir().clone();
+    if let Some(name) = run.config().train.device.name()? {
+        eprintln!("  computing on {name}");
+    }
+    let mut progress = Progress::new();
+    let outcome = run.train(&mut progress);
+    progress.finish();
+    conclude(&dir, &outcome?, "--prompt \"…\"")
+}
+
+fn refuse_what_belongs_to_pictures(args: &TrainArgs) -> Result<()> {
+    let flags = [
+        (args.size.is_some(), "--size"),
+        (args.fit.is_some(), "--fit"),
+        (args.race, "--race"),
+        (args.init.is_some(), "--init"),
+    ];
+    match flags.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, flag)) => Err(Error::input(format!("{flag} is for pictures, but this is text"))
+            .hint("leave it out; --model gpt or --model lstm chooses the family, --set model.width=256 its size")),
+    }
+}
+
+/// The settings that people ask about, in one line.
+fn settings_line(config: &TextRunConfig) -> String {
+    let (t, text) = (&config.train, &config.text);
+    let accumulated = if text.accumulate > 1 { format!(" × {}", text.accumulate) } else { String::new() };
+    format!(
+        "batch {}{accumulated} of {} tokens, {}, lr {:e} (warm-up {:.0} %, cosine to {:.0} %), beta {}/{}, decay {}, clip {}, \
+         {} parameters, vocabulary {}, held out {:.0} %, seed {}",
+        t.batch,
+        config.model.context(),
+        named(&t.precision),
+        t.lr,
+        text.warmup * 100.0,
+        text.final_lr * 100.0,
+        t.beta_1,
+        t.beta_2,
+        t.weight_decay,
+        t.clip_norm,
+        config.model.parameters(),
+        config.model.vocabulary(),
+        config.corpus.holdout * 100.0,
+        config.seed
+    )
+}

@@ -1,0 +1,234 @@
+//! One position after another: what a model needs to write, on plain slices, without tensors or allocation.
+//!
+//! Every number is a function of its row alone, whatever the number of threads.
+
+use super::{attention, lstm};
+use crate::gemm::{LANES, Left, Order, Panel, TILE_ROWS, multiply, panel_vectors};
+use crate::simd::{vectorised, with_scratch};
+use rayon::prelude::*;
+
+/// Weights from which on a product with one row is worth waking another thread: reading this many takes longer than that.
+const WORTH_A_THREAD: usize = 96 * 1024;
+
+/// A weight `[n_in, n_out]`, packed once in the order in which products read it.
+#[derive(Debug)]
+pub struct Matrix {
+    /// `[panels, n_in, width]`, zero beyond the last column.
+    panels: Vec<f32>,
+    n_in: usize,
+    n_out: usize,
+}
+
+impl Matrix {
+    /// Packs `w [n_in, n_out]`.
+    ///
+    /// # Panics
+    /// If `w` has another size.
+    pub fn new(w: &[f32], n_in: usize, n_out: usize) -> Self {
+        assert_eq!(w.len(), n_in * n_out, "a weight of another size");
+        Self::pack(n_in, n_out, |part, panel| {
+            let width = panel.len() / n_in.max(1);
+            for (p, out) in panel.chunks_exact_mut(width).enumerate() {
+                out[..part.len()].copy_from_slice(&w[p * n_out..][part.clone()]);
+            }
+        })
+    }
+
+    /// Packs the transpose of `w [n_out, n_in]`.
+    ///
+    /// # Panics
+    /// If `w` has another size.
+    pub fn transposed(w: &[f32], n_in: usize, n_out: usize) -> Self {
+        assert_eq!(w.len(), n_in * n_out, "a weight of another size");
+        Self::pack(n_in, n_out, |part, panel| {
+            let width = panel.len() / n_in.max(1);
+            for (i, row) in w[part.start * n_in..part.end * n_in].chunks_exact(n_in.max(1)).enumerate() {
+                for (out, &value) in panel.chunks_exact_mut(width).zip(row) {
+                    out[i] = value;
+                }
+            }
+        })
+    }
+
+    fn pack(n_in: usize, n_out: usize, fill: impl Fn(std::ops::Range<usize>, &mut [f32]) + Sync) -> Self {
+        let width = panel_vectors(n_out) * LANES;
+        let mut panels = vec![0.0; n_in * n_out.next_multiple_of(width)];
+        panels.par_chunks_mut((n_in * width).max(1)).enumerate().for_each(|(i, panel)| {
+            fill(i * width..n_out.min((i + 1) * width), panel);
+        });
+        Self { panels, n_in, n_out }
+    }
+
+    /// Numbers of an input row.
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    /// Numbers of an output row.
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    fn width(&self) -> usize {
+        panel_vectors(self.n_out) * LANES
+    }
+
+    /// `y = x · w`, `x [rows, n_in]` → `y [rows, n_out]`. Several rows read the weight once; one row gets other roundings of its
+    /// last bits than among others.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn times(&self, x: &[f32], y: &mut [f32]) {
+        let rows = x.len() / self.n_in.max(1);
+        assert!(x.len() == rows * self.n_in && y.len() == rows * self.n_out, "a product's slices have other sizes");
+        match rows {
+            0 => (),
+            1 => self.times_row(x, y),
+            _ => self.times_rows(x, rows, y),
+        }
+    }
+
+    fn times_row(&self, x: &[f32], y: &mut [f32]) {
+        let panel = self.n_in * self.width();
+        let panels = self.panels.len() / panel.max(1);
+        let tasks = (self.panels.len() / WORTH_A_THREAD).clamp(1, panels.max(1));
+        // Whole panels, cut by the size of the weight.
+        let share = panels.div_ceil(tasks);
+        let run = |y: &mut [f32], weights: &[f32]| match self.width() / LANES {
+            1 => row_times_panels::<LANES>(x, weights, y),
+            2 => row_times_panels::<{ 2 * LANES }>(x, weights, y),
+            _ => row_times_panels::<{ 3 * LANES }>(x, weights, y),
+        };
+        if tasks == 1 {
+            return run(y, &self.panels);
+        }
+        y.par_chunks_mut(share * self.width())
+            .zip(self.panels.par_chunks(share * panel))
+            .for_each(|(y, weights)| run(y, weights));
+    }
+
+    fn times_rows(&self, x: &[f32], rows: usize, y: &mut [f32]) {
+        let (n_in, width, vectors) = (self.n_in, self.width(), panel_vectors(self.n_out));
+        let padded = rows.next_multiple_of(TILE_ROWS);
+        with_scratch::<f32, _>(padded * n_in, |left| {
+            left[..x.len()].copy_from_slice(x);
+            left[x.len()..].fill(0.0);
+            let left = Left {
+                data: &*left,
+                order: Order::Rows,
+                stride: n_in,
+                tiles: padded / TILE_ROWS,
+                tile_stride: TILE_ROWS * n_in,
+                steps: n_in,
+                blocks: 1,
+                block_stride: 0,
+            };
+            with_scratch::<f32, _>(padded * self.n_out.next_multiple_of(width), |products| {
+                let panels = products.par_chunks_mut(padded * width).zip(self.panels.par_chunks(n_in * width));
+                panels.for_each(|(product, panel)| multiply(&left, &Panel::dense(panel, vectors), product, false));
+                for (i, y) in y.chunks_exact_mut(self.n_out).enumerate() {
+                    for (y, product) in y.chunks_mut(width).zip(products.chunks_exact(padded * width)) {
+                        y.copy_from_slice(&product[i * width..][..y.len()]);
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// `y = x · w` for one row and whole panels of `WIDTH` columns.
+fn row_times_panels<const WIDTH: usize>(x: &[f32], panels: &[f32], y: &mut [f32]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (y, panel) in y.chunks_mut(WIDTH).zip(panels.chunks_exact(x.len() * WIDTH)) {
+                // Two chains of sums, so that an addition need not wait for the one before it.
+                let mut sums = [[0.0f32; WIDTH]; 2];
+                let (pairs, rest) = panel.as_chunks::<WIDTH>().0.as_chunks::<2>();
+                for (pair, x) in pairs.iter().zip(x.as_chunks::<2>().0) {
+                    for ((sums, weights), &x) in sums.iter_mut().zip(pair).zip(x) {
+                        for (sum, &weight) in sums.iter_mut().zip(weights) {
+                            *sum += x * weight;
+                        }
+                    }
+                }
+                if let ([weights], Some(&x)) = (rest, x.last()) {
+                    for (sum, &weight) in sums[0].iter_mut().zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+                let [first, second] = sums;
+                for ((y, first), second) in y.iter_mut().zip(first).zip(second) {
+                    *y = first + second;
+                }
+            }
+        },
+    );
+}
+
+/// One row of [`rms_norm`](fn@super::rms_norm): `y = γ x / √(mean(x²) + ε)`.
+pub fn rms_norm(x: &[f32], gamma: &[f32], epsilon: f32, y: &mut [f32]) {
+    super::rms_norm::row(x, gamma, epsilon, y);
+}
+
+/// One row of [`swiglu`](fn@super::swiglu): `x` of `2 · width` numbers, `y` of `width`.
+pub fn swiglu(x: &[f32], y: &mut [f32]) {
+    super::swiglu::row(x, y);
+}
+
+/// One query of one head against the `scores.len()` positions that it sees: `y = Σ_t softmax_t(q · k_t) v_t`. `q` and `keys` are
+/// turned by their positions already, and `q` carries the scale; `keys`, `values` are `[positions, width]`.
+///
+/// # Panics
+/// If `keys` or `values` hold fewer positions.
+pub fn attend(q: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], y: &mut [f32]) {
+    let len = scores.len() * q.len();
+    attention::one_query(q, &keys[..len], &values[..len], scores, y);
+}
+
+/// One step of [`lstm`](fn@super::lstm): `sums` are x · w + h · w of the last h, and are overwritten; `c` and `h` are replaced.
+pub fn lstm_cell(sums: &mut [f32], bias: &[f32], c: &mut [f32], h: &mut [f32]) {
+    lstm::step(sums, bias, c, h);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::numbers;
+
+    #[test]
+    fn products_of_one_row_and_of_many_are_products() {
+        for (rows, n_in, n_out) in [(1, 7, 5), (1, 33, 48), (3, 33, 48), (9, 40, 100), (1, 384, 1152), (2, 1, 17)] {
+            let (x, w) = (numbers(1, rows * n_in), numbers(2, n_in * n_out));
+            let columns: Vec<f32> = (0..n_out).flat_map(|j| w[j..].iter().step_by(n_out).copied()).collect();
+            let matrices = [Matrix::new(&w, n_in, n_out), Matrix::transposed(&columns, n_in, n_out)];
+            let [y, y_transposed] = matrices.map(|matrix| {
+                let mut y = vec![f32::NAN; rows * n_out];
+                matrix.times(&x, &mut y);
+                y
+            });
+            assert_eq!(y, y_transposed);
+            for (at, y) in y.iter().enumerate() {
+                let (i, j) = (at / n_out, at % n_out);
+                let terms = (0..n_in).map(|p| f64::from(x[i * n_in + p]) * f64::from(w[p * n_out + j]));
+                let expected = terms.sum::<f64>();
+                assert!(
+                    (f64::from(*y) - expected).abs() < 1e-4,
+                    "[{i}, {j}] of {rows}x{n_in}x{n_out}: {y}, {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bytes() {
+        let (x, matrix) = (numbers(1, 500), Matrix::new(&numbers(2, 500 * 1030), 500, 1030));
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut y = vec![0.0; 1030];
+            pool.install(|| matrix.times(&x, &mut y));
+            y
+        };
+        assert!(run(1) == run(2) && run(1) == run(5));
+    }
+}
