@@ -27,8 +27,10 @@ pub enum Verb {
     Train(TrainArgs),
     /// Train as a recipe says, judge the result, and check what the recipe claims
     Recipe(RecipeArgs),
-    /// Make pictures with a trained model
+    /// Make pictures, text or music with a trained model
     Generate(GenerateArgs),
+    /// Write with a model of text: type a beginning, read how it goes on
+    Write(WriteArgs),
     /// Show what a model has learned: directions to move pictures along, what its critic looks at, what its pictures resemble
     Explain(ExplainArgs),
     /// Score a model against real pictures, look for copies and collapse, write a report and a model card
@@ -183,18 +185,20 @@ pub struct GenerateArgs {
     /// Run directory, checkpoint directory or model file
     pub model: PathBuf,
     /// How many pictures, stations of an interpolation, variations of a given picture, or rows of a table [default: 64; 8 with
-    /// --interpolate, --from or --neighbours; 6 with --mix]
+    /// --interpolate, --from or --neighbours; 6 with --mix]; or pieces of text [default: 1]
     #[arg(short, long)]
     pub number: Option<usize>,
-    /// Seed: the same seed gives the same pictures
+    /// Seed: the same seed gives the same pictures and texts
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub text: TextFlags,
     /// Class by name, for a model trained on labelled pictures [default: each in turn]
     #[arg(long)]
     pub class: Option<String>,
-    /// Below 1: more typical and less varied; above 1 the opposite
-    #[arg(long, default_value_t = 1.0)]
-    pub truncation: f32,
+    /// Below 1: more typical and less varied; above 1 the opposite [default: 1]
+    #[arg(long, value_name = "PSI")]
+    pub truncation: Option<f32>,
     /// Walk from picture to picture and back to the first, this many frames between two
     #[arg(long, value_name = "FRAMES")]
     pub interpolate: Option<usize>,
@@ -213,11 +217,12 @@ pub struct GenerateArgs {
     /// How far: of variations of a given picture, or along a direction [default: 0.5 with --from, 2 with --direction]
     #[arg(long)]
     pub strength: Option<f32>,
-    /// png: one file a picture (and a grid); gif: one animation [default: png, or gif with --interpolate]
+    /// Pictures: png, or gif for one animation [default: png, or gif with --interpolate]. Text: text or json are printed, or
+    /// written with --output; markdown, and abc, midi and wav for music, are files [default: text]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// Where to write [default: generated/ inside the run, else here]
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, visible_alias = "out", value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write "AI生成 AI-generated" below every picture (grids always have it)
     #[arg(long)]
@@ -249,16 +254,17 @@ pub struct ExplainArgs {
 pub struct JudgeArgs {
     /// Run directory (its best checkpoint), checkpoint directory or model file
     pub model: PathBuf,
-    /// Generated pictures, from 10 up; as many real ones, or half of what there is
-    #[arg(short, long = "n", value_name = "N", default_value_t = 2000)]
-    pub number: usize,
-    /// Feature extractor of the scores: randomconv, effnetlite0 or inception
-    #[arg(long, default_value = "randomconv")]
-    pub features: String,
+    /// Generated pictures, from 10 up; as many real ones, or half of what there is. Or pieces of text, from 4 up [default:
+    /// 2000 pictures, 64 pieces]
+    #[arg(short, long = "n", value_name = "N")]
+    pub number: Option<usize>,
+    /// Feature extractor of the scores of pictures: randomconv, effnetlite0 or inception [default: randomconv]
+    #[arg(long)]
+    pub features: Option<String>,
     /// Real pictures to judge with: a folder, a .zip, … [default: those of the run]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
-    /// Seed of the generated pictures
+    /// Seed of what is generated
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Print scores.json instead of the table
@@ -292,6 +298,62 @@ pub enum Format {
     Png,
     /// One animation
     Gif,
+    /// Plain text
+    Text,
+    /// One file a piece, with front matter
+    Markdown,
+    /// One object a piece
+    Json,
+    /// Music as it was written, in ABC notation
+    Abc,
+    /// Music for players and notation programs
+    Midi,
+    /// Music to listen to
+    Wav,
+}
+
+/// What only models of text are asked for.
+#[derive(Debug, Default, Clone, clap::Args)]
+#[command(next_help_heading = "Text")]
+pub struct TextFlags {
+    /// What the text begins with
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Tokens a piece, at most [default: 300; 2000 for music]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<usize>,
+    /// Below 1 more typical, above 1 more surprising, 0 always the likeliest token [default: 1]
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+    /// Choose among this many likeliest tokens [default: all]
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Choose among the likeliest tokens that together have this probability [default: 1]
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Choose among tokens at least this many times as likely as the likeliest [default: 0]
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f32>,
+    /// Above 1: tokens that the text already has become less likely [default: 1]
+    #[arg(long, value_name = "R")]
+    pub repetition_penalty: Option<f32>,
+    /// End before this text appears; \n is a line break; may be repeated [default: none; an empty line for music]
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct WriteArgs {
+    /// Run directory, checkpoint directory or model file
+    pub model: PathBuf,
+    /// Seed: the same seed and the same beginnings give the same texts
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub text: TextFlags,
+    #[command(flatten)]
+    pub producer: Producer,
 }
 
 #[derive(Debug, clap::Args)]

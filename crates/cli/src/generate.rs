@@ -1,9 +1,10 @@
 //! `maliang generate`: pictures, a grid, or a looping animation from a trained model; pictures given by the user, rebuilt and
-//! varied; tables of mixed styles; the neighbours of pictures.
+//! varied; tables of mixed styles; the neighbours of pictures. For models of text see [`text`].
 
 mod given;
 mod mix;
 mod neighbours;
+pub(crate) mod text;
 
 use crate::args::{Format, GenerateArgs};
 use crate::terminal::print;
@@ -12,6 +13,7 @@ use maliang::generate::grid::{caption, enlarge, grid};
 use maliang::generate::latent::{SEEDED, closed_path};
 use maliang::generate::picture::{Picture, write_gif, write_png};
 use maliang::generate::sampler::Sampler;
+use maliang::generate::writer::writes;
 use maliang::provenance::label::{Label, Provenance, VISIBLE_LABEL};
 use maliang::train::RunDir;
 use maliang::{Error, Result};
@@ -36,6 +38,10 @@ const DELAY: u16 = 6;
 
 /// Writes what the arguments ask for and prints the files.
 pub fn run(args: &GenerateArgs) -> Result<()> {
+    if writes(&args.model) {
+        return text::run(args);
+    }
+    text::refuse_flags(args)?;
     check(args)?;
     let label = args.producer.label()?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
@@ -71,9 +77,11 @@ fn check(args: &GenerateArgs) -> Result<()> {
     if !(1..=MOST).contains(&number) {
         return Err(Error::input(format!("-n {number} is out of range: 1 to {MOST}")));
     }
-    if !(0.0..=4.0).contains(&args.truncation) {
-        return Err(Error::input(format!("--truncation {} is out of range: 0 to 4", args.truncation))
-            .hint("0.7 is a good start"));
+    let truncation = args.truncation.unwrap_or(1.0);
+    if !(0.0..=4.0).contains(&truncation) {
+        return Err(
+            Error::input(format!("--truncation {truncation} is out of range: 0 to 4")).hint("0.7 is a good start")
+        );
     }
     combinations(args)?;
     if args.interpolate == Some(0) {
@@ -117,7 +125,7 @@ fn combinations(args: &GenerateArgs) -> Result<()> {
         Some(&"--from") if moving && (args.number.is_some() || args.strength.is_some()) => {
             refuse("a walk between given pictures visits these and no others", "leave -n and --strength out")
         }
-        Some(&"--from") if args.truncation != 1.0 => {
+        Some(&"--from") if args.truncation.is_some_and(|truncation| truncation != 1.0) => {
             refuse("--truncation does not change a given picture", "--strength says how far its variations go")
         }
         Some(&way) if moving && way != "--from" => {
@@ -174,14 +182,17 @@ impl Job<'_> {
             let clean: String = class.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
             format!("-{clean}")
         });
-        let truncation =
-            if self.args.truncation == 1.0 { String::new() } else { format!("-t{}", self.args.truncation) };
+        let truncation = if self.truncation() == 1.0 { String::new() } else { format!("-t{}", self.truncation()) };
         let moved = self.args.direction.map_or(String::new(), |k| format!("-d{k}{:+}", self.strength(STRENGTH)));
         format!("seed{}{class}{truncation}{moved}", self.args.seed)
     }
 
     fn create_directory(&self) -> Result<()> {
         std::fs::create_dir_all(&self.directory).map_err(|e| Error::io("create", &self.directory, &e))
+    }
+
+    fn truncation(&self) -> f32 {
+        self.args.truncation.unwrap_or(1.0)
     }
 
     fn strength(&self, default: f32) -> f32 {
@@ -202,7 +213,7 @@ impl Job<'_> {
     fn make(&self, index: usize, count: usize) -> (Vec<Picture>, Vec<Option<Vec<f32>>>) {
         let numbers = index as u64..(index + count) as u64;
         let latents: Vec<_> =
-            numbers.clone().map(|i| self.sampler.latent(self.args.seed, i, self.args.truncation)).collect();
+            numbers.clone().map(|i| self.sampler.latent(self.args.seed, i, self.truncation())).collect();
         let classes: Vec<_> = numbers.map(|i| self.class_of(i)).collect();
         let Some(direction) = &self.direction else {
             return (self.sampler.pictures(&latents, &classes), vec![None; count]);
@@ -213,7 +224,7 @@ impl Job<'_> {
     }
 
     fn provenance(&self, index: u64, class: Option<usize>, latent: &str) -> Provenance {
-        self.sampler.provenance(&self.label, self.args.seed, index, class, self.args.truncation, latent)
+        self.sampler.provenance(&self.label, self.args.seed, index, class, self.truncation(), latent)
     }
 
     /// One file a picture, and a grid of the first ones.
@@ -256,7 +267,7 @@ impl Job<'_> {
         let stations = stations(self.args);
         let frames = stations * between;
         let anchors: Vec<_> =
-            (0..stations as u64).map(|i| self.sampler.latent(self.args.seed, i, self.args.truncation)).collect();
+            (0..stations as u64).map(|i| self.sampler.latent(self.args.seed, i, self.truncation())).collect();
         let path = closed_path(&anchors, between);
         // Without --class the walk stays in the first class: jumps between classes would not be smooth.
         let class = self.class.unwrap_or(0);

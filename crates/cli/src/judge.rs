@@ -1,5 +1,7 @@
 //! `maliang judge`: scores with intervals and floors, collapse, copying; a report and a model card.
 
+mod text;
+
 use crate::args::JudgeArgs;
 use crate::bench::machine::Machine;
 use crate::terminal::{cache_dir, duration, print, weights_store, wrap};
@@ -7,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use maliang::data::{self, DataConfig, Dataset, Source};
 use maliang::generate::picture::{Picture, encode_png, encode_real_png};
 use maliang::generate::sampler::Sampler;
+use maliang::generate::writer;
 use maliang::judge::{self, Judgement, Options, Subject};
 use maliang::provenance::card::Card;
 use maliang::provenance::label::Label;
@@ -18,21 +21,28 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Pictures, and the extractor of their features, where the arguments do not say.
+const PICTURES: usize = 2000;
+const FEATURES: &str = "randomconv";
 /// Pictures whose likelihood under a VAE is bounded, at most, and importance samples of each: some ten seconds.
 const LIKELIHOOD_PICTURES: usize = 256;
 const IMPORTANCE_SAMPLES: usize = 64;
 
 /// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
 pub fn run(args: &JudgeArgs) -> Result<()> {
+    if writer::writes(&args.model)? {
+        return text::run(args);
+    }
     let label = args.producer.label()?;
-    let extractor = judge::extractor(&args.features, &weights_store())?;
+    let features = args.features.as_deref().unwrap_or(FEATURES);
+    let extractor = judge::extractor(features, &weights_store())?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {
         eprintln!("note: {warning}; judging another checkpoint");
     }
     let run = run_of(&args.model);
     let config = run.as_ref().map(RunDir::config).transpose()?;
-    if args.features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_eyes) {
+    if features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_eyes) {
         eprintln!(
             "note: training looked through the same network, which flatters these scores; --features randomconv does not"
         );
@@ -45,7 +55,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
 
     let clock = Clock::start();
-    let options = Options { n: args.number, seed: args.seed };
+    let options = Options { n: args.number.unwrap_or(PICTURES), seed: args.seed };
     let make = |range: std::ops::Range<usize>| {
         let numbers = range.map(|i| i as u64);
         let latents: Vec<_> = numbers.clone().map(|i| sampler.latent(args.seed, i, 1.0)).collect();

@@ -17,6 +17,7 @@ mod runs;
 mod terminal;
 mod train;
 mod weights;
+mod write;
 
 use args::{Args, DataVerb, Verb};
 use clap::Parser;
@@ -64,6 +65,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Train(train) => train::run(&train)?,
         Verb::Recipe(recipe) => return recipe::run(&recipe),
         Verb::Generate(generate) => generate::run(&generate)?,
+        Verb::Write(write) => write::run(&write)?,
         Verb::Explain(explain) => explain::run(&explain)?,
         Verb::Judge(judge) => judge::run(&judge)?,
         Verb::Runs { directory } => runs::list(&directory)?,

@@ -88,8 +88,8 @@ fn judged(out: &Path, features: String, number: usize, seed: u64) -> Result<Judg
     let model = out.to_path_buf();
     judge::run(&JudgeArgs {
         model,
-        number,
-        features,
+        number: Some(number),
+        features: Some(features),
         data: None,
         seed,
         json: false,

@@ -38,6 +38,16 @@ pub fn print(line: impl AsRef<str>) -> Result<()> {
     }
 }
 
+/// Writes text to stdout at once, as it is made. Returns whether anybody still reads.
+pub fn stream(text: &str) -> Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::io("write to", "standard output", &e)),
+    }
+}
+
 /// `text` in lines of at most 80 columns, all but the first indented; `first` columns of the first are taken already.
 pub fn wrap(text: &str, first: usize, indent: usize) -> String {
     let mut out = String::new();

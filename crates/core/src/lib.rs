@@ -11,6 +11,7 @@ pub mod files;
 pub mod generate;
 pub mod judge;
 pub mod models;
+pub mod music;
 pub mod nn;
 pub mod pretrained;
 pub mod provenance;

@@ -13,7 +13,7 @@ mod sheets;
 mod text;
 
 pub use compose::{compose, of_run};
-pub use judged::{Judged, Record};
+pub use judged::{Judged, JudgedText, Record, TextRecord};
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

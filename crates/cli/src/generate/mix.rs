@@ -19,7 +19,7 @@ impl Job<'_> {
         }
         self.create_directory()?;
         let number =
-            |i: usize| (self.sampler.latent(self.args.seed, i as u64, self.args.truncation), self.class_of(i as u64));
+            |i: usize| (self.sampler.latent(self.args.seed, i as u64, self.truncation()), self.class_of(i as u64));
         let (contents, content_classes): (Vec<_>, Vec<_>) = (0..n).map(number).unzip();
         let (styles, style_classes): (Vec<_>, Vec<_>) = (n..2 * n).map(number).unzip();
         let heads = self.sampler.pictures(&contents, &content_classes);

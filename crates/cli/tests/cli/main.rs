@@ -20,3 +20,4 @@ mod storage;
 mod support;
 mod texts;
 mod weights;
+mod writing;

@@ -152,3 +152,72 @@ fn what_belongs_to_pictures_is_refused() {
     let answer: Answer = place.run("train empty.txt --steps 5");
     answer.refused(2, &["empty.txt"], "an empty text");
 }
+
+#[test]
+fn a_writer_is_judged_and_leaves_scores_report_and_card() {
+    let place = place();
+    // Larger than what is too small to judge by: 600 poems.
+    let many: String =
+        (0..600).map(|i| format!("春风{i}吹又生，\n江上{}声。\nmoon {}\n\n", i * 7 % 613, i * 31 % 601)).collect();
+    std::fs::write(place.path("poems.txt"), many).unwrap();
+    place.ok(&format!("train poems.txt --steps 20 {SMALL} --out r"));
+    let answer = place.ok("judge r -n 12 --seed 3");
+    for word in ["heldout_bits_per_byte_n", "5-gram model", "distinct_2_n", "copycat", "controls", "r/card.md"] {
+        assert!(answer.out.contains(word), "{word} in\n{}", answer.out);
+    }
+    for line in answer.out.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let scores: serde_json::Value = serde_json::from_slice(&place.bytes("r/scores.json")).unwrap();
+    assert_eq!((&scores["modality"], &scores["seed"]), (&"text".into(), &3.into()));
+    let bits = &scores["heldout"]["bits_per_byte"];
+    assert!(bits["low"].as_f64() <= bits["value"].as_f64() && bits["value"].as_f64() <= bits["high"].as_f64());
+    let pieces = String::from_utf8(place.bytes("r/judged/pieces.jsonl")).unwrap();
+    assert!(pieces.lines().count() == 12 && pieces.lines().all(|line| line.contains("\"aigc\"")));
+    let card = String::from_utf8(place.bytes("r/card.md")).unwrap();
+    assert!(
+        card.contains("AIGC: '")
+            && card.contains("pipeline_tag: text-generation")
+            && card.contains("n-gram") | card.contains("5-gram")
+    );
+    let report = String::from_utf8(place.bytes("r/report.html")).unwrap();
+    for word in ["heldout_bits_per_byte_n", "Copying", "Judging", "Settings", "AI生成"] {
+        assert!(report.contains(word), "{word}");
+    }
+    let folder = place.path("").display().to_string();
+    assert!(!report.contains(&folder) && !card.contains(&folder), "paths of this machine stay out");
+    // The same again, to the byte.
+    let before = place.bytes("r/scores.json");
+    place.ok("judge r -n 12 --seed 3 --json");
+    assert_eq!(place.bytes("r/scores.json"), before);
+    place.refused(2, "judge r --features randomconv", &["--features", "pictures"]);
+    place.refused(2, "judge r -n 0", &["-n 0"]);
+    let model = place.pointed("r", "best").join("model.safetensors");
+    std::fs::copy(place.path(model), place.path("alone.safetensors")).unwrap();
+    place.refused(2, "judge alone.safetensors", &["alone.safetensors", "does not hold the text"]);
+}
+
+#[test]
+fn text_is_checked_before_training() {
+    let place = place();
+    std::fs::write(place.path("poems.txt"), [poems().as_bytes(), b"\xff\x00"].concat()).unwrap();
+    let answer = place.ok("data check poems.txt");
+    for word in
+        ["60 documents", "Han", "Latin", "blank lines", "U+FFFD", "control character", "maliang train poems.txt"]
+    {
+        assert!(answer.out.contains(word), "{word} in\n{}", answer.out);
+    }
+    let json: serde_json::Value = serde_json::from_str(&place.ok("data check poems.txt --json").out).unwrap();
+    assert_eq!((&json["documents"], &json["found"]["replaced"]), (&60.into(), &1.into()));
+    for (name, bytes, word) in [
+        ("empty.txt", &b""[..], "white space"),
+        ("gbk.txt", &b"\xb4\xba\xcc\xec\n".repeat(50), "not UTF-8"),
+        ("zero.txt", &[0; 400], "no text"),
+        ("none.jsonl", b"{\"n\":1}\n", "text"),
+    ] {
+        std::fs::write(place.path(name), bytes).unwrap();
+        place.refused(2, &format!("data check {name}"), &[name, word]);
+        place.refused(2, &format!("train {name} --steps 1 --out x"), &[name, word]);
+        assert!(!place.path("x").exists());
+    }
+}

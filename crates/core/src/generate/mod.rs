@@ -1,10 +1,15 @@
-//! What comes out of a model: pictures, animations and grids, all of them labelled.
+//! What comes out of a model: pictures, animations, grids and text, all of them labelled.
 
 pub mod font;
 pub mod grid;
 pub mod inversion;
 pub mod latent;
+pub(crate) mod locate;
 pub mod palette;
 pub mod picture;
 pub(crate) mod preview;
 pub mod sampler;
+pub mod sampling;
+pub(crate) mod stream;
+pub mod text;
+pub mod writer;

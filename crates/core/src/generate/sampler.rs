@@ -1,6 +1,7 @@
 //! A trained model, opened and ready to make pictures.
 
 use super::latent::latent;
+use super::locate;
 use super::picture::Picture;
 use crate::data::preprocess;
 use crate::device;
@@ -8,11 +9,10 @@ use crate::models::{self, Generator, PictureModel};
 use crate::nn::host;
 use crate::provenance::bundle::{self, ModelInfo};
 use crate::provenance::label::{Label, Provenance, Recipe};
-use crate::train::{RunDir, checkpoint};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Pictures that are computed together.
 const BATCH: usize = 64;
@@ -35,31 +35,11 @@ impl Sampler {
     /// # Errors
     /// Nothing usable is there.
     pub fn open(path: &Path) -> Result<(Self, Vec<String>)> {
-        let mut warnings = Vec::new();
-        for candidate in candidates(path)? {
-            match Self::open_file(&candidate) {
-                Ok(sampler) => return Ok((sampler, warnings)),
-                // What is no picture model will not be one in another checkpoint.
-                Err(error) if candidate == path || error.kind == ErrorKind::Input => return Err(error),
-                Err(error) => warnings.push(error.to_string()),
-            }
-        }
-        let detail = warnings.first().map_or(String::new(), |first| format!(": {first}"));
-        Err(Error::corrupt(format!("no usable model in {}{detail}", path.display()))
-            .hint("train it again, or give a model file of another run"))
-    }
-
-    fn open_file(path: &Path) -> Result<Self> {
-        let device = device::cpu();
-        let (model, info, hash) = bundle::open(path, &device)?;
-        // Inside a checkpoint the recorded checksum must agree too: a flipped bit in a weight is still a number.
-        if let Some(directory) = path.parent().filter(|d| d.join("state.json").is_file()) {
-            let counters = checkpoint::counters(directory)?;
-            if counters.files.get(checkpoint::MODEL_FILE) != Some(&hash) {
-                return Err(Error::corrupt(format!("{} is damaged: its checksum does not match", path.display())));
-            }
-        }
-        Ok(Self { info, hash, model, device })
+        locate::first(path, |file| {
+            let device = device::cpu();
+            let (model, info, hash) = bundle::open(file, &device)?;
+            Ok((Self { info, hash: hash.clone(), model, device }, hash))
+        })
     }
 
     /// A model in memory on `device`, as training looks at it.
@@ -216,28 +196,4 @@ pub(crate) fn in_bytes(tensor: Tensor<4>) -> Vec<Picture> {
 pub(crate) fn rows(tensor: Tensor<2>) -> Vec<Vec<f32>> {
     let length = tensor.dims()[1];
     host(tensor).chunks_exact(length).map(<[f32]>::to_vec).collect()
-}
-
-/// The model files to try, best first.
-fn candidates(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    if !path.is_dir() {
-        return Err(Error::input(format!("there is no {}", path.display()))
-            .hint("give a run directory (see `maliang runs`), a checkpoint directory, or a model file"));
-    }
-    let direct = path.join(checkpoint::MODEL_FILE);
-    if direct.is_file() {
-        return Ok(vec![direct]);
-    }
-    let run = RunDir::new(path);
-    let newest = checkpoint::list(&run.checkpoints()).into_iter().map(|(_, directory)| directory);
-    let found: Vec<PathBuf> =
-        run.pointed("best").into_iter().chain(newest).map(|directory| directory.join(checkpoint::MODEL_FILE)).collect();
-    if found.is_empty() {
-        return Err(Error::input(format!("{} holds no trained model", path.display()))
-            .hint("give a run directory (see `maliang runs`), a checkpoint directory, or a model file"));
-    }
-    Ok(found)
 }

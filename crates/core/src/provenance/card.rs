@@ -1,6 +1,10 @@
 //! The model card, in the format of the Hugging Face hub (Mitchell 2019), from the run's own records. What only a person can
 //! know stays visibly empty.
 
+mod text;
+
+pub use text::TextCard;
+
 use super::bundle::ModelInfo;
 use super::label::Provenance;
 use crate::data::Manifest;

@@ -8,7 +8,9 @@ use quick_xml::events::{BytesEnd, BytesPI, BytesStart, BytesText, Event};
 use quick_xml::name::{LocalName, Namespace, ResolveResult};
 use quick_xml::writer::Writer;
 
-use super::label::{Aigc, Provenance, ReadLabel, Recipe, TRAINED_ALGORITHMIC_MEDIA};
+use serde::de::DeserializeOwned;
+
+use super::label::{Origin, Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA};
 use crate::error::{Error, Result};
 
 const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
@@ -32,7 +34,7 @@ const PROPERTIES: [(&str, &str); 3] = [(TC260, "AIGC"), (IPTC, "DigitalSourceTyp
 ///
 /// # Errors
 /// `existing` is not XMP, or already carries a different label: another's label is never replaced.
-pub fn merge(existing: Option<&str>, provenance: &Provenance) -> Result<String> {
+pub fn merge<R: Origin>(existing: Option<&str>, provenance: &Provenance<R>) -> Result<String> {
     let Some(existing) = existing else { return Ok(packet(provenance)) };
     let scan = Scan::of(existing)?;
     let ours = [provenance.aigc_json(), TRAINED_ALGORITHMIC_MEDIA.to_owned(), provenance.recipe_json()];
@@ -42,8 +44,8 @@ pub fn merge(existing: Option<&str>, provenance: &Provenance) -> Result<String> 
             None => missing.push((i, ours)),
             Some(theirs) if *theirs == ours => {}
             Some(_) => {
-                let message = format!("the picture already carries another {}", PROPERTIES[i].1);
-                return Err(Error::input(message).hint("another's label is never replaced: start from a clean picture"));
+                let message = format!("the file already carries another {}", PROPERTIES[i].1);
+                return Err(Error::input(message).hint("another's label is never replaced: start from a clean file"));
             }
         }
     }
@@ -67,26 +69,13 @@ pub fn merge(existing: Option<&str>, provenance: &Provenance) -> Result<String> 
 ///
 /// # Errors
 /// The packet is not well-formed XMP, or its label is not the JSON it must be.
-pub fn read(xmp: &str) -> Result<Option<ReadLabel>> {
+pub fn read<R: Origin + DeserializeOwned + PartialEq>(xmp: &str) -> Result<Option<ReadLabel<R>>> {
     let [aigc, digital_source_type, recipe] = Scan::of(xmp)?.properties;
-    if aigc.is_none() && digital_source_type.is_none() && recipe.is_none() {
-        return Ok(None);
-    }
-    let bad =
-        |what: &str, error: serde_json::Error| Error::corrupt(format!("the {what} in the XMP is not valid: {error}"));
-    let aigc: Option<Aigc> =
-        aigc.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| bad("AIGC label", error))?;
-    let recipe: Option<Recipe> =
-        recipe.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| bad("recipe", error))?;
-    let (label, content_producer, produce_id) = match aigc {
-        Some(aigc) => (Some(aigc.label), Some(aigc.content_producer), Some(aigc.produce_id)),
-        None => (None, None, None),
-    };
-    Ok(Some(ReadLabel { label, content_producer, produce_id, digital_source_type, recipe }))
+    ReadLabel::of(aigc.as_deref(), digital_source_type, recipe.as_deref())
 }
 
 /// A new packet. Read-only (`end="r"`): PNG and GIF cannot be edited in place (XMP part 3).
-fn packet(provenance: &Provenance) -> String {
+fn packet<R: Origin>(provenance: &Provenance<R>) -> String {
     let properties = [provenance.aigc_json(), TRAINED_ALGORITHMIC_MEDIA.to_owned(), provenance.recipe_json()];
     let properties: Vec<(usize, String)> = properties.into_iter().enumerate().collect();
     render(|writer| {
@@ -283,7 +272,7 @@ fn value(attribute: &Attribute) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provenance::label::sample;
+    use crate::provenance::label::{Recipe, sample, sample_text};
     use proptest::prelude::*;
 
     /// As another program writes it: its own prefixes, properties as attributes, a structured property, padding.
@@ -295,6 +284,16 @@ mod tests {
 </r:RDF></x:xmpmeta>
 
 <?xpacket end="w"?>"#;
+
+    fn read(xmp: &str) -> Result<Option<ReadLabel>> {
+        super::read::<Recipe>(xmp)
+    }
+
+    #[test]
+    fn texts_have_packets_too() {
+        let packet = merge(Some(FOREIGN), &sample_text()).unwrap();
+        assert!(super::read(&packet).unwrap().unwrap().matches(&sample_text()));
+    }
 
     #[test]
     fn the_packet_says_what_was_asked() {

@@ -1,6 +1,6 @@
 //! What a page shows: everything that lies in its directory.
 
-use super::judged::Judged;
+use super::judged::{Judged, JudgedText};
 use super::{Report, explained, run, sheets, text};
 use crate::Result;
 use crate::train::{RunDir, Unit};
@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// Where `maliang explain` leaves what it found, in a run.
 const EXPLAINED: &str = "explain";
+/// What a page says of scores that are damaged.
+const UNREADABLE: &str = "scores.json cannot be read, so the scores are left out; `maliang judge` writes it anew.";
 
 /// The page of a run, from the files that training and judging have left in its directory.
 ///
@@ -28,8 +30,7 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
     }
     let mut report = run.map(run::trained).transpose()?.unwrap_or_default();
     let judged = Judged::read(directory).unwrap_or_else(|_| {
-        let text = "scores.json cannot be read, so the scores are left out; `maliang judge` writes it anew.";
-        report.notices.push(text.into());
+        report.notices.push(UNREADABLE.into());
         None
     });
     if let Some(judged) = &judged {
@@ -58,7 +59,15 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
 /// The page of a run on text.
 fn compose_text(directory: &Path, run: &RunDir) -> Result<Report> {
     let mut report = text::trained(run)?;
+    let judged = JudgedText::read(directory).unwrap_or_else(|_| {
+        report.notices.push(UNREADABLE.into());
+        None
+    });
+    if let Some(judged) = &judged {
+        judged.add_to(&mut report, run);
+    }
     report.sheets.extend(text::sheets(run)?);
+    report.sheets.extend(judged.as_ref().and_then(JudgedText::sheet));
     report.files = files(directory);
     Ok(report)
 }
@@ -72,8 +81,8 @@ fn files(directory: &Path) -> Vec<(String, String)> {
         ("checkpoints", "the best and the newest states; model.safetensors in each is usable alone"),
         ("animation.gif", "a walk through the latent space"),
         ("reals.png", "training pictures as the model sees them"),
-        ("scores.json", "scores, collapse and copying, as `maliang judge` found them"),
-        ("judged", "the nearest pairs as pictures"),
+        ("scores.json", "scores, variety and copying, as `maliang judge` found them"),
+        ("judged", "the nearest pairs as pictures, or the pieces of text that were judged"),
         (EXPLAINED, "directions of the latent space, what the discriminator looks at, nearest training pictures"),
         ("card.md", "the model card; a person fills in what only a person can know"),
     ];

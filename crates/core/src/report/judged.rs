@@ -1,6 +1,10 @@
 //! The judgement's part of a report, and what of it lies on disk: `scores.json`; and in `judged/` the pictures of the nearest
 //! pairs, and `record.json` with what is no score.
 
+mod text;
+
+pub use text::{JudgedText, TextRecord};
+
 use super::{Pair, Report, Table};
 use crate::data::Manifest;
 use crate::generate::picture::read_label;

@@ -95,11 +95,13 @@ impl Cleaner {
             joined = [&std::mem::take(&mut self.unfinished), bytes].concat();
             &joined
         };
-        for chunk in bytes.utf8_chunks() {
+        let mut chunks = bytes.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
             self.valid(chunk.valid(), out);
             let invalid = chunk.invalid();
-            // `error_len` of nothing: it may still become a character.
-            if !invalid.is_empty() && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none()) {
+            // `error_len` of nothing, and nothing behind it: it may still become a character.
+            let unfinished = || std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
+            if chunks.peek().is_none() && unfinished() {
                 self.unfinished = invalid.to_vec();
             } else if !invalid.is_empty() {
                 self.replace(invalid.len(), out);

@@ -175,12 +175,12 @@ impl Tokenizer {
         }
         match written {
             Written::Characters { characters, bytes, .. } => {
+                if characters.chars().count() + bytes.len() >= MAX_VOCABULARY {
+                    return Err(wrong(format!("it has more than {MAX_VOCABULARY} tokens")));
+                }
                 let characters: Vec<char> = characters.chars().collect();
                 let distinct: HashSet<char> = characters.iter().copied().collect();
                 let ascending = bytes.windows(2).all(|pair| pair[0] < pair[1]);
-                if characters.len() + bytes.len() >= MAX_VOCABULARY {
-                    return Err(wrong(format!("it has more than {MAX_VOCABULARY} tokens")));
-                }
                 if distinct.len() < characters.len() || !ascending || characters.is_empty() {
                     return Err(wrong("its characters or bytes repeat, or there are none".into()));
                 }

@@ -44,7 +44,7 @@ fn first(text: &str) -> usize {
     let Some((_, start)) = chars.next() else { return 0 };
     let mut run = class(start);
     let mut length = 1;
-    if let (' ' | '\'', Some(next)) = (start, text[1..].chars().next()) {
+    if let (' ' | '\'', Some(next)) = (start, text.chars().nth(1)) {
         let joins = class(next) != Class::White && (start == ' ' || class(next) == Class::Letter);
         if joins {
             (run, length) = (class(next), 0);

@@ -20,6 +20,8 @@ const LADDER: [usize; 9] = [12, 16, 24, 32, 50, 75, 100, 150, 200];
 pub const STANDARD: usize = 50;
 /// Held-out windows that may be in the training text for a window to be chosen.
 const RARELY: f64 = 0.01;
+/// With fewer windows a length has not been tried.
+const FEWEST_WINDOWS: usize = 30;
 /// More windows than this, and than so many times those of held-out text, are no chance.
 const CLOSE: f64 = 0.02;
 const TIMES: f64 = 3.0;
@@ -145,8 +147,11 @@ pub(super) fn report(generated: &[String], heldout: &[String], corpus: &Corpus, 
     let copycat = sets.add(copycat(corpus, generated.len(), length, seed)?);
     let lengths = sets.search(corpus)?;
 
-    let shows = |window: usize| measure(&choosing, &lengths, window).share() <= RARELY;
-    let chosen = if enough { LADDER.into_iter().find(|&window| shows(window)) } else { Some(STANDARD) };
+    let fits = |&window: &usize| {
+        let spans = measure(&choosing, &lengths, window);
+        spans.windows >= FEWEST_WINDOWS && spans.share() <= RARELY
+    };
+    let chosen = if enough { LADDER.into_iter().find(fits) } else { Some(STANDARD) };
     let window = chosen.unwrap_or(LADDER[LADDER.len() - 1]);
     let spans = |set: &[Piece]| measure(set, &lengths, window);
     let reference = enough.then(|| spans(&choosing));

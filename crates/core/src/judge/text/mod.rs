@@ -57,6 +57,8 @@ pub struct TextJudgement {
     pub characters: usize,
     /// Seed of the generated pieces.
     pub seed: u64,
+    /// How they were made, in words; nothing where that is not known.
+    pub sampling: String,
     /// Fingerprint of the corpus.
     pub data_fingerprint: String,
     /// Tokens of the corpus: trained on, held out.
@@ -116,6 +118,7 @@ pub fn judge_text(
         pieces: pieces.len(),
         characters: pieces.iter().map(|piece| piece.chars().count()).sum(),
         seed: options.seed,
+        sampling: String::new(),
         data_fingerprint: corpus.fingerprint().to_string(),
         data_tokens: [corpus.train_len(), corpus.heldout_len()],
         heldout,

@@ -1,0 +1,234 @@
+//! Writing text with a language model, token by token.
+//!
+//! A piece begins with the end-of-document token, as every document of the training data does, and the prompt; then tokens are
+//! drawn one by one until the model ends the document, a stop string appears or the piece is long enough. Every draw comes
+//! from the stream `text` of the seed and the number of the piece, so piece 3 of a seed is the same whether 4 or 400 are asked
+//! for. The text comes out as it is made, in whole characters.
+
+use super::sampling::{Chooser, Sampling};
+use super::stream::TextStream;
+use crate::data::text::Tokenizer;
+use crate::error::{Error, Result};
+use crate::models::text::Writer;
+use crate::rng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// More tokens than this in one piece are surely a slip of the keyboard.
+pub const MOST_TOKENS: usize = 10_000_000;
+/// Stop strings, at most, and bytes of one, at most: the text is searched for each of them after every token.
+const MOST_STOPS: (usize, usize) = (16, 1000);
+
+/// What predicts the next token from those before.
+pub trait Predictor {
+    /// Forgets all tokens.
+    fn reset(&mut self);
+    /// Takes many tokens at once; the logits of the token behind the last of them, one a token of the vocabulary.
+    fn prefill(&mut self, tokens: &[u32]) -> &[f32];
+    /// Takes one more token; the logits of the one behind it.
+    fn push(&mut self, token: u32) -> &[f32];
+}
+
+impl Predictor for Writer {
+    fn reset(&mut self) {
+        Writer::reset(self);
+    }
+
+    fn prefill(&mut self, tokens: &[u32]) -> &[f32] {
+        Writer::prefill(self, tokens)
+    }
+
+    fn push(&mut self, token: u32) -> &[f32] {
+        Writer::push(self, token)
+    }
+}
+
+/// What tokens stand for.
+pub trait Vocabulary {
+    /// The UTF-8 bytes of `token`; a token may begin or end inside a character.
+    fn bytes(&self, token: u32) -> &[u8];
+}
+
+impl Vocabulary for Tokenizer {
+    fn bytes(&self, token: u32) -> &[u8] {
+        Tokenizer::bytes(self, token)
+    }
+}
+
+/// What a piece of text is asked to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// What the text begins with; may be empty.
+    pub prompt: String,
+    /// How each token is chosen.
+    pub sampling: Sampling,
+    /// Tokens made, at most; those of the prompt are not counted.
+    pub max_tokens: usize,
+    /// The text ends before the first of these; it is not part of the text.
+    pub stop: Vec<String>,
+    /// Seed of the random stream.
+    pub seed: u64,
+}
+
+impl Request {
+    /// Refuses what cannot be done.
+    ///
+    /// # Errors
+    /// Names the setting, what it is and what it may be.
+    pub fn check(&self) -> Result<()> {
+        self.sampling.check()?;
+        if !(1..=MOST_TOKENS).contains(&self.max_tokens) {
+            return Err(Error::input(format!("max-tokens {} is out of range: 1 to {MOST_TOKENS}", self.max_tokens)));
+        }
+        let (most, longest) = MOST_STOPS;
+        if self.stop.len() > most {
+            return Err(Error::input(format!("{} stop strings are too many: at most {most}", self.stop.len())));
+        }
+        if self.stop.iter().any(|stop| stop.is_empty() || stop.len() > longest) {
+            return Err(Error::input(format!("a stop string must have 1 to {longest} bytes"))
+                .hint("leave it out to let the model end by itself"));
+        }
+        Ok(())
+    }
+}
+
+/// Why a piece ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended the document.
+    End,
+    /// This stop string was about to appear.
+    Stop(String),
+    /// The piece has as many tokens as were asked for.
+    Length,
+}
+
+impl Finish {
+    /// As APIs name it: "end", "stop" or "length".
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::Stop(_) => "stop",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// A piece of text in the making.
+#[derive(Debug)]
+pub struct Generation<'a, P, V> {
+    predictor: P,
+    vocabulary: &'a V,
+    prompt: Vec<u32>,
+    chooser: Chooser,
+    stream: TextStream,
+    stop: Vec<String>,
+    rng: ChaCha8Rng,
+    /// The newest token, which the predictor has not taken yet.
+    newest: Option<u32>,
+    made: usize,
+    most: usize,
+    finish: Option<Finish>,
+}
+
+impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
+    /// Piece number `index` of a request. `prompt` are the tokens of its prompt. Nothing is computed yet.
+    ///
+    /// # Errors
+    /// See [`Request::check`].
+    pub fn new(predictor: P, vocabulary: &'a V, prompt: &[u32], request: &Request, index: u64) -> Result<Self> {
+        request.check()?;
+        let mut chooser = Chooser::new(request.sampling);
+        prompt.iter().for_each(|&token| chooser.saw(token));
+        Ok(Self {
+            predictor,
+            vocabulary,
+            prompt: [&[Tokenizer::END], prompt].concat(),
+            chooser,
+            stream: TextStream::new(request.stop.clone()),
+            stop: request.stop.clone(),
+            rng: rng::stream(request.seed, "text", index),
+            newest: None,
+            made: 0,
+            most: request.max_tokens,
+            finish: None,
+        })
+    }
+
+    /// The next stretch of text, never empty, or nothing when the piece has ended.
+    ///
+    /// # Errors
+    /// The model's predictions are not numbers.
+    #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on after an error")]
+    pub fn next(&mut self) -> Result<Option<String>> {
+        while self.finish.is_none() {
+            let text = self.step()?;
+            if !text.is_empty() {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All that is left to come.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn rest(&mut self) -> Result<String> {
+        let mut all = String::new();
+        while let Some(text) = self.next()? {
+            all += &text;
+        }
+        Ok(all)
+    }
+
+    /// Lets a piece that was cut off at its length go on for up to `tokens` more. Returns whether it can: a document that has
+    /// ended cannot.
+    pub fn extend(&mut self, tokens: usize) -> bool {
+        if self.finish == Some(Finish::Length) {
+            self.finish = None;
+            self.most = self.made.saturating_add(tokens);
+        }
+        self.finish.is_none()
+    }
+
+    /// Why the piece ended, if it has.
+    pub fn finish(&self) -> Option<&Finish> {
+        self.finish.as_ref()
+    }
+
+    /// Tokens made so far, one that ended the document among them.
+    pub fn tokens(&self) -> usize {
+        self.made
+    }
+
+    /// Makes one token; the text that it settles.
+    fn step(&mut self) -> Result<String> {
+        if self.made >= self.most {
+            self.finish = Some(Finish::Length);
+            return Ok(self.stream.flush(false));
+        }
+        let logits = match self.newest {
+            Some(token) => self.predictor.push(token),
+            None => {
+                self.predictor.reset();
+                self.predictor.prefill(&self.prompt)
+            }
+        };
+        let token = self.chooser.choose(logits, &mut self.rng)?;
+        self.newest = Some(token);
+        self.made += 1;
+        if token == Tokenizer::END {
+            self.finish = Some(Finish::End);
+            return Ok(self.stream.flush(true));
+        }
+        self.chooser.saw(token);
+        let shown = self.stream.push(self.vocabulary.bytes(token));
+        self.finish = shown.stopped.map(|i| Finish::Stop(self.stop[i].clone()));
+        Ok(shown.text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
