@@ -49,12 +49,14 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def report(who: str, mode: str, work: str, batch: int, measured: dict[str, Any], versions: dict[str, str]) -> None:
-    """The one line on stdout."""
+def report(
+    who: str, mode: str, work: str, batch: int, measured: dict[str, Any], versions: dict[str, str], unit: str = "images"
+) -> None:
+    """The one line on stdout; a step works on `batch` of `unit`."""
     line: dict[str, Any] = {"who": who, "mode": mode, "work": work, "batch": batch}
     if "step_seconds" in measured:
         seconds = measured["step_seconds"]
-        line |= {"images_per_second": batch / seconds, "ms_per_step": seconds * 1e3}
+        line |= {f"{unit}_per_second": batch / seconds, "ms_per_step": seconds * 1e3}
         line |= {key: measured[key] for key in ("steps", "warm_up_seconds", "losses")}
     line |= {"peak_memory_bytes": peak_memory(), "versions": versions | {"python": platform.python_version()}}
     sys.stdout.write(json.dumps(line) + "\n")

@@ -229,26 +229,3 @@ fn a_recurrent_writer_has_no_limit_and_threads_change_nothing() {
         }
     }
 }
-
-/// A few steps of plain gradient descent on one sentence: the loss falls well below that of guessing.
-#[test]
-fn models_learn_a_sentence() {
-    for config in [gpt(), lstm()] {
-        let device = Device::flex().autodiff();
-        let mut model = TextModel::new(&config);
-        nn::initialise(&mut model, 1, &device);
-        let (x, y) = (tokens(1, 12), tokens(2, 12));
-        let mut last = f32::INFINITY;
-        for _ in 0..200 {
-            let loss = model.loss(&x, &y, 1, None);
-            last = host(loss.clone().inner())[0];
-            let gradients = loss.backward();
-            for (_, param) in model.parameters() {
-                let gradient = param.flat().grad(&gradients).expect("every parameter takes part");
-                let value = param.flat().inner() - gradient * 0.5;
-                param.set(Tensor::from_inner(value));
-            }
-        }
-        assert!(last < 0.7, "{}: {last}", config.family());
-    }
-}
