@@ -150,7 +150,7 @@ fn table(judgement: &TextJudgement, name: &str, step: u64) -> String {
     let mut lines = vec![wrap(&title, 0, 0), String::new()];
     let line = |cells: [&str; 5]| {
         let [name, value, interval, beside, whose] = cells;
-        format!("{name:<36} {value:>7}  {interval:<14} {beside:>7}  {whose}").trim_end().to_string()
+        format!("{name:<30} {value:>7}  {interval:<14} {beside:>7}  {whose}").trim_end().to_string()
     };
     lines.push(line(["score", "value", "95 % interval", "beside", "of"]));
     for row in judgement.rows() {

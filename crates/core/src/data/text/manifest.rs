@@ -30,7 +30,6 @@ pub struct TextFileEntry {
     pub dropped: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

@@ -140,7 +140,8 @@ fn json_lines(name: &str, mut reader: BufReader<Hashing>, visitor: &mut dyn Visi
         if !whole {
             found.bytes += skip_line(&mut reader).map_err(|e| Stopped::Refused(io_reason(&e)))?;
         }
-        match if whole { record(&line) } else { Err(format!("longer than {} MiB", MAX_JSON_LINE >> 20)) } {
+        let read = if whole { record(&line) } else { Err(format!("longer than {} MiB", MAX_JSON_LINE >> 20)) };
+        match read {
             Ok(None) => {}
             Ok(Some((text, cleaned))) => {
                 found.add(&Cleaning { bytes: 0, ..cleaned });

@@ -26,7 +26,7 @@ impl TextJudgement {
             let gram = format!("{}-gram model", found.ngram_order);
             for (name, e, beside) in [
                 ("heldout_bits_per_byte", found.bits_per_byte, found.ngram_bits_per_byte),
-                ("heldout_perplexity_per_token", found.perplexity, found.ngram_perplexity),
+                ("heldout_perplexity", found.perplexity, found.ngram_perplexity),
             ] {
                 rows.push(TextRow {
                     name: format!("{name}_n{}", found.tokens),
@@ -90,12 +90,12 @@ impl TextJudgement {
         let (bits, baseline) = (number(found.bits_per_byte.value), number(found.ngram_bits_per_byte));
         let beside =
             format!("{bits} bits per byte of held-out text; a {}-gram model needs {baseline}", found.ngram_order);
-        Some(match () {
-            () if gain.low > 0.0 => format!("Better than counting: {beside}."),
-            () if gain.high < 0.0 => {
-                format!("Not yet better than counting: {beside}. Train longer, or a smaller model.")
-            }
-            () => format!("No better than counting, as far as this text can tell: {beside}."),
+        Some(if gain.low > 0.0 {
+            format!("Better than counting: {beside}.")
+        } else if gain.high < 0.0 {
+            format!("Not yet better than counting: {beside}. Train longer, or a smaller model.")
+        } else {
+            format!("No better than counting, as far as this text can tell: {beside}.")
         })
     }
 
