@@ -30,7 +30,7 @@ const IMPORTANCE_SAMPLES: usize = 64;
 
 /// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
 pub fn run(args: &JudgeArgs) -> Result<()> {
-    if writer::writes(&args.model)? {
+    if writer::writes(&args.model) {
         return text::run(args);
     }
     let label = args.producer.label()?;

@@ -122,10 +122,13 @@ impl Desk<'_> {
 
     fn more(&mut self, value: &str) -> Result<bool> {
         let tokens = if value.is_empty() { self.request.max_tokens } else { number("more", value)? };
-        match &mut self.piece {
-            Some(piece) if piece.extend(tokens) => self.go_on(),
-            Some(_) => Err(Error::input("the text has come to its end").hint("/again for another one")),
-            None => Err(Error::input("there is no text yet").hint("type a beginning")),
+        let Some(piece) = &mut self.piece else {
+            return Err(Error::input("there is no text yet").hint("type a beginning"));
+        };
+        if piece.extend(tokens) {
+            self.go_on()
+        } else {
+            Err(Error::input("the text has come to its end").hint("/again for another one"))
         }
     }
 

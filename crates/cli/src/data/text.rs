@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::Result;
-use maliang::data::display_name;
 use maliang::data::text::{self, Documents, TextCheck, TokenizerKind};
 
-use super::{COLUMNS, bytes, columns, counted, fit, number, percent, quoted, reject_list, row};
+use super::{COLUMNS, bytes, counted, fit, number, percent, quoted, reject_list, row};
 
 /// Characters that are too few to learn to write from.
 const FEW: u64 = 20_000;
@@ -93,7 +92,9 @@ pub fn render(report: &TextCheck) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::columns;
     use super::*;
+    use maliang::data::display_name;
 
     #[test]
     fn what_it_says_and_no_line_is_wider_than_the_terminal() {
