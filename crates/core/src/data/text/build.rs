@@ -275,7 +275,10 @@ pub(super) fn notes(scan: &TextScan, survey: &Survey, plan: &Plan, duplicates: u
         }
     });
     if duplicates > 0 {
-        notes.push(format!("{duplicates} documents repeat another and were dropped"));
+        notes.push(match duplicates {
+            1 => "1 document repeats another and was dropped".to_string(),
+            n => format!("{n} documents repeat another and were dropped"),
+        });
     }
     let found = &survey.found;
     if found.replaced > 0 {

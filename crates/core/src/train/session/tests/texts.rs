@@ -108,24 +108,32 @@ fn newest(directory: &Path) -> (checkpoint::Counters, Weights) {
 
 #[test]
 fn it_learns_and_shows_it() {
-    for family in FAMILIES {
+    // A recurrent network learns more slowly from as many tokens.
+    for (family, steps, reached) in [("gpt", 150, 1.5), ("lstm", 600, 2.5)] {
         let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
-        let (steps, look) = (Value::Integer(150), Value::Integer(50));
-        let settings = [("train.steps", steps), ("train.look_every", look), ("train.lr", Value::Float(5e-3))];
+        let settings = [
+            ("train.steps", Value::Integer(steps)),
+            ("train.look_every", Value::Integer(50)),
+            ("train.lr", Value::Float(5e-3)),
+        ];
         let outcome = session(directory.path(), family, &settings, &mut ear).train(&mut ear).unwrap();
-        assert!(outcome.finished && outcome.step == 150 && ear.notes.is_empty(), "{outcome:?} {:?}", ear.notes);
+        assert!(
+            outcome.finished && outcome.step == steps as u64 && ear.notes.is_empty(),
+            "{outcome:?} {:?}",
+            ear.notes
+        );
         let bits: Vec<f64> = ear.looks.iter().map(|scores| scores[0].1).collect();
         assert_eq!(ear.looks[0][0].0, "heldout_bits_per_byte");
         // Untrained: the logarithm of the vocabulary, a byte a token.
         let (config, corpus) = config_and_corpus(directory.path(), family, &[]);
         let blind = (corpus.tokenizer().vocabulary() as f64).log2();
         assert!((bits[0] - blind).abs() < 0.2, "{family}: {bits:?}, blind {blind}");
-        assert!(*bits.last().unwrap() < 1.5, "{family}: {bits:?}");
+        assert!(*bits.last().unwrap() < reached, "{family}: {bits:?}");
         let best = outcome.best.unwrap();
         assert_eq!(best.score, bits.iter().copied().fold(f64::INFINITY, f64::min));
 
         let run = RunDir::new(directory.path().join("run"));
-        let sample = std::fs::read_to_string(run.sample(150, "txt")).unwrap();
+        let sample = std::fs::read_to_string(run.sample(steps as u64, "txt")).unwrap();
         assert!(sample.starts_with("AI生成 AI-generated: "), "{sample}");
         assert!(config.text.prompts.iter().all(|prompt| sample.contains(prompt.as_str())), "{sample}");
         assert_eq!(sample.matches("────").count(), 2 * config.text.prompts.len());
@@ -313,7 +321,7 @@ fn settings_round_trip_and_are_checked() {
     refused(&|c| c.text.warmup = f64::NAN, "text.warmup");
     refused(&|c| c.text.prompts.clear(), "text.prompts");
     refused(&|c| set_model(c, "vocabulary", 7), "model.vocabulary is 7");
-    refused(&|c| set_model(c, "context", 4096), "too short for a context of 4096");
+    refused(&|c| set_model(c, "context", 8000), "too short for a context of 8000");
 }
 
 fn set_model(config: &mut TextRunConfig, name: &str, value: i64) {
