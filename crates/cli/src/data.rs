@@ -204,7 +204,7 @@ fn advice(out: &mut String, report: &CheckReport) {
 
 /// A name, and its parts joined by ` · ` (single words: by spaces) over as many lines as needed.
 fn row(out: &mut String, name: &str, parts: &[String]) {
-    let words = name == "note";
+    let words = matches!(name, "note" | "tokens");
     let separator = if words { " " } else { " · " };
     let mut line = format!("  {name:<width$}", width = INDENT - 2);
     let mut used = INDENT;

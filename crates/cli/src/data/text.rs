@@ -49,15 +49,20 @@ pub fn render(report: &TextCheck) -> String {
         .map(|(name, n)| format!("{name} {}", percent(*n as usize, found.characters as usize)))
         .collect();
     row(&mut out, "written in", &scripts);
+    let what = match report.suggested_tokenizer {
+        TokenizerKind::Characters => "characters".to_string(),
+        TokenizerKind::Bpe => format!("pieces of words, {} different ones", number(report.suggested_vocabulary)),
+    };
+    row(&mut out, "tokens", &words(&format!("{what}: {}", report.reason)));
     for note in &report.notes {
-        row(&mut out, "note", &note.split(' ').map(String::from).collect::<Vec<_>>());
+        row(&mut out, "note", &words(note));
     }
     for file in report.files.iter().filter(|file| file.replaced > 0).take(5) {
         let line = file.first_replaced.map_or(String::new(), |place| format!(", the first in line {}", place.line));
         row(
             &mut out,
             "not UTF-8",
-            &[format!("{} sequences in {}{line}", number(file.replaced as usize), fit(&file.name, 24))],
+            &[format!("{} in {}{line}", counted(file.replaced as usize, "sequence"), fit(&file.name, 24))],
         );
     }
     reject_list(&mut out, &report.rejects);
@@ -75,19 +80,11 @@ pub fn render(report: &TextCheck) -> String {
         );
     }
     let _ = writeln!(out, "Next: maliang train {}", quoted(&report.source));
-    let what = match report.suggested_tokenizer {
-        TokenizerKind::Characters => "characters".to_string(),
-        TokenizerKind::Bpe => format!("pieces of words, {} different ones", number(report.suggested_vocabulary)),
-    };
-    let mut advice = String::new();
-    row(
-        &mut advice,
-        "",
-        &format!("Tokens: {what}: {}.", report.reason).split(' ').map(String::from).collect::<Vec<_>>(),
-    );
-    let indented = advice.lines().map(|line| format!("      {}\n", line.trim()));
-    out.extend(indented);
     out
+}
+
+fn words(sentence: &str) -> Vec<String> {
+    sentence.split(' ').map(String::from).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +109,7 @@ mod tests {
             "Exact copies: 1 document",
             "Cannot be used: 1 file",
             "Few:",
-            "Tokens: characters",
+            "tokens       characters",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

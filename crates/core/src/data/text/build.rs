@@ -276,16 +276,22 @@ pub(super) fn notes(scan: &TextScan, survey: &Survey, plan: &Plan, duplicates: u
     });
     if duplicates > 0 {
         notes.push(match duplicates {
-            1 => "1 document repeats another and was dropped".to_string(),
+            1 => "1 document repeats another and was dropped".into(),
             n => format!("{n} documents repeat another and were dropped"),
         });
     }
     let found = &survey.found;
     if found.replaced > 0 {
-        notes.push(format!("{} invalid UTF-8 sequences were replaced by U+FFFD", found.replaced));
+        notes.push(match found.replaced {
+            1 => "1 invalid UTF-8 sequence was replaced by U+FFFD".into(),
+            n => format!("{n} invalid UTF-8 sequences were replaced by U+FFFD"),
+        });
     }
     if found.dropped > 0 {
-        notes.push(format!("{} control characters were dropped", found.dropped));
+        notes.push(match found.dropped {
+            1 => "1 control character was dropped".into(),
+            n => format!("{n} control characters were dropped"),
+        });
     }
     if survey.bad_lines > 0 {
         notes.push(format!("{} lines of JSON could not be used", survey.bad_lines));
