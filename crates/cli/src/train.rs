@@ -209,7 +209,7 @@ pub fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
 
 /// Writes the report of a run, and prints where everything is and how `maliang generate` may be tried.
 fn conclude(dir: &RunDir, outcome: &Outcome, generate: &str) -> Result<()> {
-    report::write(&dir.file("report.html"), &report::of_run(&dir)?)?;
+    report::write(&dir.file("report.html"), &report::of_run(dir)?)?;
     let root = dir.root().display();
     if outcome.finished {
         let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));

@@ -74,6 +74,7 @@ pub struct Discriminator {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one discriminator is held at a time, never a list of them")]
 enum Down {
     Batch(Downsampler),
     Spectral(SpectralDownsampler),

@@ -111,6 +111,7 @@ impl TextModelConfig {
 
 /// A model of text of any family.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one network is held at a time, never a list of them")]
 pub enum TextModel {
     /// A transformer.
     Gpt(Gpt),

@@ -20,6 +20,7 @@ pub struct Writer {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one state is held at a time, never a list of them")]
 enum State {
     Gpt(GptState),
     Lstm(LstmState),
