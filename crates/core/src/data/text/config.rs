@@ -18,7 +18,7 @@ pub enum TokenizerKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Documents {
-    /// Decided by looking, see [`super::shape`]; what was decided stands in the manifest.
+    /// Decided by looking, see `shape.rs`; what was decided stands in the manifest.
     #[default]
     Auto,
     /// A file. (A line of a `.jsonl` file is always a document.)

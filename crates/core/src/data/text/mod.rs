@@ -1,8 +1,8 @@
 //! From files of text to windows of tokens: scan → survey → plan of the split → tokenizer → tokens on disk.
 //!
 //! Text is read as a stream, three times, and its tokens are memory-mapped: a corpus may be larger than memory. What stays in
-//! memory of each document are 40 bytes. The policies: [`clean`] what happens to bytes, [`shape`] what a document is, [`plan`] what is held
-//! out, [`characters`] and [`merges`] what a token is.
+//! memory of each document are 40 bytes. The policies: `clean.rs` what happens to bytes, `shape.rs` what a document is, `plan.rs` what is held
+//! out, `characters.rs` and `merges.rs` what a token is.
 //!
 //! ```no_run
 //! # fn main() -> maliang::Result<()> {
