@@ -316,7 +316,7 @@ pub enum Format {
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(next_help_heading = "Text")]
 pub struct TextFlags {
-    /// What the text begins with
+    /// What the text begins with; \n is a line break
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// Tokens a piece, at most [default: 300; 2000 for music]

@@ -68,7 +68,7 @@ pub fn request(flags: &TextFlags, seed: u64, music: Option<&Author>) -> Request 
         (stop, _) => stop.iter().map(|stop| unescape(stop)).collect(),
     };
     Request {
-        prompt: flags.prompt.clone().unwrap_or_else(|| beginning.to_owned()),
+        prompt: flags.prompt.as_deref().map_or_else(|| beginning.to_owned(), unescape),
         sampling,
         max_tokens: flags.max_tokens.unwrap_or(if music.is_some() { TOKENS_OF_TUNE } else { TOKENS }),
         stop,

@@ -76,6 +76,8 @@ fn text_goes_to_stdout_and_repeats() {
     assert_ne!(alone, place.ok("generate r --prompt 春 --max-tokens 40 --seed 8 --temperature 0.7").out);
     let stopped = place.ok("generate r --max-tokens 200 --stop \\n --temperature 0").out;
     assert_eq!(stopped.trim_end().lines().count(), 3, "label, empty line, one line of text: {stopped}");
+    let lines = place.ok("generate r --prompt 春\\n春 --max-tokens 5").out;
+    assert!(lines.contains("\n\n春\n春"), "{lines}");
     let word = "the moon of night";
     let greedy = |seed: u64| {
         let mut command = place.command(&format!("generate r --temperature 0 --max-tokens 20 --seed {seed}"));
