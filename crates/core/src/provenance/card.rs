@@ -15,6 +15,38 @@ use std::fmt::Write;
 /// Stands where only a person can know.
 const EMPTY: &str = "_(to be filled in by a person)_";
 
+/// What stands above a card, whatever the model makes.
+struct Front<'a> {
+    task: &'a str,
+    tag: &'a str,
+    modality: &'a str,
+    family: &'a str,
+    name: &'a str,
+    data: &'a str,
+    aigc: &'a str,
+}
+
+impl Front<'_> {
+    /// What the hub reads, and the label of GB 45438-2025 as Markdown files carry it; `scores` by name.
+    fn matter(&self, scores: impl Iterator<Item = (String, String)>) -> String {
+        let Self { task, tag, modality, family, name, data, aigc } = self;
+        let mut out =
+            format!("---\nlibrary_name: maliang\npipeline_tag: {task}\ntags:\n- maliang\n- {family}\n- {tag}\n");
+        out.push_str("# license: to be filled in by a person\n# datasets: to be filled in by a person\n");
+        put(&mut out, format_args!("AIGC: {}\nmodel-index:\n- name: {}\n", quoted(aigc), quoted(name)));
+        put(&mut out, format_args!("  results:\n  - task:\n      type: {task}\n"));
+        put(
+            &mut out,
+            format_args!("    dataset:\n      name: {}\n      type: {modality}\n    metrics:\n", quoted(data)),
+        );
+        for (name, value) in scores {
+            put(&mut out, format_args!("    - type: {name}\n      value: {value}\n"));
+        }
+        out.push_str("---\n");
+        out
+    }
+}
+
 /// The records that a card is made from.
 #[derive(Debug)]
 pub struct Card<'a> {
@@ -44,24 +76,18 @@ impl Card<'_> {
         out
     }
 
-    /// What the hub reads, and the label of GB 45438-2025 as Markdown files carry it.
     fn front_matter(&self) -> String {
-        let info = self.info;
-        let mut out = String::from("---\nlibrary_name: maliang\npipeline_tag: unconditional-image-generation\n");
-        put(&mut out, format_args!("tags:\n- maliang\n- {}\n- image-generation\n", info.config.family()));
-        out.push_str("# license: to be filled in by a person\n# datasets: to be filled in by a person\n");
-        put(&mut out, format_args!("AIGC: {}\n", quoted(&self.provenance.aigc_json())));
-        put(&mut out, format_args!("model-index:\n- name: {}\n  results:\n", quoted(&info.name)));
-        out.push_str("  - task:\n      type: unconditional-image-generation\n");
-        put(
-            &mut out,
-            format_args!("    dataset:\n      name: {}\n      type: pictures\n    metrics:\n", quoted(&info.data)),
-        );
-        for score in &self.judgement.scores {
-            put(&mut out, format_args!("    - type: {}\n      value: {}\n", score.name, number(score.value)));
+        let scores = self.judgement.scores.iter();
+        Front {
+            task: "unconditional-image-generation",
+            tag: "image-generation",
+            modality: "pictures",
+            family: self.info.config.family(),
+            name: &self.info.name,
+            data: &self.info.data,
+            aigc: &self.provenance.aigc_json(),
         }
-        out.push_str("---\n");
-        out
+        .matter(scores.map(|score| (score.name.clone(), number(score.value))))
     }
 
     fn about(&self, out: &mut String) {

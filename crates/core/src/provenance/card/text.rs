@@ -1,6 +1,6 @@
 //! The card of a model that writes.
 
-use super::{EMPTY, heading, item, plain, put, quoted};
+use super::{EMPTY, Front, heading, item, plain, put};
 use crate::data::text::TextManifest;
 use crate::judge::text::TextJudgement;
 use crate::provenance::bundle::TextInfo;
@@ -35,24 +35,18 @@ impl TextCard<'_> {
         out
     }
 
-    /// What the hub reads, and the label of GB 45438-2025 as Markdown files carry it.
     fn front_matter(&self) -> String {
-        let info = self.info;
-        let mut out = String::from("---\nlibrary_name: maliang\npipeline_tag: text-generation\n");
-        put(&mut out, format_args!("tags:\n- maliang\n- {}\n- text-generation\n", info.config.family()));
-        out.push_str("# license: to be filled in by a person\n# datasets: to be filled in by a person\n");
-        put(&mut out, format_args!("AIGC: {}\n", quoted(&self.provenance.aigc_json())));
-        put(&mut out, format_args!("model-index:\n- name: {}\n  results:\n", quoted(&info.name)));
-        out.push_str("  - task:\n      type: text-generation\n");
-        put(
-            &mut out,
-            format_args!("    dataset:\n      name: {}\n      type: text\n    metrics:\n", quoted(&info.data)),
-        );
-        for row in self.judgement.rows() {
-            put(&mut out, format_args!("    - type: {}\n      value: {}\n", row.name, row.value));
+        let rows = self.judgement.rows();
+        Front {
+            task: "text-generation",
+            tag: "text-generation",
+            modality: "text",
+            family: self.info.config.family(),
+            name: &self.info.name,
+            data: &self.info.data,
+            aigc: &self.provenance.aigc_json(),
         }
-        out.push_str("---\n");
-        out
+        .matter(rows.iter().map(|row| (row.name.to_string(), row.value.to_string())))
     }
 
     fn about(&self, out: &mut String) {
