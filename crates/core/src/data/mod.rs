@@ -110,6 +110,13 @@ impl Dataset {
         Ok(Dataset { map, manifest, train, heldout, labels })
     }
 
+    /// The same under the name that `before` has, if it was made of the same bytes: files that were only copied or touched are
+    /// the data set that they were.
+    pub(crate) fn recognised_as(mut self, before: &Manifest) -> Option<Self> {
+        self.manifest.fingerprint.clone_from(&before.fingerprint);
+        (self.manifest == *before).then_some(self)
+    }
+
     /// Compares all pixels with the checksum of the cache. Reads the whole file; an error says that it is damaged.
     pub fn verify(&self) -> Result<()> {
         cache::verify(&self.map, self.fingerprint())

@@ -5,14 +5,14 @@ use super::config::{Augmentation, GanLoss, RunConfig};
 use super::optim::{Adam, Average, average_beta};
 use super::regularise::{Penalty, penalty};
 use super::{ACCURACY, Losses, STANDING_BATCHES, StepInput, Trainer, losses, no_eyes, pictures_tensor};
-use crate::data::Batch;
+use crate::data::{Batch, DataConfig, Fit, preprocess};
 use crate::models::{self, Discriminator, Generator, ModelConfig, PictureModel, projected};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::pretrained::EfficientNetLite0;
 use crate::provenance::weights::Weights;
 use crate::{Result, device, rng};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use maliang_kernels::Reuse;
+use maliang_kernels::{Activation, Reuse};
 use rand::RngExt;
 
 /// Both players, their optimisers, and the moving average of the generator.
@@ -28,6 +28,25 @@ pub(super) struct GanTrainer {
     adaptive: Adaptive,
     /// Augment though the settings have none: a remedy.
     augmenting: bool,
+    ground: Option<Ground>,
+}
+
+/// The colour around padded pictures, for what translation shifts in and cutout leaves: a hole of another colour would be
+/// something that no picture has.
+#[derive(Clone)]
+struct Ground(Tensor<1>);
+
+impl Ground {
+    fn of(data: &DataConfig, device: &Device) -> Option<Self> {
+        let colour: Vec<f32> = data.background[..data.channels].iter().map(|&byte| preprocess::unit(byte)).collect();
+        (data.fit == Fit::Pad).then(|| Self(nn::vector(colour, device)))
+    }
+
+    /// `change(x − colour) + colour`.
+    fn under(&self, x: Tensor<4>, change: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        let shift = |x, by| maliang_kernels::bias(x, by, Activation::Identity);
+        shift(change(shift(x, -self.0.clone())), self.0.clone())
+    }
 }
 
 /// What a remedy augments with: all of DiffAugment.
@@ -119,6 +138,7 @@ impl GanTrainer {
         Ok(Self {
             config: config.clone(),
             average: generator.inner(),
+            ground: Ground::of(&config.data, &device),
             device,
             generator,
             discriminator,
@@ -156,7 +176,12 @@ impl GanTrainer {
             return x;
         }
         let mut stream = rng::stream(seed, name, index);
-        maliang_kernels::augment(x, augment::plans(kinds, p, batch, height, width, &mut stream))
+        let plans = augment::plans(kinds, p, batch, height, width, &mut stream);
+        let change = |x| maliang_kernels::augment(x, plans);
+        match &self.ground {
+            Some(ground) => ground.under(x, change),
+            None => change(x),
+        }
     }
 
     /// The discriminator's loss on one real and one generated batch, and its gradients. `draw` numbers the random draws. What is
@@ -342,15 +367,17 @@ impl Trainer for GanTrainer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DataConfig;
     use crate::models::{DcganConfig, StackConfig};
     use crate::train::config::{GanConfig, TrainConfig, VaeTraining};
     use burn::backend::{BackendTensor, DispatchTensorKind};
 
     fn trainer(loss: GanLoss) -> GanTrainer {
+        trainer_on(DataConfig { width: 16, height: 16, ..DataConfig::default() }, loss)
+    }
+
+    fn trainer_on(data: DataConfig, loss: GanLoss) -> GanTrainer {
         let stack = StackConfig { height: 16, width: 16, channels: 3, base: 4 };
         let model = DcganConfig { z_dim: 8, classes: Vec::new(), stack };
-        let data = DataConfig { width: 16, height: 16, ..DataConfig::default() };
         let train: TrainConfig = toml::from_str(
             "batch = 4\nsteps = 9\nminutes = 0.0\nlr = 1e-3\nbeta_1 = 0.5\nbeta_2 = 0.999\nepsilon = 1e-8\n\
              ema_half_life = 100.0\nflip = false\nlook_every = 1",
@@ -394,6 +421,29 @@ mod tests {
             }
         }
         found
+    }
+
+    /// What is shifted in and cut out has the colour around padded pictures; photographs, which have none, get grey.
+    #[test]
+    fn holes_have_the_colour_of_the_ground() {
+        let background = [255, 0, 102];
+        let colour = background.map(preprocess::unit);
+        for fit in [Fit::Pad, Fit::Crop] {
+            let gan = trainer_on(
+                DataConfig { width: 16, height: 16, fit, background, ..DataConfig::default() },
+                GanLoss::NonSaturating,
+            );
+            let ground = Tensor::<1>::from_floats(colour, &gan.device).reshape([1, 1, 1, 3]).repeat(&[4, 16, 16, 1]);
+            let mut holes = 0;
+            // Colour is changed too, and by one amount all over a picture: what is no ground is a hole.
+            for draw in 0..8 {
+                let changed = host(gan.augment(ground.clone(), 1, "test", draw).inner());
+                for picture in changed.chunks_exact(16 * 16 * 3) {
+                    holes += picture.chunks_exact(3).filter(|pixel| pixel.iter().all(|v| v.abs() < 1e-6)).count();
+                }
+            }
+            assert_eq!(holes == 0, fit == Fit::Pad, "{holes} holes");
+        }
     }
 
     /// Nothing holds on to a weight between steps, so updates need no new memory.

@@ -296,14 +296,11 @@ pub fn data_of(dir: &RunDir, config: &RunConfig, cache: &Path) -> Result<Dataset
     }
     let found = scan(&Source::parse(&config.data.source)?)?;
     let dataset = Dataset::open(&config.data, &found, cache, &|_, _| ())?;
-    if dataset.fingerprint() != manifest.fingerprint {
-        return Err(Error::input(format!(
-            "the pictures in {} have changed since this run began, and its cache is gone",
-            config.data.source
-        ))
-        .hint("restore the pictures, or start a new run on the changed ones"));
-    }
-    Ok(dataset)
+    dataset.recognised_as(&manifest).ok_or_else(|| {
+        let source = &config.data.source;
+        Error::input(format!("the pictures in {source} have changed since this run began, and its cache is gone"))
+            .hint("restore the pictures, or start a new run on the changed ones")
+    })
 }
 
 /// Fewer than this and there is nothing to learn from.

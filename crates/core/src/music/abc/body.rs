@@ -293,10 +293,16 @@ impl Body {
 
     /// `!trill!`, or a lone `!`, which was a line break once.
     fn decoration(&mut self) {
+        let from = self.at;
         self.at += 1;
         let name = self.characters[self.at..].iter().position(|&c| c == '!');
         if let Some(length) = name.filter(|&n| n <= 24 && !self.characters[self.at..self.at + n].contains(&'|')) {
+            let name: String = self.characters[self.at..self.at + length].iter().collect();
             self.at += length + 1;
+            // `!D.C.!`, `!D.S.alcoda!` and their kin (4.14); `!segno!`, `!coda!` and `!fine!` say where they lead.
+            if name.starts_with("D.C.") || name.starts_with("D.S.") {
+                self.problem(from, format!("the jump !{name}! is not played"));
+            }
         }
     }
 

@@ -152,6 +152,13 @@ fn tempo_and_metre_may_change() {
 }
 
 #[test]
+fn jumps_are_said_not_to_be_played() {
+    let tune = only("X:1\nK:C\n!segno!CDEF|!trill!GABc!fine!|!D.S.alfine!|]");
+    let problems: Vec<String> = tune.problems.iter().map(Problem::to_string).collect();
+    assert_eq!(problems, ["line 3, character 31: the jump !D.S.alfine! is not played"]);
+}
+
+#[test]
 fn what_is_wrong_is_listed_with_its_place() {
     let text = "X:1\nM:7/9\nL:1/8\nK:Hmaj\nCDE ### F|G9999 \"unfinished\n[CE|{fg|^|c,,,,,,,,,|>C|[9 C|A & B|?:C";
     let tune = only(text);

@@ -92,12 +92,14 @@ const SMALLEST_BPE: usize = 1024;
 /// Layers and width of a network, from small to large.
 const SIZES: [(usize, usize); 6] = [(2, 64), (3, 96), (4, 128), (4, 192), (6, 256), (6, 384)];
 /// Operations a second that two cores reach in training: see LAB.md.
-const SPEED: f64 = 60e9;
+const SPEED: f64 = 90e9;
 /// Tokens for a parameter that a network should read in its budget; with fewer a smaller one learns more. Chinchilla's 20
 /// (Hoffmann 2022) are for one pass over endless text; here a large part of a short run is spent on learning to spell.
-const TOKENS_A_PARAMETER: f64 = 6.0;
+const TOKENS_A_PARAMETER: f64 = 3.0;
 /// Parameters for a token of the corpus, at most: a larger network only learns it by heart sooner.
 const PARAMETERS_A_TOKEN: f64 = 50.0;
+/// How often a text is read at most: what comes later is learned by heart, whatever is left to chance. See LAB.md.
+const MOST_PASSES: f64 = 60.0;
 /// From here on a budget affords to look further back.
 const LONG_MINUTES: f64 = 20.0;
 
@@ -172,22 +174,29 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
 
     let parameters = facts.parameters(layers, width);
     let epochs = facts.epochs(parameters, batch * context);
+    let (epochs, steps) = if steps == 0 && epochs > MOST_PASSES {
+        say("steps", format!("{MOST_PASSES:.0} passes"), "a short text: reading it more often is learning it by heart");
+        (MOST_PASSES, (MOST_PASSES * facts.tokens as f64 / (batch * context) as f64).ceil() as u64)
+    } else {
+        (epochs, steps)
+    };
     // Srivastava 2014: the more often a text comes back, the more must be left to chance.
     let dropout = match epochs {
         ..3.0 => 0.0,
-        ..15.0 => 0.1,
-        ..60.0 => 0.2,
-        _ => 0.3,
+        ..10.0 => 0.1,
+        ..25.0 => 0.2,
+        ..45.0 => 0.3,
+        _ => 0.5,
     };
     let shown = if epochs < 1000.0 { format!("about {epochs:.0} times") } else { "very often".into() };
     say("dropout", format!("{dropout}"), &format!("the text is read {shown}"));
 
     let vocabulary = facts.vocabulary;
     let (model, lr) = match family.as_str() {
-        // The wider, the slower: 1e-3 at 256 as nanoGPT has it for networks of this kind.
+        // 1e-3 as nanoGPT has it for networks of this kind; the wider, the slower.
         "gpt" => {
             let heads = heads(width);
-            let lr = (1e-3 * 256.0 / width as f32).clamp(3e-4, 2e-3);
+            let lr = (1e-3 * 256.0 / width as f32).clamp(3e-4, 1e-3);
             (TextModelConfig::Gpt(GptConfig { vocabulary, context, layers, heads, width, dropout }), lr)
         }
         "lstm" => {
@@ -216,7 +225,7 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
         precision: Precision::F32,
         look_every: 0,
         // Who counts steps wants them; who counts minutes wants no more of them than are of use.
-        patience: if steps > 0 { 0 } else { PATIENCE },
+        patience: if facts.steps > 0 { 0 } else { PATIENCE },
     };
     let text = TextTraining { prompts: prompts(corpus), ..TextTraining::default() };
     let chosen = TextRunConfig { seed: 0, corpus: corpus_config.clone(), model, train, text };
@@ -225,6 +234,8 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     overlay(&mut table, &request.settings);
     set(&mut table, "corpus", Value::try_from(corpus_config).expect("a configuration is plain data"));
     set(&mut table, "model.family", Value::String(family));
+    // Settings that name minutes alone name no steps.
+    set(&mut table, "train.steps", Value::Integer(steps.min(i64::MAX as u64) as i64));
     let config: TextRunConfig = table.try_into().map_err(unusable)?;
     config.validate()?;
     // A reason for something that the user then set would be wrong.
@@ -283,6 +294,30 @@ mod tests {
         let by_tokens = [1_000, 20_000, 100_000, 10_000_000].map(|tokens| width(tokens, 600.0));
         assert!(by_tokens.is_sorted() && by_tokens[0] < by_tokens[3], "{by_tokens:?}");
         assert_eq!(facts(100, 10, 1e-6).size(), SIZES[0], "there is always one");
+    }
+
+    #[test]
+    fn a_short_text_is_not_read_for_the_whole_budget() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let lines: String = (0..400).map(|i| format!("line {} of {}\n", i * 7919 % 400, i * i)).collect();
+        std::fs::write(&path, &lines).unwrap();
+        let checked = check_text(&scan_text(path.to_str().unwrap()).unwrap(), Documents::Auto, &|_, _| ()).unwrap();
+        let chosen = |settings: &str| {
+            let settings: Table = settings.parse().unwrap();
+            let request = TextRequest { source: path.to_str().unwrap().into(), settings, ..TextRequest::default() };
+            let corpus_config = choose_corpus(&request, &checked).unwrap().config;
+            let scan = scan_text(path.to_str().unwrap()).unwrap();
+            let corpus = Corpus::open(&corpus_config, &scan, &directory.path().join("cache"), &|_, _| ()).unwrap();
+            let config = choose_text(&request, &corpus_config, &corpus).unwrap().config;
+            let read = config.train.steps * config.tokens_a_step();
+            (config.train.steps, read as f64 / corpus.train_len() as f64, config.train.patience)
+        };
+        let (steps, passes, patience) = chosen("train.minutes = 30.0\ntrain.steps = 0");
+        assert!(steps > 0 && (MOST_PASSES..MOST_PASSES + 1.0).contains(&passes), "{passes} passes");
+        assert_eq!(patience, PATIENCE, "who counts minutes");
+        assert_eq!(chosen("train.steps = 9").0, 9, "what the user wants");
+        assert_eq!(chosen("train.minutes = 0.001").0, 0, "minutes end before passes do");
     }
 
     #[test]

@@ -120,8 +120,5 @@ pub fn corpus_of(dir: &RunDir, config: &TextRunConfig, cache: &Path) -> Result<C
         return Err(gone("the text came from a pipe that is closed"));
     }
     let corpus = Corpus::open(&config.corpus, &scan_text(source)?, cache, &|_, _| ())?;
-    if corpus.fingerprint() != manifest.fingerprint {
-        return Err(gone(&format!("the text in {source} has changed")));
-    }
-    Ok(corpus)
+    corpus.recognised_as(&manifest).ok_or_else(|| gone(&format!("the text in {source} has changed")))
 }

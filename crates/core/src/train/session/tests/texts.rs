@@ -7,7 +7,7 @@ use crate::provenance::weights::Weights;
 use crate::train::health::{self, Trouble};
 use crate::train::subject::{Moment, Subject};
 use crate::train::text::{TextRequest, TextRun, TextRunConfig, Texts, choose_corpus, choose_text};
-use crate::train::{Event, Observer, Outcome, RunDir, checkpoint, set};
+use crate::train::{Event, Observer, Outcome, RunDir, checkpoint, corpus_of, set};
 use crate::{ErrorKind, device};
 use std::path::Path;
 use std::sync::Arc;
@@ -343,6 +343,18 @@ fn a_run_without_its_cache() {
     std::fs::rename(&away, &text).unwrap();
     forget();
     resume().unwrap();
+    // Copied, so of another time, but of the same bytes: the run goes on under the name that its corpus had.
+    let name = || {
+        let dir = RunDir::new(directory.path().join("run"));
+        let corpus = corpus_of(&dir, &dir.text_config().unwrap(), &directory.path().join("cache"));
+        corpus.unwrap().fingerprint().to_string()
+    };
+    let before = name();
+    forget();
+    std::fs::write(&text, verses()).unwrap();
+    std::fs::File::options().append(true).open(&text).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    resume().unwrap();
+    assert_eq!(name(), before);
     forget();
     std::fs::write(&text, verses().replace("moon", "mouse")).unwrap();
     let Err(error) = resume() else { panic!("it trains on something else") };
