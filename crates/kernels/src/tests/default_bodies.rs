@@ -134,11 +134,23 @@ fn vulkan_agrees_with_the_kernels() {
             all(crate::augment(v[0].clone().reshape([3, 6, 5, 3]), plans(seed, 3, 6, 5)))
         });
     }
-    let step = AdamStep { lr: 0.01, beta_1: 0.5, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.01, step: 3 };
+    let step = AdamStep {
+        lr: 0.01,
+        beta_1: 0.5,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        decayed: 1,
+        clip_norm: 0.5,
+        ema_beta: 0.9,
+        step: 3,
+    };
     let [cpu, gpu] = [Device::flex(), vulkan].map(|device| {
         let of = |seed| Tensor::<1>::from_data(TensorData::new(numbers(seed, 100), [100]), &device);
-        let (p, m, v) = crate::adam(of(1), of(2), of(3), of(4).abs(), step);
-        Tensor::cat(vec![p, m, v], 0).into_data().try_into_vec::<f32>().expect("f32 values")
+        let (values, first) = (vec![of(1)], vec![of(3)]);
+        let state = AdamState { values, first, second: vec![of(4).abs()], averages: vec![of(5)] };
+        let AdamState { values, first, second, averages } = crate::adam(state, vec![of(2)], step);
+        Tensor::cat([values, first, second, averages].concat(), 0).into_data().try_into_vec::<f32>().expect("f32 values")
     });
     for (i, (cpu, gpu)) in cpu.into_iter().zip(gpu).enumerate() {
         assert!((cpu - gpu).abs() <= 1e-5 * (1.0 + cpu.abs()), "adam [{i}]: {cpu}, vulkan {gpu}");
