@@ -136,7 +136,8 @@ impl<'a, const A: usize> Products<'a, A> {
         let (task, row) = (tile / TASK_TILES, tile % TASK_TILES);
         let at =
             task * A * A * self.stride() + (column / self.width * TASK_TILES + row) * self.width + column % self.width;
-        self.data[at..at + (A * A - 1) * self.stride() + LANES].as_ptr()
+        // A vector may be shorter than LANES, so that `column` lies inside of them.
+        self.data[at..at + (A * A - 1) * self.stride() + LANES - column % LANES].as_ptr()
     }
 }
 
@@ -422,6 +423,23 @@ impl<const A: usize> WithSimd for UnpackTaps<'_, A> {
                 };
                 // SAFETY: the slice just taken reaches to the last of the A×A vectors.
                 unsafe { Transform::<S, A>(simd).weights(m, self.stride, put) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors of 4, 8 and 16 numbers can be read from the last tile of a task, whatever this machine's are.
+    #[test]
+    fn the_last_tile_is_read_by_vectors_of_any_length() {
+        for columns in [16, 48, 96] {
+            let data = vec![0.0; Products::<4>::len(TASK_TILES, columns)];
+            let products = Products::<4>::new(&data, columns);
+            for lanes in [4, 8, 16] {
+                (0..columns).step_by(lanes).for_each(|column| _ = products.at(TASK_TILES - 1, column));
             }
         }
     }
