@@ -155,8 +155,8 @@ unsafe fn avx2_part<const VECTORS: usize, const BY_ROWS: bool>(call: &Call<f32>,
         let mut sums = [[_mm256_setzero_ps(); 2]; AVX2_ROWS];
         let c = |i: usize, j: usize| call.c.add((row + i) * VECTORS * LANES + column + j * LANES / 2);
         if call.accumulate {
-            for i in 0..AVX2_ROWS {
-                sums[i] = [_mm256_loadu_ps(c(i, 0)), _mm256_loadu_ps(c(i, 1))];
+            for (i, sums) in sums.iter_mut().enumerate() {
+                *sums = [_mm256_loadu_ps(c(i, 0)), _mm256_loadu_ps(c(i, 1))];
             }
         }
         let (down, along) = if BY_ROWS { (call.stride, 1) } else { (1, call.stride) };
@@ -166,18 +166,16 @@ unsafe fn avx2_part<const VECTORS: usize, const BY_ROWS: bool>(call: &Call<f32>,
             for p in 0..call.steps {
                 let b = b.add(p * call.b_stride);
                 let columns = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(LANES / 2))];
-                for i in 0..AVX2_ROWS {
+                for (i, sums) in sums.iter_mut().enumerate() {
                     let factor = _mm256_set1_ps(*a.add(p * along + i * down));
-                    for j in 0..2 {
-                        sums[i][j] = _mm256_fmadd_ps(factor, columns[j], sums[i][j]);
-                    }
+                    sums[0] = _mm256_fmadd_ps(factor, columns[0], sums[0]);
+                    sums[1] = _mm256_fmadd_ps(factor, columns[1], sums[1]);
                 }
             }
         }
-        for i in 0..AVX2_ROWS {
-            for j in 0..2 {
-                _mm256_storeu_ps(c(i, j), sums[i][j]);
-            }
+        for (i, [left, right]) in sums.into_iter().enumerate() {
+            _mm256_storeu_ps(c(i, 0), left);
+            _mm256_storeu_ps(c(i, 1), right);
         }
     }
 }
