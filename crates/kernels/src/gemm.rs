@@ -7,12 +7,26 @@
 
 use std::fmt::Debug;
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+#[cfg(target_arch = "x86_64")]
+use x86::{avx2_f32, avx512_bf16, avx512_f32, avx512_pack_across, avx512_pack_along};
+
 /// Rows of C that the inner loop computes at once.
 pub(crate) const TILE_ROWS: usize = 8;
 /// Columns of a panel come in multiples of this.
 pub(crate) const LANES: usize = 16;
-/// Inner steps between two visits to C: a panel of two vectors then takes 32 KB of the first-level cache.
-const BLOCK_STEPS: usize = 256;
+/// Columns of most panels. Their rows are copied by a few instructions, and not by calls that take longer than the copying.
+pub(crate) const USUAL_WIDTH: usize = 2 * LANES;
+/// Inner steps between two visits to C, so that the panel stays in the first-level cache. With AVX-512, which visits C in whole rows,
+/// a panel of two vectors takes 32 KB; elsewhere 8 KB, because the loop comes back to it (on a Zen 3, 97 instead of 88 GFLOP/s).
+fn block_steps() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        return 256;
+    }
+    64
+}
 
 /// A number as the inner loop reads it: one f32, or two neighbouring numbers of the inner dimension in bf16.
 pub(crate) trait Packed: Copy + Default + Debug + Send + Sync + 'static {
@@ -158,7 +172,8 @@ pub(crate) fn multiply<T: Packed>(a: &Left<T>, b: &Panel<T>, c: &mut [f32], accu
     );
     let run = T::inner_loop(b.vectors, a.order);
     // Deep products visit C several times, so that the panel stays in the first-level cache between groups of rows.
-    let (blocks, steps) = if a.blocks == 1 { (1, BLOCK_STEPS) } else { ((BLOCK_STEPS / a.steps).max(1), a.steps) };
+    let most = block_steps();
+    let (blocks, steps) = if a.blocks == 1 { (1, most) } else { ((most / a.steps).max(1), a.steps) };
     for first_block in (0..a.blocks).step_by(blocks) {
         for first_step in (0..a.steps).step_by(steps) {
             let steps = steps.min(a.steps - first_step);
@@ -190,142 +205,14 @@ pub(crate) fn multiply<T: Packed>(a: &Left<T>, b: &Panel<T>, c: &mut [f32], accu
     }
 }
 
-/// The inner loop in intrinsics: `ROWS × vectors` accumulators stay in registers over all steps.
-macro_rules! inner_loop {
-    ($name:ident, $features:literal, $type:ty, $load:expr, $broadcast:expr, $multiply:expr) => {
-        /// # Safety
-        /// The processor has the named features, and all offsets of `call` lie inside its slices.
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = $features)]
-        unsafe fn $name<const VECTORS: usize, const BY_ROWS: bool>(call: &Call<$type>) {
-            // SAFETY: by the contract of this function.
-            unsafe {
-                let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE_ROWS];
-                let c = |i: usize, j: usize| call.c.add((i * VECTORS + j) * LANES);
-                if call.accumulate {
-                    for i in 0..TILE_ROWS {
-                        for j in 0..VECTORS {
-                            sums[i][j] = _mm512_loadu_ps(c(i, j));
-                        }
-                    }
-                }
-                for block in 0..call.blocks {
-                    let a = call.a.add(block * call.a_block);
-                    let b = call.b.add(block * call.b_block);
-                    for p in 0..call.steps {
-                        let b = b.add(p * call.b_stride);
-                        let mut columns = [$load(b); VECTORS];
-                        for j in 1..VECTORS {
-                            columns[j] = $load(b.add(j * LANES));
-                        }
-                        for i in 0..TILE_ROWS {
-                            let at = if BY_ROWS { i * call.stride + p } else { p * call.stride + i };
-                            let row = $broadcast(a.add(at));
-                            for j in 0..VECTORS {
-                                sums[i][j] = $multiply(row, columns[j], sums[i][j]);
-                            }
-                        }
-                    }
-                }
-                for i in 0..TILE_ROWS {
-                    for j in 0..VECTORS {
-                        _mm512_storeu_ps(c(i, j), sums[i][j]);
-                    }
-                }
-            }
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
-
-inner_loop!(
-    avx512_f32,
-    "avx512f",
-    f32,
-    |p: *const f32| _mm512_loadu_ps(p),
-    |p: *const f32| _mm512_set1_ps(*p),
-    |a, b, c| _mm512_fmadd_ps(a, b, c)
-);
-inner_loop!(
-    avx512_bf16,
-    "avx512f,avx512bf16",
-    Bf16Pair,
-    |p: *const Bf16Pair| _mm512_loadu_si512(p.cast::<__m512i>()),
-    |p: *const Bf16Pair| _mm512_set1_epi32((*p).0 as i32),
-    // SAFETY: both types are 512 plain bits.
-    |a: __m512i, b: __m512i, c| _mm512_dpbf16_ps(
-        c,
-        std::mem::transmute::<__m512i, __m512bh>(a),
-        std::mem::transmute::<__m512i, __m512bh>(b)
-    )
-);
-
-/// # Safety
-/// The processor has AVX-512 with bf16, and `out` holds a pair for every two numbers of `source`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn avx512_pack_along(source: &[f32], out: &mut [Bf16Pair]) {
-    for (out, source) in out.chunks_mut(LANES).zip(source.chunks(2 * LANES)) {
-        let (mut low, mut high) = ([0.0; LANES], [0.0; LANES]);
-        // SAFETY: whole vectors are read from chunks of two vectors, or from the arrays; whole vectors are written to
-        // chunks of LANES pairs, masked ones to what is left.
-        unsafe {
-            let (low, high) = if source.len() == 2 * LANES {
-                (source.as_ptr(), source.as_ptr().add(LANES))
-            } else {
-                let cut = source.len().min(LANES);
-                low[..cut].copy_from_slice(&source[..cut]);
-                high[..source.len() - cut].copy_from_slice(&source[cut..]);
-                (low.as_ptr(), high.as_ptr())
-            };
-            let pairs = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(high), _mm512_loadu_ps(low));
-            write_pairs(out, std::mem::transmute::<__m512bh, __m512i>(pairs));
-        }
-    }
-}
-
-/// # Safety
-/// The processor has AVX-512 with bf16, and the three slices have the same length.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn avx512_pack_across(first: &[f32], second: &[f32], out: &mut [Bf16Pair]) {
-    // Word 2i from lane i of the first operand, word 2i + 1 from lane i of the second.
-    let mut order = [0u16; 2 * LANES];
-    for (i, word) in order.iter_mut().enumerate() {
-        *word = (i / 2 + i % 2 * LANES) as u16;
-    }
-    for ((out, first), second) in out.chunks_mut(LANES).zip(first.chunks(LANES)).zip(second.chunks(LANES)) {
-        // SAFETY: the masks keep reads and writes inside the chunks.
-        unsafe {
-            let order = _mm512_loadu_si512(order.as_ptr().cast());
-            let mask = ((1u32 << out.len()) - 1) as __mmask16;
-            let (first, second) =
-                (_mm512_maskz_loadu_ps(mask, first.as_ptr()), _mm512_maskz_loadu_ps(mask, second.as_ptr()));
-            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
-            write_pairs(out, _mm512_permutexvar_epi16(order, halves));
-        }
-    }
-}
-
-/// # Safety
-/// The processor has AVX-512, and `out` has at most LANES elements.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn write_pairs(out: &mut [Bf16Pair], pairs: __m512i) {
-    let mask = ((1u32 << out.len()) - 1) as __mmask16;
-    // SAFETY: by the contract of this function the mask selects just the elements of `out`.
-    unsafe { _mm512_mask_storeu_epi32(out.as_mut_ptr().cast(), mask, pairs) };
-}
-
-/// The inner loop of every other processor, two rows of sixteen columns at a time; the compiler makes vectors of it.
+/// The inner loop of every other processor, four rows of sixteen columns at a time; the compiler makes vectors of it.
 ///
 /// # Safety
 /// All offsets of `call` lie inside its slices.
-#[inline(always)]
-unsafe fn portable<const VECTORS: usize, const BY_ROWS: bool, const FUSED: bool>(call: &Call<f32>) {
+unsafe fn portable<const VECTORS: usize, const BY_ROWS: bool>(call: &Call<f32>) {
     const ROWS: usize = 4;
+    // One instruction of the base set there; elsewhere a call.
+    const FUSED: bool = cfg!(target_arch = "aarch64");
     for top in (0..TILE_ROWS).step_by(ROWS) {
         for j in 0..VECTORS {
             // SAFETY: by the contract of this function; every offset is one that the whole tile visits.
@@ -360,22 +247,6 @@ unsafe fn portable<const VECTORS: usize, const BY_ROWS: bool, const FUSED: bool>
     }
 }
 
-/// # Safety
-/// As [`portable`].
-unsafe fn plain_f32<const VECTORS: usize, const BY_ROWS: bool>(call: &Call<f32>) {
-    // SAFETY: the same contract. On AArch64 the fused form is one instruction of the base set; elsewhere it is a call.
-    unsafe { portable::<VECTORS, BY_ROWS, { cfg!(target_arch = "aarch64") }>(call) }
-}
-
-/// # Safety
-/// As [`portable`], and the processor has AVX2 and FMA.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_f32<const VECTORS: usize, const BY_ROWS: bool>(call: &Call<f32>) {
-    // SAFETY: the same contract.
-    unsafe { portable::<VECTORS, BY_ROWS, true>(call) }
-}
-
 /// Picks the instance of a generic inner loop.
 macro_rules! instance {
     ($name:ident, $vectors:expr, $order:expr) => {
@@ -401,7 +272,10 @@ impl Packed for f32 {
 
     #[inline(always)]
     fn pack_across(first: &[f32], _: &[f32], out: &mut [f32]) {
-        out.copy_from_slice(first);
+        match (<&[f32; USUAL_WIDTH]>::try_from(first), <&mut [f32; USUAL_WIDTH]>::try_from(&mut *out)) {
+            (Ok(first), Ok(out)) => *out = *first,
+            _ => out.copy_from_slice(first),
+        }
     }
 
     fn as_floats(out: &mut [f32]) -> Option<&mut [f32]> {
@@ -422,7 +296,7 @@ impl Packed for f32 {
                 return instance!(avx2_f32, vectors, order);
             }
         }
-        instance!(plain_f32, vectors, order)
+        instance!(portable, vectors, order)
     }
 }
 
@@ -467,5 +341,49 @@ impl Packed for Bf16Pair {
             return instance!(avx512_bf16, vectors, order);
         }
         unreachable!("bf16 is used only where the processor supports it ({vectors} vectors, {order:?})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::numbers;
+
+    #[test]
+    fn every_inner_loop_multiplies() {
+        // Steps of one block that are visited several times, and several blocks.
+        for (vectors, order, (steps, blocks), accumulate) in (1..=3).flat_map(|vectors| {
+            let orders = [Order::Rows, Order::Steps].into_iter();
+            let depths = [(1, 1), (300, 1), (7, 40)];
+            orders.flat_map(move |order| {
+                depths.into_iter().flat_map(move |depth| [false, true].map(|add| (vectors, order, depth, add)))
+            })
+        }) {
+            let (tiles, columns) = (3, vectors * LANES);
+            let rows = tiles * TILE_ROWS;
+            let (stride, tile_stride) =
+                if order == Order::Rows { (steps + 5, TILE_ROWS * (steps + 5)) } else { (rows + 2, TILE_ROWS) };
+            let block_stride = if order == Order::Rows { rows * stride } else { steps * stride };
+            let a = numbers(1, blocks * block_stride + rows);
+            let b = numbers(2, blocks * steps * columns);
+            let before = numbers(3, rows * columns);
+            let mut c = before.clone();
+            let left = Left { data: &a, order, stride, tiles, tile_stride, steps, blocks, block_stride };
+            let panel = Panel { block_stride: steps * columns, ..Panel::dense(&b, vectors) };
+            multiply(&left, &panel, &mut c, accumulate);
+            for (at, &c) in c.iter().enumerate() {
+                let (i, j) = (at / columns, at % columns);
+                let mut expected = if accumulate { f64::from(before[at]) } else { 0.0 };
+                for (block, p) in (0..blocks).flat_map(|block| (0..steps).map(move |p| (block, p))) {
+                    let inside = if order == Order::Rows { i * stride + p } else { p * stride + i };
+                    let factor = a[block * block_stride + inside];
+                    expected += f64::from(factor) * f64::from(b[(block * steps + p) * columns + j]);
+                }
+                assert!(
+                    (f64::from(c) - expected).abs() < 1e-4,
+                    "[{i}, {j}] of {vectors} vectors, {order:?}, {steps} steps, {blocks} blocks: {c}, {expected}"
+                );
+            }
+        }
     }
 }

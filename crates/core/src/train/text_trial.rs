@@ -5,6 +5,7 @@ use crate::models::text::{TextModel, TextModelConfig, Writer};
 use crate::nn::{self, Module};
 use crate::rng;
 use burn::tensor::{Device, Tensor};
+use maliang_kernels::text::among_workers;
 use maliang_kernels::{AdamState, AdamStep, Precision, adam, keep_freed_memory};
 use rand::RngExt;
 
@@ -62,6 +63,10 @@ impl TextTrial {
 
     /// One step of AdamW with clipping; the loss before it, in nats a token.
     pub fn step(&mut self) -> f32 {
+        among_workers(|| self.step_here())
+    }
+
+    fn step_here(&mut self) -> f32 {
         self.step += 1;
         let loss = self.model.loss(&self.tokens, &self.targets, self.batch, Some(self.step));
         let value = nn::host(loss.clone().inner())[0];

@@ -9,8 +9,10 @@ use std::marker::PhantomData;
 
 /// Pixels of a task, at most.
 const TILE_PIXELS: usize = 96;
-/// Tasks that the pixels should at least make, as long as each has a whole tile.
-const TASKS: usize = 32;
+/// Floats after which a first-level cache begins again at the same set.
+const PAGE: usize = 1024;
+/// Tasks that the pixels should at least make, as long as each has a whole tile. Short tiles read the panels too often.
+const TASKS: usize = 16;
 
 /// Is it a product of all pixels `[batch · height · width, c_in]` with `[c_in, c_out]`?
 pub(super) fn suits(s: &ConvShape) -> bool {
@@ -73,8 +75,8 @@ fn product<T: Packed>(
                 let count = rows.len() / depth;
                 let take = |part, product: &[f32]| copy_rows(product, width, part, columns, y);
                 match T::from_floats(rows) {
-                    // Whole groups of rows can be read where they are.
-                    Some(rows) if count.is_multiple_of(TILE_ROWS) => {
+                    // Whole groups of rows can be read where they are, unless all of them fall on the same cache set.
+                    Some(rows) if count.is_multiple_of(TILE_ROWS) && !depth.is_multiple_of(PAGE) => {
                         multiply_panels(rows, count, depth, depth, panels, columns, take);
                     }
                     _ => {

@@ -24,7 +24,20 @@ pub use rotary::Rotary;
 use crate::{Conv2dOptions, Precision, conv_transpose2d, conv2d, rows};
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+/// Runs `f`, which calls many kernels, on one of the threads that they run on: there a kernel shares its work with the other threads
+/// at once, where a thread from outside hands all of it over, sleeps, and has to be woken. A step of a small model is hundreds of
+/// kernels.
+pub fn among_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    /// One at a time: a thread that waits for the rest of a kernel takes up other work meanwhile, and should that be a second `f`,
+    /// the first could hold a lock that the second wants.
+    static INSIDE: Mutex<()> = Mutex::new(());
+    match (rayon::current_thread_index(), INSIDE.try_lock()) {
+        (None, Ok(_one)) => rayon::scope(|_| f()),
+        _ => f(),
+    }
+}
 
 /// A product of many rows: `y = x · w`.
 ///

@@ -65,11 +65,13 @@ impl Rotary {
     fn turn_by(&self, t: usize, scale: f32, direction: f32, x: &[f32], out: &mut [f32]) {
         let at = t * self.half..(t + 1) * self.half;
         let ((a, b), (out_a, out_b)) = (x.split_at(self.half), out.split_at_mut(self.half));
-        let angles = self.cos[at.clone()].iter().zip(&self.sin[at]);
-        for ((((out_a, out_b), &a), &b), (&cos, &sin)) in out_a.iter_mut().zip(out_b).zip(a).zip(b).zip(angles) {
-            let (cos, sin) = (scale * cos, scale * direction * sin);
-            *out_a = a * cos - b * sin;
-            *out_b = b * cos + a * sin;
+        let angles = || self.cos[at.clone()].iter().zip(&self.sin[at.clone()]);
+        // Two loops: one would have too many slices for the compiler to prove apart, and no vector instructions.
+        for (((out_a, &a), &b), (&cos, &sin)) in out_a.iter_mut().zip(a).zip(b).zip(angles()) {
+            *out_a = a * (scale * cos) - b * (scale * direction * sin);
+        }
+        for (((out_b, &a), &b), (&cos, &sin)) in out_b.iter_mut().zip(a).zip(b).zip(angles()) {
+            *out_b = b * (scale * cos) + a * (scale * direction * sin);
         }
     }
 }

@@ -52,10 +52,14 @@ pub(super) fn backward(x: &[f32], gy: &[f32], width: usize) -> Vec<f32> {
                     let rows = gx.chunks_exact_mut(2 * width).zip(x.chunks_exact(2 * width));
                     for ((gx, x), gy) in rows.zip(gy.chunks_exact(width)) {
                         let ((ga, gb), (a, b)) = (gx.split_at_mut(width), x.split_at(width));
-                        for ((((ga, gb), &a), &b), &gy) in ga.iter_mut().zip(gb).zip(a).zip(b).zip(gy) {
+                        // Two loops, each of which becomes vector instructions: together they have too many slices for the
+                        // compiler to prove apart, and the second exponential costs less than that.
+                        for (((ga, &a), &b), &gy) in ga.iter_mut().zip(a).zip(b).zip(gy) {
                             let s = Activation::Sigmoid.apply(a);
                             ga.write(gy * b * (s * (1.0 + a * (1.0 - s))));
-                            gb.write(gy * (a * s));
+                        }
+                        for ((gb, &a), &gy) in gb.iter_mut().zip(a).zip(gy) {
+                            gb.write(gy * (a * Activation::Sigmoid.apply(a)));
                         }
                     }
                 },

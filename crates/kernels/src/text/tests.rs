@@ -231,3 +231,15 @@ fn what_is_not_a_number_stays_visible() {
     assert!(values(mean)[0].is_nan());
     assert_eq!(values(nats).iter().map(|v| v.is_nan()).collect::<Vec<_>>(), [false, true, false, false]);
 }
+
+#[test]
+fn workers_run_what_they_are_given_also_from_inside_and_side_by_side() {
+    let worker = || rayon::current_thread_index().is_some();
+    assert_eq!(super::among_workers(|| super::among_workers(|| 7)), 7);
+    // Another test may be inside; then a call runs where it is.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    assert!(pool.install(|| super::among_workers(worker)));
+    let both =
+        std::thread::scope(|s| [1, 2].map(|i| s.spawn(move || super::among_workers(|| i))).map(|t| t.join().unwrap()));
+    assert_eq!(both, [1, 2]);
+}

@@ -4,7 +4,7 @@ use super::gpt::{EPSILON, Gpt};
 use super::lstm::Lstm;
 use super::{GptConfig, TextModel};
 use crate::nn::{Linear, Param, host};
-use maliang_kernels::text::{Rotary, step, step::Matrix};
+use maliang_kernels::text::{Rotary, among_workers, step, step::Matrix};
 use std::sync::Arc;
 
 /// A model in the middle of a text. Clones go on from the same place and share the weights.
@@ -50,10 +50,11 @@ impl Writer {
     /// If a token is beyond the vocabulary.
     pub fn prefill(&mut self, tokens: &[u32]) -> &[f32] {
         if !tokens.is_empty() {
-            match &mut self.state {
-                State::Gpt(gpt) => gpt.read(tokens, &mut self.logits),
-                State::Lstm(lstm) => lstm.read(tokens, &mut self.logits),
-            }
+            let Self { state, logits } = self;
+            among_workers(|| match state {
+                State::Gpt(gpt) => gpt.read(tokens, logits),
+                State::Lstm(lstm) => lstm.read(tokens, logits),
+            });
         }
         &self.logits
     }

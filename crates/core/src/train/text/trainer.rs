@@ -12,6 +12,7 @@ use crate::provenance::bundle::{self, TextInfo};
 use crate::provenance::weights::Weights;
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor};
+use maliang_kernels::text::among_workers;
 use rand::{Rng, RngExt};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -52,6 +53,10 @@ impl Trained {
     }
 
     fn step(&mut self, config: &TextRunConfig, corpus: &Corpus, moment: &Moment) -> Losses {
+        among_workers(|| self.step_here(config, corpus, moment))
+    }
+
+    fn step_here(&mut self, config: &TextRunConfig, corpus: &Corpus, moment: &Moment) -> Losses {
         let Moment { step, seed, .. } = *moment;
         let parts = config.text.accumulate as u64;
         let (mut loss, mut sums) = (0.0, BTreeMap::<String, Tensor<1>>::new());

@@ -2,7 +2,7 @@
 
 use super::AttentionShape;
 use crate::gemm::{LANES, Left, Order, Panel, TILE_ROWS};
-use crate::simd::vectorised;
+use crate::simd::{vectorised, with_scratch};
 use crate::text::rotary::Rotary;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -174,25 +174,29 @@ pub(super) unsafe fn store(
     turn: Option<(&Rotary, f32)>,
 ) {
     let panel = shape.panel();
-    let (mut row, mut turned) = (vec![0.0; shape.padded_width()], vec![0.0; shape.width]);
-    for i in 0..TILE.min(shape.time - to * TILE) {
-        for (p, row) in row.chunks_exact_mut(panel).enumerate() {
-            row.copy_from_slice(&product[((p * tiles + from) * TILE + i) * panel..][..panel]);
-        }
-        let t = to * TILE + i;
-        let values = match turn {
-            None => &row[..shape.width],
-            Some((rotary, scale)) => {
-                vectorised(
-                    #[inline(always)]
-                    || rotary.turn_back(t, scale, &row[..shape.width], &mut turned),
-                );
-                &turned
-            }
-        };
-        // SAFETY: by the contract of this function.
-        unsafe { out.row(columns, t, 0..shape.width) }.write_copy_of_slice(values);
-    }
+    with_scratch::<f32, _>(shape.padded_width() + shape.width, |memory| {
+        let (row, turned) = memory.split_at_mut(shape.padded_width());
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..TILE.min(shape.time - to * TILE) {
+                    for (p, row) in row.chunks_exact_mut(panel).enumerate() {
+                        row.copy_from_slice(&product[((p * tiles + from) * TILE + i) * panel..][..panel]);
+                    }
+                    let t = to * TILE + i;
+                    let values = match turn {
+                        None => &row[..shape.width],
+                        Some((rotary, scale)) => {
+                            rotary.turn_back(t, scale, &row[..shape.width], turned);
+                            &*turned
+                        }
+                    };
+                    // SAFETY: by the contract of this function.
+                    unsafe { out.row(columns, t, 0..shape.width) }.write_copy_of_slice(values);
+                }
+            },
+        );
+    });
 }
 
 /// A tensor whose columns are written by several tasks at once.
