@@ -150,7 +150,10 @@ fn vulkan_agrees_with_the_kernels() {
         let (values, first) = (vec![of(1)], vec![of(3)]);
         let state = AdamState { values, first, second: vec![of(4).abs()], averages: vec![of(5)] };
         let AdamState { values, first, second, averages } = crate::adam(state, vec![of(2)], step);
-        Tensor::cat([values, first, second, averages].concat(), 0).into_data().try_into_vec::<f32>().expect("f32 values")
+        Tensor::cat([values, first, second, averages].concat(), 0)
+            .into_data()
+            .try_into_vec::<f32>()
+            .expect("f32 values")
     });
     for (i, (cpu, gpu)) in cpu.into_iter().zip(gpu).enumerate() {
         assert!((cpu - gpu).abs() <= 1e-5 * (1.0 + cpu.abs()), "adam [{i}]: {cpu}, vulkan {gpu}");
