@@ -20,7 +20,14 @@ from typing import Any
 
 from peers.common import png
 
-GROUPS = ["dcgan-64", "vae-64", "generate", "cold-start", "memory", "conv"]
+GROUPS = ["dcgan-64", "vae-64", "generate", "cold-start", "memory", "conv", "gpt-small", "gpt", "lstm", "write"]
+# Groups of text, and PyTorch's modes in each.
+TEXT_MODES = {
+    "gpt-small": ["default", "compiled"],
+    "gpt": ["default", "compiled", "bf16"],
+    "lstm": ["default"],
+    "write": ["default"],
+}
 TORCH_MODES = ["default", "channels-last", "compiled", "bf16", "bf16-compiled"]
 KERAS_MODES = ["tf.function", "xla"]
 STARTS = 3  # processes timed for one value of the cold start
@@ -75,7 +82,7 @@ def entries(groups: list[str], tools: Tools) -> list[Entry]:
         return Entry(group, "maliang", only or precision, precision, tuple(command))
 
     def peer(group: str, who: str, mode: str) -> Entry:
-        script = {"pytorch": "pytorch.py", "keras": "keras_tf.py"}[who]
+        script = "pytorch_text.py" if group in TEXT_MODES else {"pytorch": "pytorch.py", "keras": "keras_tf.py"}[who]
         command = [str(tools.python), str(tools.peers / script), "--work", group.removesuffix("-64"), "--mode", mode]
         command += ["--seconds", f"{tools.seconds:g}", "--threads", str(tools.threads)]
         return Entry(group, who, mode, "bf16" if mode.startswith("bf16") else "f32", tuple(command))
@@ -85,6 +92,11 @@ def entries(groups: list[str], tools: Tools) -> list[Entry]:
         entries = [ours(group), *torch, *[peer(group, "keras", mode) for mode in KERAS_MODES]]
         # Maliang makes pictures in f32 whatever it was trained in.
         return entries if group == "generate" else [*entries, ours(group, "bf16")]
+
+    def text(group: str) -> list[Entry]:
+        modes = TEXT_MODES[group]
+        entries = [ours(group), *[peer(group, "pytorch", mode) for mode in modes]]
+        return [*entries, ours(group, "bf16")] if "bf16" in modes else entries
 
     def cold_start() -> list[Entry]:
         model, out = tools.scratch / "model.safetensors", tools.scratch / "pictures"
@@ -107,7 +119,7 @@ def entries(groups: list[str], tools: Tools) -> list[Entry]:
             peer("memory", "keras", "tf.function"),
         ],
         "conv": lambda: [ours("conv", only="gemm"), ours("conv", only="conv")],
-    }
+    } | {group: lambda group=group: text(group) for group in TEXT_MODES}
     return [entry for group in GROUPS if group in groups for entry in made[group]() if entry.who in tools.who]
 
 

@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from measure import DISTURBED, GROUPS, Record
+from measure import DISTURBED, GROUPS, TEXT_MODES, Record
 
 PEERS = ("pytorch", "keras")
 TITLES = {
@@ -14,6 +14,10 @@ TITLES = {
     "cold-start": "A process from nothing to one picture as PNG on disk",
     "memory": "DCGAN, 64×64, batch 64, training: peak resident memory",
     "conv": "Convolutions beside plain matrix products, f32",
+    "gpt-small": "GPT 4 × 128, context 64, batch 12, training step",
+    "gpt": "GPT 6 × 384, context 256, batch 16, training step",
+    "lstm": "LSTM 2 × 256, context 128, batch 32, training step",
+    "write": "GPT 6 × 384 writing 256 tokens, one stream with a cache",
 }
 
 
@@ -78,8 +82,8 @@ def targets(table: list[Row]) -> list[Target]:
         return best(found) if found else (None, "–")
 
     def speed(what: str, goal: float, group: str, who: tuple[str, ...] = PEERS, **only: str) -> Target:
-        mine, _ = pick(group, "images_per_second", max, ("maliang",), precision=only.get("precision", "f32"))
-        theirs, against = pick(group, "images_per_second", max, who, **only)
+        mine, _ = pick(group, per_second(group), max, ("maliang",), precision=only.get("precision", "f32"))
+        theirs, against = pick(group, per_second(group), max, who, **only)
         return Target(what, goal, mine / theirs if mine and theirs else None, against)
 
     def fewer(what: str, goal: float, group: str, field: str, turned: bool) -> Target:
@@ -108,7 +112,24 @@ def targets(table: list[Row]) -> list[Target]:
         made.append(fewer(what, 0.5, "memory", "peak_memory_bytes", turned=False))
     if "conv" in groups:
         made.append(Target("All convolutions of a step: share of the gemm peak", 0.75, conv_share(table), "gemm, f32"))
+    for what, goal, group, only in TEXT_TARGETS:
+        if group in groups:
+            made.append(speed(what, goal, group, ("pytorch",), **only))
     return made
+
+
+TEXT_TARGETS: list[tuple[str, float, str, dict[str, str]]] = [
+    ("GPT 4 × 128 training, f32: × PyTorch untuned", 2.0, "gpt-small", {"mode": "default"}),
+    ("GPT 4 × 128 training, f32: × torch.compile", 1.5, "gpt-small", {"mode": "compiled"}),
+    ("GPT 6 × 384 training, f32: × PyTorch untuned", 2.0, "gpt", {"mode": "default"}),
+    ("GPT 6 × 384 training, bf16: × PyTorch bf16", 1.2, "gpt", {"precision": "bf16"}),
+    ("LSTM 2 × 256 training, f32: × PyTorch untuned", 2.0, "lstm", {"mode": "default"}),
+    ("Writing, f32: × PyTorch with a cache", 3.0, "write", {"mode": "default"}),
+]
+
+
+def per_second(group: str) -> str:
+    return "tokens_per_second" if group in TEXT_MODES else "images_per_second"
 
 
 def conv_share(table: list[Row]) -> float | None:
@@ -166,12 +187,13 @@ def group_table(group: str, table: list[Row]) -> list[str]:
             share = ratio(row, "peak_memory_bytes", True)
             lines.append(line(row.who, row.mode, spread(row.all("peak_memory_bytes"), 1e-6), share))
         return lines
-    head = line("who", "mode", "pictures/s (min–max)", "ms/step", "peak MB", "ours ÷ this")
+    what = "tokens/s (min–max)" if group in TEXT_MODES else "pictures/s (min–max)"
+    head = line("who", "mode", what, "ms/step", "peak MB", "ours ÷ this")
     lines = [head, "|---|---|---|---|---|---|"]
     for row in sorted(table, key=lambda r: (r.precision == "bf16", r.who != "maliang")):
-        pictures, memory = spread(row.all("images_per_second")), spread(row.all("peak_memory_bytes"), 1e-6)
-        share = ratio(row, "images_per_second", True)
-        lines.append(line(row.who, row.mode, pictures, number(row.median("ms_per_step")), memory, share))
+        rate, memory = spread(row.all(per_second(group))), spread(row.all("peak_memory_bytes"), 1e-6)
+        share = ratio(row, per_second(group), True)
+        lines.append(line(row.who, row.mode, rate, number(row.median("ms_per_step")), memory, share))
     return lines
 
 
