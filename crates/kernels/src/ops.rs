@@ -28,6 +28,11 @@ impl Precision {
     pub fn is_supported(self) -> bool {
         self == Self::F32 || Bf16Pair::supported()
     }
+
+    /// What is computed with on this processor.
+    pub(crate) fn here(self) -> Self {
+        if self.is_supported() { self } else { Self::F32 }
+    }
 }
 
 /// Stride, zero padding (the same on both axes) and precision of a convolution.

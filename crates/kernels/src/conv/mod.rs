@@ -100,7 +100,7 @@ impl Finish<'_> {
 /// Calls `$function` for the packed format of `$precision` on this processor, by Winograd where the shape allows it.
 macro_rules! choose {
     ($shape:expr, $precision:expr, $function:ident, $otherwise:path, ($($argument:expr),*) $(, ($more:expr))?) => {
-        match ($precision == Precision::Bf16 && Bf16Pair::supported(), winograd::size($shape, $precision)) {
+        match ($precision.here() == Precision::Bf16, winograd::size($shape, $precision.here())) {
             (false, Some(3)) => winograd::$function::<f32, 3>($($argument),*),
             (false, Some(4)) => winograd::$function::<f32, 4>($($argument),*),
             (false, Some(_)) => winograd::$function::<f32, 5>($($argument),*),

@@ -35,7 +35,7 @@ fn lstm_shape(h: [usize; 3], w: [usize; 2]) -> LstmShape {
 }
 
 fn is_bf16(precision: Precision) -> bool {
-    precision == Precision::Bf16 && Bf16Pair::supported()
+    precision.here() == Precision::Bf16
 }
 
 impl TextOps for Flex {
