@@ -4,7 +4,8 @@
 
 use super::{attention, lstm};
 use crate::gemm::{LANES, Left, Order, Panel, TILE_ROWS, multiply, panel_vectors};
-use crate::simd::{vectorised, with_scratch};
+use crate::simd::with_scratch;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Weights from which on a product with one row is worth waking another thread: reading this many takes longer than that.
@@ -94,10 +95,11 @@ impl Matrix {
         let tasks = (self.panels.len() / WORTH_A_THREAD).clamp(1, panels.max(1));
         // Whole panels, cut by the size of the weight.
         let share = panels.div_ceil(tasks);
+        let arch = pulp::Arch::new();
         let run = |y: &mut [f32], weights: &[f32]| match self.width() / LANES {
-            1 => row_times_panels::<LANES>(x, weights, y),
-            2 => row_times_panels::<{ 2 * LANES }>(x, weights, y),
-            _ => row_times_panels::<{ 3 * LANES }>(x, weights, y),
+            1 => arch.dispatch(RowTimesPanels::<1> { x, panels: weights, y }),
+            2 => arch.dispatch(RowTimesPanels::<2> { x, panels: weights, y }),
+            _ => arch.dispatch(RowTimesPanels::<3> { x, panels: weights, y }),
         };
         if tasks == 1 {
             return run(y, &self.panels);
@@ -136,34 +138,55 @@ impl Matrix {
     }
 }
 
-/// `y = x · w` for one row and whole panels of `WIDTH` columns.
-fn row_times_panels<const WIDTH: usize>(x: &[f32], panels: &[f32], y: &mut [f32]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for (y, panel) in y.chunks_mut(WIDTH).zip(panels.chunks_exact(x.len() * WIDTH)) {
-                // Two chains of sums, so that an addition need not wait for the one before it.
-                let mut sums = [[0.0f32; WIDTH]; 2];
-                let (pairs, rest) = panel.as_chunks::<WIDTH>().0.as_chunks::<2>();
-                for (pair, x) in pairs.iter().zip(x.as_chunks::<2>().0) {
-                    for ((sums, weights), &x) in sums.iter_mut().zip(pair).zip(x) {
-                        for (sum, &weight) in sums.iter_mut().zip(weights) {
-                            *sum += x * weight;
-                        }
+/// Sums of a column that are formed side by side, so that an addition need not wait for the one before it.
+const CHAINS: usize = 4;
+
+/// `y = x · w` for one row and whole panels of `VECTORS` times LANES columns. LANES columns at a time: their sums stay in registers,
+/// and every line of memory is still read once.
+struct RowTimesPanels<'a, const VECTORS: usize> {
+    x: &'a [f32],
+    panels: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl<const VECTORS: usize> WithSimd for RowTimesPanels<'_, VECTORS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, panels, y } = self;
+        // Registers of LANES columns, and of a row of a panel.
+        let registers = LANES / S::F32_LANES;
+        let row = VECTORS * registers;
+        let (groups, rest) = x.as_chunks::<CHAINS>();
+        for (y, panel) in y.chunks_mut(VECTORS * LANES).zip(panels.chunks_exact((x.len() * VECTORS * LANES).max(1))) {
+            let (rows, _) = S::as_simd_f32s(panel);
+            let (grouped, left) = rows.split_at(groups.len() * CHAINS * row);
+            for (column, y) in y.chunks_mut(LANES).enumerate() {
+                let mut sums = [[simd.splat_f32s(0.0); LANES]; CHAINS];
+                let mut add = |chain: usize, x: f32, row: &[S::f32s]| {
+                    let (factor, weights) = (simd.splat_f32s(x), &row[column * registers..][..registers]);
+                    for j in 0..registers {
+                        sums[chain][j] = simd.mul_add_e_f32s(factor, weights[j], sums[chain][j]);
+                    }
+                };
+                for (rows, group) in grouped.chunks_exact(CHAINS * row).zip(groups) {
+                    for chain in 0..CHAINS {
+                        add(chain, group[chain], &rows[chain * row..][..row]);
                     }
                 }
-                if let ([weights], Some(&x)) = (rest, x.last()) {
-                    for (sum, &weight) in sums[0].iter_mut().zip(weights) {
-                        *sum += x * weight;
-                    }
+                for (chain, (row, &x)) in left.chunks_exact(row).zip(rest).enumerate() {
+                    add(chain, x, row);
                 }
-                let [first, second] = sums;
-                for ((y, first), second) in y.iter_mut().zip(first).zip(second) {
-                    *y = first + second;
+                let mut out = [0.0; LANES];
+                let [a, b, c, d] = sums;
+                for (j, out) in S::as_mut_simd_f32s(&mut out).0.iter_mut().enumerate() {
+                    *out = simd.add_f32s(simd.add_f32s(a[j], b[j]), simd.add_f32s(c[j], d[j]));
                 }
+                y.copy_from_slice(&out[..y.len()]);
             }
-        },
-    );
+        }
+    }
 }
 
 /// One row of [`rms_norm`](fn@super::rms_norm): `y = γ x / √(mean(x²) + ε)`.
