@@ -20,7 +20,6 @@ from typing import Any
 
 from peers.common import png
 
-GROUPS = ["dcgan-64", "vae-64", "generate", "cold-start", "memory", "conv", "gpt-small", "gpt", "lstm", "write"]
 # Groups of text, and PyTorch's modes in each.
 TEXT_MODES = {
     "gpt-small": ["default", "compiled"],
@@ -28,6 +27,7 @@ TEXT_MODES = {
     "lstm": ["default"],
     "write": ["default"],
 }
+GROUPS = ["dcgan-64", "vae-64", "generate", "cold-start", "memory", "conv", *TEXT_MODES]
 TORCH_MODES = ["default", "channels-last", "compiled", "bf16", "bf16-compiled"]
 KERAS_MODES = ["tf.function", "xla"]
 STARTS = 3  # processes timed for one value of the cold start
