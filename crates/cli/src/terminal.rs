@@ -7,11 +7,14 @@ use maliang::train::{Event, Observer};
 use maliang::{Error, ErrorKind, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Set by the first Ctrl-C or SIGTERM.
 static STOP: AtomicBool = AtomicBool::new(false);
+/// A piece of text is being written in a dialogue.
+static WRITING: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first Ctrl-C (or SIGTERM) asks training to save and stop, the second ends the process at once.
 pub fn catch_interrupts() -> Result<()> {
@@ -22,6 +25,37 @@ pub fn catch_interrupts() -> Result<()> {
         eprintln!("\nsaving and stopping; once more stops at once without saving");
     })
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
+}
+
+/// From now on Ctrl-C ends the piece that is being written, see [`while_writing`], and where none is, the program.
+pub fn catch_interrupts_of_pieces() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if !WRITING.load(Ordering::SeqCst) || STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
+}
+
+/// Does `work`, during which Ctrl-C only asks it to stop: it looks at [`interrupted`].
+pub fn while_writing<T>(work: impl FnOnce() -> T) -> T {
+    STOP.store(false, Ordering::SeqCst);
+    WRITING.store(true, Ordering::SeqCst);
+    let done = work();
+    WRITING.store(false, Ordering::SeqCst);
+    done
+}
+
+/// Has the server that started this training ended? What one that fell over left behind saves and ends; it would be started again.
+fn orphaned() -> bool {
+    #[cfg(unix)]
+    {
+        static PARENT: LazyLock<Option<u32>> =
+            LazyLock::new(|| std::env::var("MALIANG_PARENT").ok().and_then(|id| id.parse().ok()));
+        PARENT.is_some_and(|parent| std::os::unix::process::parent_id() != parent)
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// Has anybody asked to stop?
@@ -201,7 +235,7 @@ impl Observer for Progress {
     }
 
     fn stop(&self) -> bool {
-        interrupted()
+        interrupted() || orphaned()
     }
 
     fn seconds(&self) -> f64 {

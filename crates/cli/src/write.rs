@@ -2,7 +2,7 @@
 
 use crate::args::WriteArgs;
 use crate::generate::text::{open, request, unescape};
-use crate::terminal::{error_text, print, stream};
+use crate::terminal::{catch_interrupts_of_pieces, error_text, interrupted, print, stream, while_writing};
 use maliang::generate::text::{Finish, Request};
 use maliang::generate::writer::{Author, Piece};
 use maliang::provenance::label::Label;
@@ -21,7 +21,7 @@ Type a beginning and press Enter; an empty line begins from nothing. \\n is a li
   /stop TEXT            end before this appears; alone: end nowhere
   /seed N               from the first text on with another seed
   /settings             what is set
-  /help   /quit";
+  /help   /quit         Ctrl-C ends a text, and where none is written the program";
 
 /// Reads beginnings and commands from stdin until it ends. The texts go to stdout, everything else to stderr.
 pub fn run(args: &WriteArgs) -> Result<()> {
@@ -30,12 +30,15 @@ pub fn run(args: &WriteArgs) -> Result<()> {
     let request = request(&args.text, args.seed, None);
     request.check()?;
     eprintln!("{} writes. /help says what you can do, /quit ends.", author.info.name);
+    let interactive = std::io::stdin().is_terminal();
+    if interactive {
+        catch_interrupts_of_pieces()?;
+    }
     let begins = args.text.prompt.is_some();
     let mut desk = Desk { author: &author, label, request, piece: None, number: 0 };
     if begins && !settled(desk.begin())? {
         return Ok(());
     }
-    let interactive = std::io::stdin().is_terminal();
     let mut lines = std::io::stdin().lock().lines();
     loop {
         if interactive {
@@ -135,13 +138,22 @@ impl Desk<'_> {
     /// Shows the piece as it is made.
     fn go_on(&mut self) -> Result<bool> {
         let Some(piece) = &mut self.piece else { return Ok(true) };
-        while let Some(part) = piece.next()? {
-            if !stream(&part)? {
-                return Ok(false);
+        let read = while_writing(|| -> Result<bool> {
+            while let Some(part) = piece.next()? {
+                if !stream(&part)? {
+                    return Ok(false);
+                }
+                if interrupted() {
+                    break;
+                }
             }
+            Ok(true)
+        })?;
+        if !read {
+            return Ok(false);
         }
         print("\n")?;
-        if piece.finish() == Some(&Finish::Length) {
+        if matches!(piece.finish(), None | Some(Finish::Length)) {
             eprintln!("(/more goes on)");
         }
         Ok(true)

@@ -17,7 +17,7 @@ pub(crate) const TILE_ROWS: usize = 8;
 /// Columns of a panel come in multiples of this.
 pub(crate) const LANES: usize = 16;
 /// Columns of most panels. Their rows are copied by a few instructions, and not by calls that take longer than the copying.
-pub(crate) const USUAL_WIDTH: usize = 2 * LANES;
+const USUAL_WIDTH: usize = 2 * LANES;
 /// Inner steps between two visits to C, so that the panel stays in the first-level cache. With AVX-512, which visits C in whole rows,
 /// a panel of two vectors takes 32 KB; elsewhere 8 KB, because the loop comes back to it (on a Zen 3, 97 instead of 88 GFLOP/s).
 fn block_steps() -> usize {

@@ -245,3 +245,45 @@ fn a_conversation() {
     assert_eq!(answer.out.matches("\n\n江上").count(), 2);
     assert!(answer.out.contains("seed 9 number 0"));
 }
+
+/// In a terminal, which `script` plays: Ctrl-C ends the text and not the program.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupt_ends_a_text_and_the_dialogue_goes_on() {
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        println!("skipped: no program `script`, which plays a terminal");
+        return;
+    }
+    let place = Place::new();
+    // One document, and always the likeliest token: such a text has no end.
+    std::fs::write(place.path("one.txt"), "the moon and the river. ".repeat(200)).unwrap();
+    place.ok(&format!("train one.txt --steps 5 {SMALL} --out r"));
+    let program = env!("CARGO_BIN_EXE_maliang");
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &format!("exec {program} write r --temperature 0 --max-tokens 10000000"), "/dev/null"]);
+    command.current_dir(place.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    let mut wait_for = |word: &str| {
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&seen).contains(word) {
+            let read = std::io::Read::read(&mut screen, &mut byte).unwrap();
+            assert!(read > 0, "{word} never came: {}", String::from_utf8_lossy(&seen));
+            seen.extend(byte);
+        }
+        seen.clear();
+    };
+    wait_for("> ");
+    for _ in 0..2 {
+        keys.write_all(b"the\n").unwrap();
+        wait_for("AI生成");
+        wait_for("\r\n\r\n");
+        keys.write_all(b"\x03").unwrap();
+        wait_for("(/more goes on)");
+        wait_for("> ");
+    }
+    keys.write_all(b"/quit\n").unwrap();
+    drop(keys);
+    assert!(child.wait().unwrap().success());
+}

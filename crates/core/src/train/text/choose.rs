@@ -173,10 +173,11 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     let batch = whole("train.batch").unwrap_or(if minutes > 0.0 && minutes < LONG_MINUTES { 12 } else { 16 });
 
     let parameters = facts.parameters(layers, width);
-    let epochs = facts.epochs(parameters, batch * context);
+    let read = batch * context * whole("text.accumulate").unwrap_or(1).max(1);
+    let epochs = facts.epochs(parameters, read);
     let (epochs, steps) = if steps == 0 && epochs > MOST_PASSES {
         say("steps", format!("{MOST_PASSES:.0} passes"), "a short text: reading it more often is learning it by heart");
-        (MOST_PASSES, (MOST_PASSES * facts.tokens as f64 / (batch * context) as f64).ceil() as u64)
+        (MOST_PASSES, (MOST_PASSES * facts.tokens as f64 / read as f64).ceil() as u64)
     } else {
         (epochs, steps)
     };
@@ -316,6 +317,8 @@ mod tests {
         let (steps, passes, patience) = chosen("train.minutes = 30.0\ntrain.steps = 0");
         assert!(steps > 0 && (MOST_PASSES..MOST_PASSES + 1.0).contains(&passes), "{passes} passes");
         assert_eq!(patience, PATIENCE, "who counts minutes");
+        let (_, passes, _) = chosen("train.minutes = 30.0\ntrain.steps = 0\ntext.accumulate = 4");
+        assert!((MOST_PASSES..MOST_PASSES + 4.0).contains(&passes), "{passes} passes of four batches a step");
         assert_eq!(chosen("train.steps = 9").0, 9, "what the user wants");
         assert_eq!(chosen("train.minutes = 0.001").0, 0, "minutes end before passes do");
     }
