@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use maliang::Result;
 use maliang::provenance::label::Label;
 use maliang::train::Precision;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// 神笔马良 — trains a generator on your own pictures or texts, on your own machine.
@@ -49,6 +50,13 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Serve models over HTTP, to programs that speak OpenAI's API
+    Serve(ServeArgs),
+    /// Make, list and remove the keys that a server asks for
+    Keys {
+        #[command(subcommand)]
+        verb: KeysVerb,
+    },
     /// Install and list the weights of feature networks, which judge pictures and let training see better
     Weights {
         #[command(subcommand)]
@@ -87,6 +95,80 @@ pub enum WeightsVerb {
         /// What to get: efficientnet-lite0
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysVerb {
+    /// Make a key and print it, for the only time
+    Add {
+        /// Whose it is
+        name: String,
+        /// What it is good for
+        #[arg(long, value_enum, default_value_t = ScopeArg::Generate)]
+        scope: ScopeArg,
+    },
+    /// List the names of keys and what they are good for
+    List,
+    /// Forget a key
+    Remove {
+        /// Whose it is
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ScopeArg {
+    /// See which models there are
+    Read,
+    /// That, and make pictures and text
+    Generate,
+    /// That, and train
+    Train,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogArg {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+    /// None
+    Off,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Directories of runs, single runs, and model files [default: runs]
+    pub models: Vec<PathBuf>,
+    /// Address to listen at; others than this machine's own need a key [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", env = "MALIANG_BIND")]
+    pub bind: Option<IpAddr>,
+    /// Port; 0 takes a free one [default: 8017]
+    #[arg(long, env = "MALIANG_PORT")]
+    pub port: Option<u16>,
+    /// Requests in work or waiting, at most; more are told to come again [default: 32]
+    #[arg(long, value_name = "N", env = "MALIANG_CAPACITY")]
+    pub capacity: Option<usize>,
+    /// Memory for loaded models, in megabytes [default: 2000]
+    #[arg(long, value_name = "MB", env = "MALIANG_MEMORY")]
+    pub memory: Option<u64>,
+    /// A directory whose folders and files can be trained on from the studio; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// A name that clients may call this server by, beside localhost and addresses; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub host: Vec<String>,
+    /// Another origin whose pages may use this server, as https://example.org; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Vec<String>,
+    /// The log, on stderr [default: text]
+    #[arg(long, value_enum, env = "MALIANG_LOG")]
+    pub log: Option<LogArg>,
+    /// Settings in a TOML file; flags and environment win
+    #[arg(long, value_name = "FILE", env = "MALIANG_SERVE_CONFIG")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub producer: Producer,
 }
 
 #[derive(Debug, clap::Args)]
@@ -286,6 +368,11 @@ pub struct Producer {
 }
 
 impl Producer {
+    /// The registration as given.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
     /// The label of what is generated.
     pub fn label(&self) -> Result<Label> {
         self.code.as_deref().map_or_else(|| Ok(Label::default()), Label::registered)

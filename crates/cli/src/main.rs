@@ -14,6 +14,7 @@ mod judge;
 mod race;
 mod recipe;
 mod runs;
+mod serve;
 mod terminal;
 mod train;
 mod weights;
@@ -70,6 +71,8 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Judge(judge) => judge::run(&judge)?,
         Verb::Runs { directory } => runs::list(&directory)?,
         Verb::Show { run, json } => runs::show(&run, json)?,
+        Verb::Serve(args) => serve::run(&args)?,
+        Verb::Keys { verb } => serve::keys_verb(&verb)?,
         Verb::Weights { verb } => weights::run(&verb)?,
         Verb::Doctor => doctor::run()?,
         Verb::Bench(bench) => bench::run(&bench)?,

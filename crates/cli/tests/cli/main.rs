@@ -8,11 +8,13 @@ mod explain;
 mod families;
 mod given;
 mod input;
+mod jobs;
 mod judge;
 mod labels;
 #[path = "../../../core/src/data/tests/lookup.rs"]
 mod lookup;
 mod path;
+mod serve;
 #[cfg(unix)]
 mod signals;
 #[cfg(target_os = "linux")]

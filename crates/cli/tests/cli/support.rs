@@ -208,6 +208,20 @@ impl Running {
         }
     }
 
+    /// The next line of stdout.
+    #[track_caller]
+    #[expect(clippy::unbuffered_bytes, reason = "what comes after the line is for whoever asks next")]
+    pub fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        for byte in self.child.stdout.as_mut().expect("stdout is piped").bytes() {
+            match byte.expect("stdout can be read") {
+                b'\n' => break,
+                byte => line.push(byte),
+            }
+        }
+        String::from_utf8(line).expect("stdout is UTF-8")
+    }
+
     /// Sends a signal by name.
     #[cfg(unix)]
     pub fn signal(&self, name: &str) {

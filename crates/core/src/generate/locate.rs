@@ -43,7 +43,7 @@ fn checked(path: &Path, hash: &str) -> Result<()> {
 ///
 /// # Errors
 /// There is no model, or none that can be read.
-pub(super) fn makes(path: &Path) -> Result<Makes> {
+pub fn makes(path: &Path) -> Result<Makes> {
     let mut first = None;
     for candidate in candidates(path)? {
         match bundle::makes(&candidate) {
@@ -52,6 +52,14 @@ pub(super) fn makes(path: &Path) -> Result<Makes> {
         }
     }
     Err(first.unwrap_or_else(|| nothing(path)))
+}
+
+/// The model file that `path` means, before it is known whether it can be used: of a run directory that of its best checkpoint.
+///
+/// # Errors
+/// There is none.
+pub fn file(path: &Path) -> Result<PathBuf> {
+    candidates(path)?.into_iter().find(|file| file.is_file()).ok_or_else(|| nothing(path))
 }
 
 /// The model files to try, best first.

@@ -4,7 +4,7 @@ pub mod font;
 pub mod grid;
 pub mod inversion;
 pub mod latent;
-pub(crate) mod locate;
+pub mod locate;
 pub mod palette;
 pub mod picture;
 pub(crate) mod preview;

@@ -1,0 +1,115 @@
+//! `/v1/completions`: a text goes on.
+
+use super::text::{Happening, TextLabel, Texts, Usage, begin, text_request};
+use super::{Fields, now};
+use crate::Server;
+use crate::problem::{Answer, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+text_request! {
+    /// What text is wanted.
+    CompletionRequest {
+        /// What the text begins with; one prompt a request ["" begins a new document].
+        prompt: Option<Texts>,
+        /// Tokens of a piece, 1 to 32768 [256].
+        max_tokens: Option<i64>,
+        /// The prompt as part of the text [false].
+        echo: Option<bool>,
+    }
+}
+
+/// Texts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Completion {
+    /// Name of this answer.
+    id: String,
+    /// Always "text_completion".
+    object: &'static str,
+    /// Seconds since 1970.
+    created: u64,
+    /// The model.
+    model: String,
+    /// One a piece.
+    choices: Vec<Choice>,
+    /// Tokens.
+    usage: Usage,
+}
+
+/// One piece.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Choice {
+    /// What was written.
+    text: String,
+    /// Its number.
+    index: usize,
+    /// Always null.
+    logprobs: Option<()>,
+    /// "stop": the model ended it, or a stop text came; "length": it has as many tokens as were asked for.
+    finish_reason: &'static str,
+    /// Who made it, and how to make it again.
+    label: TextLabel,
+}
+
+/// Let a text go on.
+#[utoipa::path(post, path = "/v1/completions", tag = "text", request_body = CompletionRequest, responses(
+    (status = 200, description = "The texts; with `stream` the same as server-sent events that end with [DONE]", body = Completion),
+    (status = 400, description = "The request cannot be used; `param` names the field", body = Problem),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such model", body = Problem),
+    (status = 413, description = "The body is too large", body = Problem),
+    (status = 429, description = "The server is full; Retry-After says when to try again", body = Problem),
+))]
+pub async fn complete(
+    State(server): State<Arc<Server>>,
+    Fields(mut request): Fields<CompletionRequest>,
+) -> Answer<Response> {
+    let mut prompts = request.prompt.take().map_or_else(Vec::new, Texts::all);
+    if prompts.len() > 1 {
+        return Err(Problem::field("prompt", "one prompt a request, please; n asks for several pieces of it"));
+    }
+    let options = request.options(prompts.pop().unwrap_or_default(), ("max_tokens", request.max_tokens));
+    let mut writing = begin(&server, options).await?;
+    let (id, created) = (format!("cmpl-{:016x}", rand::random::<u64>()), now());
+    let echo = if request.echo == Some(true) { writing.prompt.clone() } else { String::new() };
+    if request.stream {
+        let usage = request.stream_options.unwrap_or_default().include_usage;
+        let events = writing.stream(usage, move |writing, happening| {
+            let choice = |index: usize, text: &str, reason: Option<&str>| {
+                json!([{"text": text, "index": index, "logprobs": null, "finish_reason": reason}])
+            };
+            let mut event = json!({"id": id, "object": "text_completion", "created": created, "model": writing.model});
+            event["choices"] = match happening {
+                Happening::Begin(index) => {
+                    let mut begin = choice(index, &echo, None);
+                    begin[0]["label"] = json!(writing.labels[index]);
+                    begin
+                }
+                Happening::Text(index, text) => choice(index, &text, None),
+                Happening::End(index, reason) => choice(index, "", Some(reason)),
+                Happening::Usage(usage) => {
+                    event["usage"] = json!(usage);
+                    json!([])
+                }
+            };
+            event
+        });
+        return Ok(events);
+    }
+    let (pieces, usage) = writing.all().await?;
+    let choices = pieces.into_iter().zip(writing.labels).enumerate();
+    let choices = choices.map(|(index, (piece, label))| Choice {
+        text: format!("{echo}{}", piece.text),
+        index,
+        logprobs: None,
+        finish_reason: piece.reason,
+        label,
+    });
+    let (object, model) = ("text_completion", writing.model);
+    Ok(Json(Completion { id, object, created, model, choices: choices.collect(), usage }).into_response())
+}

@@ -1,0 +1,161 @@
+//! `/v1/data`: what can be trained on.
+
+use super::jobs::is_name;
+use crate::Server;
+use crate::problem::{Answer, Problem};
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+use tokio_stream::StreamExt;
+use utoipa::ToSchema;
+
+/// Files that can be sources of data.
+const ENDINGS: [&str; 5] = ["zip", "txt", "md", "jsonl", "gz"];
+
+/// All sources.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceList {
+    /// Always "list".
+    object: &'static str,
+    /// By name.
+    data: Vec<DataSource>,
+}
+
+/// Something to train on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DataSource {
+    /// Its name, for jobs.
+    id: String,
+    /// Always "data".
+    object: &'static str,
+    /// Bytes of a file; nothing for a folder.
+    bytes: Option<u64>,
+}
+
+/// Sources by name: what lies in the data roots, and what was sent here.
+fn sources(server: &Server) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    for root in server.settings.data.iter().chain([&server.settings.uploads()]) {
+        for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let ending =
+                path.extension().is_some_and(|e| ENDINGS.contains(&e.to_string_lossy().to_lowercase().as_str()));
+            if !name.starts_with('.') && (path.is_dir() || ending) {
+                found.entry(name).or_insert(path);
+            }
+        }
+    }
+    found
+}
+
+/// What the trainer is given for a source; names are only compared. `emoji:GROUP` are pictures that are built in.
+pub fn find_source(server: &Server, id: &str) -> Answer<String> {
+    if id.strip_prefix("emoji:").is_some_and(is_name) {
+        return Ok(id.to_owned());
+    }
+    let found = sources(server).remove(id).and_then(|path| std::path::absolute(path).ok());
+    found.map(|path| path.to_string_lossy().into_owned()).ok_or_else(|| {
+        Problem::field("source", "there is no such data; GET /v1/data lists what there is, emoji:animals is built in")
+    })
+}
+
+/// All sources.
+#[utoipa::path(get, path = "/v1/data", tag = "data", responses(
+    (status = 200, description = "All sources", body = SourceList),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the server does not train", body = Problem),
+))]
+pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<SourceList>> {
+    let found = server.off(sources).await?;
+    let bytes = |path: &PathBuf| path.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
+    let data =
+        found.iter().map(|(id, path)| DataSource { id: id.clone(), object: "data", bytes: bytes(path) }).collect();
+    Ok(Json(SourceList { object: "list", data }))
+}
+
+/// Send a file: a .zip of pictures, or a text. The body is the file itself.
+#[utoipa::path(post, path = "/v1/data/{name}", tag = "data", params(("name" = String, Path, description = "Its name, with its ending")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    (status = 201, description = "It can be trained on", body = DataSource),
+    (status = 400, description = "The name or the file cannot be used", body = Problem),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the server does not train", body = Problem),
+    (status = 409, description = "There is a source of that name", body = Problem),
+    (status = 413, description = "The file is too large", body = Problem),
+))]
+pub async fn upload(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Answer<(StatusCode, Json<DataSource>)> {
+    server.jobs()?;
+    let directory = server.settings.uploads();
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((&name, ""));
+    if !is_name(&stem.replace([' ', '.'], "-")) || !ENDINGS.contains(&ending.to_lowercase().as_str()) {
+        let message =
+            format!("a name has letters, digits, blanks, - and _, and ends on one of: .{}", ENDINGS.join(" ."));
+        return Err(Problem::field("name", message));
+    }
+    let path = directory.join(&name);
+    let wanted = name.clone();
+    if server.off(move |server| sources(server).contains_key(&wanted)).await? {
+        return Err(Problem::conflict(format!("there is data called \"{name}\" already; give this another name")));
+    }
+    let refused = |error: std::io::Error| {
+        tracing::error!(%error, "an upload cannot be kept");
+        Problem::request("disk", "the server could not keep the file; its log says why")
+    };
+    tokio::fs::create_dir_all(&directory).await.map_err(refused)?;
+    // It gets its name when it is whole. One that breaks off leaves nothing: the file goes with its guard.
+    let partial = tempfile::Builder::new().prefix(".upload-").tempfile_in(&directory).map_err(refused)?;
+    let mut file = tokio::fs::File::from_std(partial.reopen().map_err(refused)?);
+    let (mut body, mut bytes) = (request.into_body().into_data_stream(), 0);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| Problem::request("body", "the file did not arrive whole, or not in time"))?;
+        bytes += chunk.len() as u64;
+        if bytes > server.settings.upload {
+            return Err(Problem::too_large(server.settings.upload as usize));
+        }
+        file.write_all(&chunk).await.map_err(refused)?;
+    }
+    file.sync_all().await.map_err(refused)?;
+    partial.persist_noclobber(&path).map_err(|error| refused(error.error))?;
+    Ok((StatusCode::CREATED, Json(DataSource { id: name, object: "data", bytes: Some(bytes) })))
+}
+
+/// Look at a source as `maliang data check` does: counts, sizes, what is broken, what repeats.
+#[utoipa::path(get, path = "/v1/data/{name}/check", tag = "data", params(("name" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "What was found", body = Value),
+    (status = 400, description = "It cannot be trained on; the message says why", body = Problem),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the server does not train", body = Problem),
+))]
+pub async fn check(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Answer<Json<Value>> {
+    let _place = server.work.admit()?;
+    let trainer =
+        server.settings.trainer.clone().ok_or_else(|| Problem::forbidden("training", "this server does not train"))?;
+    let source = server.off(move |server| find_source(server, &name)).await??;
+    // A process of its own, as for training: what somebody sent here cannot take the server along.
+    let output = tokio::process::Command::new(trainer)
+        .args(["data", "check", "--json", &source])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|_| Problem::bug())?;
+    match serde_json::from_slice(&output.stdout) {
+        Ok(found) => Ok(Json(found)),
+        Err(_) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let error = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
+            Err(Problem::field("name", error.replace(&source, "it")))
+        }
+    }
+}

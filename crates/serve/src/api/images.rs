@@ -1,0 +1,358 @@
+//! `/v1/images/generations` and the links it gives.
+
+use super::{Fields, now, within};
+use crate::Server;
+use crate::problem::{Answer, Problem};
+use crate::shelf::{Entry, Model};
+use crate::work::Wish;
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use maliang::generate::latent::SEEDED;
+use maliang::generate::picture::{Picture, encode_png};
+use maliang::generate::sampler::Sampler;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// Pictures of one request.
+const MOST: i64 = 64;
+/// Farther than this no model was ever trained.
+const FARTHEST: f32 = 20.0;
+/// How recipes name a latent vector that a client gave.
+const GIVEN: &str = "z given by the client";
+
+/// What pictures are wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRequest {
+    /// Name of the model.
+    model: String,
+    /// The class to make, or empty: these models know classes and no words.
+    #[serde(default)]
+    prompt: String,
+    /// How many, 1 to 64 [1].
+    n: Option<i64>,
+    /// "auto", or the width and height of the model as "64x64".
+    size: Option<String>,
+    /// Pictures in the answer, or links to them [b64_json].
+    #[serde(default)]
+    response_format: ImageForm,
+    /// Always "png".
+    output_format: Option<String>,
+    /// The same seed gives the same pictures [a random one].
+    seed: Option<u64>,
+    /// Class by name, where the prompt does not say it [each in turn].
+    class: Option<String>,
+    /// Below 1 more typical and less varied, above 1 the opposite; 0 to 4 [1].
+    truncation: Option<f32>,
+    /// Points of the model's latent space to make pictures of, one vector each, instead of a seed.
+    latent: Option<Vec<Vec<f32>>>,
+    /// The point of the latent space of each picture, in the answer [false].
+    #[serde(default)]
+    with_latent: bool,
+    /// The client's user; noted nowhere.
+    #[serde(rename = "user")]
+    _user: Option<String>,
+}
+
+/// How pictures come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageForm {
+    /// In the answer, as base64.
+    #[default]
+    B64Json,
+    /// As links that this server answers until it stops.
+    Url,
+}
+
+/// Pictures, and how to make them again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImageList {
+    /// Seconds since 1970.
+    created: u64,
+    /// One a picture.
+    data: Vec<Image>,
+    /// The model.
+    model: String,
+    /// BLAKE3 of the model file.
+    model_hash: String,
+    /// Width and height.
+    size: String,
+    /// Always "png".
+    output_format: &'static str,
+}
+
+/// One picture.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Image {
+    /// A labelled PNG as base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b64_json: Option<String>,
+    /// A link to a labelled PNG.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Its seed, unless a latent vector was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// Its number under the seed.
+    index: u64,
+    /// Its class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    /// Its point of the latent space, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latent: Option<Vec<f32>>,
+}
+
+/// A picture that a link means; pictures are a function of these, so nothing is stored.
+#[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// Name of the model.
+    model: String,
+    /// BLAKE3 of its file, so that a link never shows a picture of another model.
+    hash: String,
+    /// The seed.
+    seed: u64,
+    /// The picture's number under the seed.
+    index: u64,
+    /// Its class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    /// Its truncation.
+    truncation: f32,
+    /// What this server made of the rest; it stands for a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+}
+
+/// Make pictures.
+#[utoipa::path(post, path = "/v1/images/generations", tag = "images", request_body = ImageRequest, responses(
+    (status = 200, description = "The pictures", body = ImageList),
+    (status = 400, description = "The request cannot be used; `param` names the field", body = Problem),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such model", body = Problem),
+    (status = 413, description = "The body is too large", body = Problem),
+    (status = 429, description = "The server is full; Retry-After says when to try again", body = Problem),
+))]
+pub async fn generate(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    Fields(request): Fields<ImageRequest>,
+) -> Answer<Json<ImageList>> {
+    let n = within("n", request.n, 1, 1, MOST)? as u64;
+    let truncation = within("truncation", request.truncation, 1.0, 0.0, 4.0)?;
+    if request.output_format.as_ref().is_some_and(|format| format != "png") {
+        return Err(Problem::field("output_format", "pictures are PNG: the label can be read back from those"));
+    }
+    if request.with_latent && request.response_format == ImageForm::Url {
+        return Err(Problem::field(
+            "with_latent",
+            "latent vectors come with pictures, not with links; ask for b64_json",
+        ));
+    }
+    if request.latent.is_some() && request.response_format == ImageForm::Url {
+        return Err(Problem::field(
+            "response_format",
+            "a picture of a given latent vector has no link; ask for b64_json",
+        ));
+    }
+    let _place = server.work.admit()?;
+    let (entry, model) = server.model(&request.model).await?;
+    let sampler = pictures_of(&entry, &model)?;
+    let stack = sampler.info.config.stack();
+    let size = format!("{}x{}", stack.width, stack.height);
+    if let Some(other) = request.size.as_ref().filter(|other| *other != "auto" && **other != size) {
+        let other: String = other.chars().take(40).collect();
+        let message = format!("{} makes pictures of {size}, not of \"{}\"", entry.id, other.escape_debug());
+        return Err(Problem::field("size", message));
+    }
+    let class = class(sampler, &request)?;
+    let seed = request.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let given = request.latent.map(|latent| checked(latent, sampler.info.config.z_dim(), request.n)).transpose()?;
+    let numbers = 0..given.as_ref().map_or(n, |given| given.len() as u64);
+
+    let list: Vec<Made> = numbers
+        .map(|index| {
+            let class = class.unwrap_or_else(|| sampler.class_of(index));
+            let class = sampler.info.config.classes().get(class).cloned();
+            Made {
+                model: entry.id.clone(),
+                hash: sampler.hash.clone(),
+                seed,
+                index,
+                class,
+                truncation,
+                signature: None,
+            }
+        })
+        .collect();
+    let data = if request.response_format == ImageForm::Url {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        list.into_iter().map(|made| linked(&server, host, made)).collect()
+    } else {
+        let from_seed = given.is_none();
+        let files = files(&server, &entry.id, &model, &list, given).await?;
+        list.into_iter()
+            .zip(files)
+            .map(|(Made { seed, index, class, .. }, (file, z))| {
+                let seed = from_seed.then_some(seed);
+                let latent = request.with_latent.then_some(z);
+                Image { b64_json: Some(BASE64_STANDARD.encode(file)), url: None, seed, index, class, latent }
+            })
+            .collect()
+    };
+    let model_hash = model.hash().to_owned();
+    Ok(Json(ImageList { created: now(), data, model: entry.id, model_hash, size, output_format: "png" }))
+}
+
+/// The picture that a link means.
+#[utoipa::path(get, path = "/v1/images/made", tag = "images", params(Made), responses(
+    (status = 200, description = "A labelled PNG", content_type = "image/png"),
+    (status = 400, description = "This is not a link of this server", body = Problem),
+    (status = 410, description = "The model is another one by now", body = Problem),
+    (status = 429, description = "The server is full; Retry-After says when to try again", body = Problem),
+))]
+pub async fn made(
+    State(server): State<Arc<Server>>,
+    query: Result<Query<Made>, QueryRejection>,
+) -> Answer<impl IntoResponse> {
+    let not_ours = || Problem::request("link", "this is not a link that this server gave since it was started");
+    let Query(mut made) = query.map_err(|_| not_ours())?;
+    let signature = made.signature.take().and_then(|hex| blake3::Hash::from_hex(hex).ok()).ok_or_else(not_ours)?;
+    if server.sign(&query_of(&made)) != signature {
+        return Err(not_ours());
+    }
+    let _place = server.work.admit()?;
+    let (entry, model) = server.model(&made.model).await?;
+    if pictures_of(&entry, &model)?.hash != made.hash {
+        return Err(Problem::gone("the model is another one by now, and makes other pictures"));
+    }
+    let (file, _) = files(&server, &entry.id, &model, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
+    Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=86400")], file))
+}
+
+/// A link to a picture, which anyone who has it may follow.
+fn linked(server: &Server, host: &str, mut made: Made) -> Image {
+    made.signature = Some(server.sign(&query_of(&made)).to_hex().to_string());
+    let url = format!("http://{host}/v1/images/made?{}", query_of(&made));
+    let Made { seed, index, class, .. } = made;
+    Image { b64_json: None, url: Some(url), seed: Some(seed), index, class, latent: None }
+}
+
+fn query_of(made: &Made) -> String {
+    serde_urlencoded::to_string(made).expect("a link is plain data")
+}
+
+fn pictures_of<'a>(entry: &Entry, model: &'a Model) -> Answer<&'a Sampler> {
+    match model {
+        Model::Pictures(sampler) => Ok(sampler),
+        Model::Text(_) => Err(Problem::field("model", format!("{} writes text; ask it at /v1/completions", entry.id))),
+    }
+}
+
+/// The class that a request asks for, by its own field or by the prompt.
+fn class(sampler: &Sampler, request: &ImageRequest) -> Answer<Option<usize>> {
+    let named = |name: &str, param: &str| sampler.class(name).map(Some).map_err(|error| in_api_words(error, param));
+    let prompt = request.prompt.trim();
+    match &request.class {
+        Some(class) if !prompt.is_empty() && prompt != class => {
+            Err(Problem::field("prompt", "prompt and class ask for different things; leave one out"))
+        }
+        Some(class) => named(class, "class"),
+        None if prompt.is_empty() => Ok(None),
+        None => {
+            let classes = sampler.info.config.classes();
+            if classes.is_empty() {
+                let message = "this model knows no words and no classes; send an empty prompt";
+                return Err(Problem::field("prompt", message));
+            }
+            let same = classes.iter().find(|class| class.to_lowercase() == prompt.to_lowercase());
+            named(same.map_or(prompt, String::as_str), "prompt")
+        }
+    }
+}
+
+/// The sentence of the library, and its hint where that does not speak of flags.
+fn in_api_words(error: maliang::Error, param: &str) -> Problem {
+    let known = error.hint.as_ref().filter(|hint| hint.starts_with("it knows")).map(|hint| format!("; {hint}"));
+    Problem::field(param, format!("{}{}", error.message, known.unwrap_or_default()))
+}
+
+/// Latent vectors that the model can take.
+fn checked(latent: Vec<Vec<f32>>, length: usize, n: Option<i64>) -> Answer<Vec<Vec<f32>>> {
+    let wrong = |message: String| Err(Problem::field("latent", message));
+    if latent.is_empty() || latent.len() > MOST as usize {
+        return wrong(format!("{} latent vectors: 1 to {MOST} can be given", latent.len()));
+    }
+    if n.is_some_and(|n| n != latent.len() as i64) {
+        return Err(Problem::field("n", format!("{} latent vectors make as many pictures; leave n out", latent.len())));
+    }
+    if let Some(vector) = latent.iter().find(|vector| vector.len() != length) {
+        return wrong(format!("a latent vector of this model has {length} numbers, not {}", vector.len()));
+    }
+    if latent.iter().flatten().any(|v| v.is_nan() || v.abs() > FARTHEST) {
+        return wrong(format!("the numbers of a latent vector lie between -{FARTHEST} and {FARTHEST}"));
+    }
+    Ok(latent)
+}
+
+/// Labelled PNG files of pictures, of seeds or of given points, and the points.
+async fn files(
+    server: &Arc<Server>,
+    id: &str,
+    model: &Arc<Model>,
+    list: &[Made],
+    given: Option<Vec<Vec<f32>>>,
+) -> Answer<Vec<(Vec<u8>, Vec<f32>)>> {
+    let classes: Vec<Option<usize>> = {
+        let sampler = sampler_of(model)?;
+        let class = |made: &Made| made.class.as_deref().map(|class| sampler.class(class)).transpose();
+        list.iter().map(class).collect::<maliang::Result<_>>()?
+    };
+    let (own, seeds) = (Arc::clone(model), list.iter().map(|m| (m.seed, m.index, m.truncation)).collect::<Vec<_>>());
+    let points = given.clone();
+    let z = server
+        .off(move |_| {
+            let sampler = sampler_of(&own)?;
+            let latents =
+                || seeds.iter().map(|&(seed, index, psi)| sampler.latent(seed, index, psi)).collect::<Vec<_>>();
+            Ok::<_, Problem>(points.unwrap_or_else(|| sampler.z(&latents())))
+        })
+        .await??;
+    let wish = |(z, class): (Vec<f32>, &Option<usize>)| Wish { z, class: class.unwrap_or(0) };
+    let wishes = z.iter().cloned().zip(&classes).map(wish).collect();
+    let pictures = server.work.pictures(Arc::clone(model), wishes).await?;
+    server
+        .metrics
+        .pictures
+        .get_or_create(&crate::metrics::ModelLabels { model: id.to_owned() })
+        .inc_by(list.len() as u64);
+
+    let (own, list) = (Arc::clone(model), list.to_vec());
+    server
+        .off(move |server| {
+            let sampler = sampler_of(&own)?;
+            let encode = |(i, picture): (usize, &Picture)| {
+                let made: &Made = &list[i];
+                let words = if given.is_some() { GIVEN } else { SEEDED };
+                let mut provenance =
+                    sampler.provenance(&server.label, made.seed, made.index, classes[i], made.truncation, words);
+                provenance.recipe.z = given.as_ref().map(|given| given[i].clone());
+                Ok((encode_png(picture, &provenance)?, z[i].clone()))
+            };
+            pictures.par_iter().enumerate().map(encode).collect()
+        })
+        .await?
+}
+
+fn sampler_of(model: &Model) -> Answer<&Sampler> {
+    if let Model::Pictures(sampler) = model { Ok(sampler) } else { Err(Problem::bug()) }
+}

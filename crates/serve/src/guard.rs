@@ -1,0 +1,170 @@
+//! What every request goes through: a number of its own, the right host and origin, a key, the log and the counters.
+
+use crate::Server;
+use crate::keys::Scope;
+use crate::metrics::{Route, RouteLabels};
+use crate::problem::Problem;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// The header that names a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A request's own name for itself may be this long.
+const LONGEST_ID: usize = 128;
+/// Paths that need no key: they tell nothing that is worth one.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/version", "/openapi.json"];
+/// The page asks for a key itself.
+const PAGE: &str = "/studio";
+/// A path whose query is signed instead.
+const SIGNED: &str = "/v1/images/made";
+
+/// Checks a request, answers it, and notes what became of it.
+pub async fn guard(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let (who, allowed) = match allow(&server, &request) {
+        Ok(who) => (who, None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let mut response = match allowed {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    // A page of another origin must not guess at what an answer is.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let status = response.status().as_u16();
+    let seconds = began.elapsed().as_secs_f64();
+    tracing::info!(request = id, %method, path, status, ms = (seconds * 1e3).round() as u64, key = who, "answered");
+    let labels = RouteLabels { route: route.clone(), method: method.to_string(), status };
+    server.metrics.requests.get_or_create(&labels).inc();
+    server.metrics.seconds.get_or_create(&Route { route }).observe(seconds);
+    response
+}
+
+/// A panic is our bug: one sentence for the client.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
+    Problem::bug().into_response()
+}
+
+/// The client's own name for the request if it is a sensible one, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let own = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    if let Some(own) = own.filter(|id| (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        return own.to_owned();
+    }
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("req-{:016x}-{}", rand::random::<u64>(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The name of the key that was used, if keys are in use.
+fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> {
+    let headers = request.headers();
+    let host = host(server, request)?;
+    origin(server, headers, &host)?;
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::request("content_encoding", "the body is compressed; send it as it is"));
+    }
+    let path = request.uri().path();
+    let page = path == "/" || path.starts_with(PAGE);
+    if server.keys.is_empty() || page || OPEN.contains(&path) || path == SIGNED || request.method() == Method::OPTIONS {
+        return Ok(None);
+    }
+    let secret = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, secret)| secret.trim())
+        .ok_or_else(|| Problem::unauthorized("this server wants a key: send it as \"Authorization: Bearer KEY\""))?;
+    let key = server.keys.find(secret).ok_or_else(|| Problem::unauthorized("this key is not one of this server's"))?;
+    let trains = ["/v1/jobs", "/v1/data"].iter().any(|own| path.starts_with(own));
+    let needed = match (request.method().is_safe(), trains) {
+        (true, _) => Scope::Read,
+        (false, false) => Scope::Generate,
+        (false, true) => Scope::Train,
+    };
+    if !key.scopes.contains(&needed) {
+        let message = format!("this key may not do that: it needs the scope \"{}\"", needed.name());
+        return Err(Problem::forbidden("scope", message));
+    }
+    Ok(Some(key.name.clone()))
+}
+
+/// The host that the client calls the server by, without its port. A page that made a name of its own point to this machine
+/// (DNS rebinding) is found out by that name.
+fn host(server: &Server, request: &Request) -> Result<String, Problem> {
+    let sent = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let sent = sent.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let Some(sent) = sent else { return Err(Problem::request("no_host", "the request names no host")) };
+    let name = without_port(sent).to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let own = match address {
+        // Where other machines may come in, they come by an address or by a name that was set.
+        Ok(address) => address.is_loopback() || !server.settings.bind.is_loopback(),
+        Err(_) => name == "localhost" || server.settings.hosts.iter().any(|host| host.eq_ignore_ascii_case(&name)),
+    };
+    if own {
+        return Ok(sent.to_ascii_lowercase());
+    }
+    Err(Problem::forbidden("host", "this server is not called by this name; --host adds names"))
+}
+
+/// `[::1]:80` → `[::1]`, `a:80` → `a`.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') && !name.is_empty() => name,
+        _ => authority,
+    }
+}
+
+/// A page of another origin may call only where that origin was set.
+fn origin(server: &Server, headers: &HeaderMap, host: &str) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let same = origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host));
+    if same || server.settings.origins.iter().any(|own| own.eq_ignore_ascii_case(origin)) {
+        return Ok(());
+    }
+    Err(Problem::forbidden("origin", "pages of this origin may not use this server; --origin adds origins"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_cut_off_and_addresses_are_not() {
+        for (sent, name) in
+            [("a:80", "a"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("1.2.3.4:5", "1.2.3.4")]
+        {
+            assert_eq!(without_port(sent), name);
+        }
+    }
+
+    #[test]
+    fn only_sensible_names_of_requests_are_taken_over() {
+        let with = |id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("a-1"), "a-1");
+        assert_ne!(with("a b"), "a b");
+        assert_ne!(with(&"a".repeat(200)), "a".repeat(200));
+        assert_ne!(with("x y"), with("x y"));
+    }
+}

@@ -1,0 +1,466 @@
+//! Training jobs: a queue on disk, worked off one at a time.
+//!
+//! A job is a child process, `maliang train`, at low priority: generation comes first, a crash or a lack of memory ends the job and
+//! not the server, and what a job does is what the command line does. The queue is a SQLite file. When the server stops, the job in
+//! work saves and goes back to the head of the queue; when it starts again, the run goes on where it was.
+
+use crate::problem::{Answer, Problem};
+use maliang::train::RunDir;
+use maliang::{Error, ErrorKind, Result};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use utoipa::ToSchema;
+
+/// Jobs that wait, at most.
+const MOST_WAITING: i64 = 100;
+/// Lines of what a job says that are kept: the first ones say what was chosen and why, the last ones how it ended.
+const LINES: usize = 60;
+/// A trainer that was asked to stop has this long to save.
+const SAVING: Duration = Duration::from_secs(60);
+
+/// What is to be trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobRequest {
+    /// A data source by name, as `GET /v1/data` lists them; or nothing, with `resume`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A run that is to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// Name of the new run [that of the source, with a number].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// auto, dcgan, fastgan, projected, vae, gpt or lstm [auto].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Minutes of training; of a run that goes on, all it may have had at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+    /// Steps of training, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Side of the pictures in pixels, or "64x48".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Seed of all random numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// It waits.
+    Queued,
+    /// It trains.
+    Running,
+    /// Its budget is used up, or its score no longer improved.
+    Done,
+    /// It could not be done; `said` tells why.
+    Failed,
+    /// Somebody ended it; its run can go on.
+    Cancelled,
+}
+
+impl JobState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        [Self::Queued, Self::Running, Self::Done, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .unwrap_or(Self::Failed)
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Job {
+    /// Its number.
+    pub id: i64,
+    /// Always "job".
+    pub object: &'static str,
+    /// Where it is.
+    pub state: JobState,
+    /// What was asked for.
+    pub request: JobRequest,
+    /// The run that it trains.
+    pub run: String,
+    /// How many are before it, where it waits.
+    pub position: Option<usize>,
+    /// Seconds that are left of its budget, where it trains and that is known.
+    pub eta: Option<f64>,
+    /// When it was asked for, in seconds since 1970.
+    pub created: i64,
+    /// When it began.
+    pub started: Option<i64>,
+    /// When it ended.
+    pub ended: Option<i64>,
+    /// What training said: what was chosen and why, and how it ended.
+    pub said: Vec<String>,
+}
+
+/// The queue.
+pub struct Jobs {
+    db: Mutex<Connection>,
+    /// The program that trains.
+    trainer: PathBuf,
+    /// Where runs are made.
+    runs: PathBuf,
+    /// Something in the queue has changed.
+    changed: Notify,
+    /// The job in work is to end.
+    cancelled: Notify,
+}
+
+impl Jobs {
+    /// The queue in the file at `path`. What was in work when the last server ended waits again, first of all.
+    ///
+    /// # Errors
+    /// The file cannot be opened or is no queue of ours.
+    pub fn open(path: &Path, trainer: PathBuf, runs: PathBuf) -> Result<Self> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, &e))?;
+        }
+        let wrong = |e: rusqlite::Error| {
+            Error::new(ErrorKind::Corrupt, format!("the queue of jobs {} cannot be used: {e}", path.display()))
+                .hint("move it away to begin with an empty one; runs are not touched by that")
+        };
+        let db = Connection::open(path).map_err(wrong)?;
+        db.busy_timeout(Duration::from_secs(5)).map_err(wrong)?;
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE IF NOT EXISTS jobs (
+                 id INTEGER PRIMARY KEY, place REAL NOT NULL, state TEXT NOT NULL, request TEXT NOT NULL, source TEXT NOT NULL,
+                 run TEXT NOT NULL, created INTEGER NOT NULL, started INTEGER, ended INTEGER, said TEXT NOT NULL DEFAULT ''
+             ) STRICT;
+             UPDATE jobs SET state = 'queued', place = (SELECT min(place) FROM jobs) - 1 WHERE state = 'running';",
+        )
+        .map_err(wrong)?;
+        Ok(Self { db: Mutex::new(db), trainer, runs, changed: Notify::new(), cancelled: Notify::new() })
+    }
+
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new job at the end of the queue. `source` is what the trainer is given.
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub fn add(&self, request: &JobRequest, source: &str, run: &str) -> Answer<Job> {
+        let db = self.db();
+        let waiting: i64 = db.query_row("SELECT count(*) FROM jobs WHERE state = 'queued'", [], |row| row.get(0))?;
+        if waiting >= MOST_WAITING {
+            return Err(Problem::busy(MOST_WAITING as usize));
+        }
+        let json = serde_json::to_string(request).map_err(|_| Problem::bug())?;
+        db.execute(
+            "INSERT INTO jobs (place, state, request, source, run, created)
+             VALUES ((SELECT coalesce(max(place), 0) + 1 FROM jobs), 'queued', ?, ?, ?, ?)",
+            params![json, source, run, now()],
+        )?;
+        let id = db.last_insert_rowid();
+        drop(db);
+        self.changed.notify_one();
+        self.get(id)
+    }
+
+    /// All jobs: the one in work, those that wait in their order, then what has ended, the latest first.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn list(&self) -> Answer<Vec<Job>> {
+        let db = self.db();
+        let mut statement = db.prepare(
+            "SELECT * FROM jobs ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
+             CASE state WHEN 'queued' THEN place ELSE -coalesce(ended, 0) END, id LIMIT 1000",
+        )?;
+        let mut jobs: Vec<Job> = statement.query_map([], job)?.collect::<rusqlite::Result<_>>()?;
+        let mut before = 0;
+        for job in &mut jobs {
+            if job.state == JobState::Queued {
+                job.position = Some(before);
+                before += 1;
+            }
+            self.estimate(job);
+        }
+        Ok(jobs)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub fn get(&self, id: i64) -> Answer<Job> {
+        self.list()?.into_iter().find(|job| job.id == id).ok_or_else(|| Problem::no_job(id))
+    }
+
+    /// Ends a job: one that waits at once, one in work as soon as it has saved.
+    ///
+    /// # Errors
+    /// There is none of that number, or it has ended.
+    pub fn cancel(&self, id: i64) -> Answer<Job> {
+        let waiting = self.db().execute(
+            "UPDATE jobs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'queued'",
+            params![now(), id],
+        )?;
+        let job = self.get(id)?;
+        if waiting == 0 {
+            if job.state != JobState::Running {
+                return Err(Problem::conflict(format!("job {id} has ended already")));
+            }
+            self.db().execute("UPDATE jobs SET state = 'cancelled' WHERE id = ? AND state = 'running'", [id])?;
+            self.cancelled.notify_one();
+        }
+        self.get(id)
+    }
+
+    /// Puts a job that waits at `position` among those that do.
+    ///
+    /// # Errors
+    /// There is none of that number, or it does not wait.
+    pub fn place(&self, id: i64, position: usize) -> Answer<Job> {
+        let waiting: Vec<Job> = self.list()?.into_iter().filter(|job| job.state == JobState::Queued).collect();
+        if waiting.iter().all(|job| job.id != id) {
+            let job = self.get(id)?;
+            return Err(Problem::conflict(format!("job {id} is {} and waits no more", job.state.name())));
+        }
+        let mut order: Vec<i64> = waiting.iter().map(|job| job.id).filter(|other| *other != id).collect();
+        order.insert(position.min(order.len()), id);
+        let mut db = self.db();
+        let change = db.transaction()?;
+        for (place, id) in order.iter().enumerate() {
+            change.execute("UPDATE jobs SET place = ? WHERE id = ?", params![place as f64, id])?;
+        }
+        change.commit()?;
+        drop(db);
+        self.get(id)
+    }
+
+    /// Seconds that a job in work has left of its budget.
+    fn estimate(&self, job: &mut Job) {
+        if job.state != JobState::Running {
+            return;
+        }
+        let run = RunDir::new(self.runs.join(&job.run));
+        let train = if run.is_text() { run.text_config().map(|c| c.train) } else { run.config().map(|c| c.train) };
+        let metrics = run.metrics();
+        let last = |key: &str| metrics.iter().rev().find_map(|event| event.get(key)?.as_f64());
+        let (Ok(train), Some(seconds), Some(step)) = (train, last("seconds"), last("step")) else { return };
+        let by_time = (train.minutes > 0.0).then_some(train.minutes * 60.0 - seconds);
+        let by_steps = (train.steps > 0 && step > 0.0).then(|| (train.steps as f64 - step).max(0.0) * seconds / step);
+        job.eta = [by_time, by_steps].into_iter().flatten().reduce(f64::min).map(|left| left.max(0.0));
+    }
+
+    /// Works the queue off until `stop`.
+    pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let next = self.next();
+            let Ok(Some((id, request, source, run))) = next else {
+                if let Err(error) = next {
+                    tracing::error!(%error, "the queue cannot be read");
+                }
+                tokio::select! {
+                    () = &mut stop => return,
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep(Duration::from_secs(5)) => {}
+                }
+                continue;
+            };
+            let mut child = match self.start(&request, &source, &run) {
+                Ok(child) => child,
+                Err(error) => {
+                    self.end(id, JobState::Failed, &format!("the trainer cannot be started: {error}"));
+                    continue;
+                }
+            };
+            tracing::info!(job = id, run, "training");
+            let said = Arc::new(Mutex::new(Said::default()));
+            let listener = child.stderr.take().map(|err| tokio::spawn(listen(err, Arc::clone(&said))));
+            let mut stopped = false;
+            let status = loop {
+                tokio::select! {
+                    status = child.wait() => break status.ok(),
+                    () = self.cancelled.notified() => terminate(&mut child),
+                    () = &mut stop, if !stopped => {
+                        stopped = true;
+                        terminate(&mut child);
+                        if let Ok(status) = tokio::time::timeout(SAVING, child.wait()).await {
+                            break status.ok();
+                        }
+                        let _ = child.kill().await;
+                    }
+                    () = tokio::time::sleep(Duration::from_secs(1)) => self.say(id, &text(&said)),
+                }
+            };
+            if let Some(listener) = listener {
+                let _ = tokio::time::timeout(Duration::from_secs(5), listener).await;
+            }
+            let said = text(&said);
+            let well = status.is_some_and(|status| status.success());
+            if stopped && well {
+                self.say(id, &said);
+                let _ = self.db().execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [id]);
+                return;
+            }
+            let state = if well { JobState::Done } else { JobState::Failed };
+            tracing::info!(job = id, run, state = state.name(), "ended");
+            self.end(id, state, &said);
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// The first job that waits; it no longer does.
+    fn next(&self) -> rusqlite::Result<Option<(i64, JobRequest, String, String)>> {
+        let db = self.db();
+        let query = "SELECT id, request, source, run FROM jobs WHERE state = 'queued' ORDER BY place, id LIMIT 1";
+        let row = |row: &Row| Ok((row.get(0)?, parsed(&row.get::<_, String>(1)?), row.get(2)?, row.get(3)?));
+        let found: Option<(i64, JobRequest, String, String)> = db.query_row(query, [], row).optional()?;
+        if let Some((id, ..)) = &found {
+            db.execute(
+                "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ?",
+                params![now(), id],
+            )?;
+        }
+        Ok(found)
+    }
+
+    fn start(&self, request: &JobRequest, source: &str, run: &str) -> std::io::Result<Child> {
+        let out = self.runs.join(run);
+        // At low priority, by the program that does that everywhere but on Windows.
+        let mut command = if cfg!(unix) {
+            let mut nice = Command::new("nice");
+            nice.args(["-n", "10"]).arg(&self.trainer);
+            nice
+        } else {
+            Command::new(&self.trainer)
+        };
+        command.arg("train");
+        if RunDir::is_run(&out) {
+            command.arg(&out);
+        } else {
+            command.arg(source).arg("--out").arg(&out);
+            for (flag, value) in [("--model", &request.model), ("--size", &request.size)] {
+                if let Some(value) = value {
+                    command.args([flag, value]);
+                }
+            }
+            if let Some(seed) = request.seed {
+                command.args(["--seed", &seed.to_string()]);
+            }
+        }
+        if let Some(minutes) = request.minutes {
+            command.args(["--minutes", &minutes.to_string()]);
+        }
+        if let Some(steps) = request.steps {
+            command.args(["--steps", &steps.to_string()]);
+        }
+        command.env("MALIANG_PARENT", std::process::id().to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()
+    }
+
+    fn say(&self, id: i64, said: &str) {
+        let _ = self.db().execute("UPDATE jobs SET said = ? WHERE id = ?", params![said, id]);
+    }
+
+    /// Notes the end. One that was cancelled stays so, however its process ended.
+    fn end(&self, id: i64, state: JobState, said: &str) {
+        let change = "UPDATE jobs SET said = ?, ended = ?, state = CASE state WHEN 'cancelled' THEN state ELSE ? END WHERE id = ?";
+        if let Err(error) = self.db().execute(change, params![said, now(), state.name(), id]) {
+            tracing::error!(%error, job = id, "the queue cannot be written");
+        }
+    }
+}
+
+/// The first and the last lines that a trainer says.
+#[derive(Default)]
+struct Said {
+    first: Vec<String>,
+    last: std::collections::VecDeque<String>,
+}
+
+fn text(said: &Mutex<Said>) -> String {
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    said.first.iter().chain(&said.last).map(|line| format!("{line}\n")).collect()
+}
+
+async fn listen(err: tokio::process::ChildStderr, said: Arc<Mutex<Said>>) {
+    let mut lines = BufReader::new(err).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.first.len() < LINES {
+            said.first.push(line);
+        } else {
+            said.last.push_back(line);
+            if said.last.len() > LINES {
+                said.last.pop_front();
+            }
+        }
+    }
+}
+
+/// Asks a trainer to save and end.
+fn terminate(child: &mut Child) {
+    #[cfg(unix)]
+    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    #[cfg(not(unix))]
+    let _ = child.start_kill();
+}
+
+fn job(row: &Row) -> rusqlite::Result<Job> {
+    let said: String = row.get("said")?;
+    Ok(Job {
+        id: row.get("id")?,
+        object: "job",
+        state: JobState::of(&row.get::<_, String>("state")?),
+        request: parsed(&row.get::<_, String>("request")?),
+        run: row.get("run")?,
+        position: None,
+        eta: None,
+        created: row.get("created")?,
+        started: row.get("started")?,
+        ended: row.get("ended")?,
+        said: said.lines().map(str::to_owned).collect(),
+    })
+}
+
+/// A request that another version wrote may have fields that this one does not know: what it trains is in its run.
+fn parsed(json: &str) -> JobRequest {
+    serde_json::from_str(json).unwrap_or(JobRequest {
+        source: None,
+        resume: None,
+        name: None,
+        model: None,
+        minutes: None,
+        steps: None,
+        size: None,
+        seed: None,
+    })
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}

@@ -1,0 +1,108 @@
+//! `/v1/completions` and `/v1/chat/completions`.
+
+use crate::support::{Place, post};
+use maliang::generate::sampling::Sampling;
+use maliang::generate::text::Request;
+use maliang::generate::writer::Author;
+use serde_json::{Value, json};
+
+const COMPLETE: &str = "/v1/completions";
+const CHAT: &str = "/v1/chat/completions";
+
+/// What the model itself writes.
+fn expected(place: &Place, prompt: &str, index: u64) -> String {
+    let (author, _) = Author::open(&place.model("text")).unwrap();
+    let sampling = Sampling { temperature: 0.8, ..Default::default() };
+    let request = Request { prompt: prompt.into(), sampling, max_tokens: 40, stop: Vec::new(), seed: 5 };
+    author.begin(&request, index).unwrap().rest().unwrap()
+}
+
+#[tokio::test]
+async fn a_text_is_that_of_the_command_line_and_labelled() {
+    let place = Place::new();
+    let server = place.server();
+    let body = json!({"model": "text", "prompt": "abc", "n": 2, "seed": 5, "temperature": 0.8, "max_tokens": 40, "echo": true});
+    let answer = post(&server, COMPLETE, &body).await.json();
+    for (index, choice) in answer["choices"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(choice["text"], format!("abc{}", expected(&place, "abc", index as u64)));
+        assert_eq!(choice["label"]["recipe"]["index"], index);
+        assert_eq!(choice["label"]["aigc"]["Label"], "1", "{choice}");
+        assert!(choice["label"]["digital_source_type"].as_str().unwrap().ends_with("trainedAlgorithmicMedia"));
+        assert!(["stop", "length"].contains(&choice["finish_reason"].as_str().unwrap()));
+    }
+    assert_eq!(answer["usage"]["prompt_tokens"], 3);
+    let total = answer["usage"]["completion_tokens"].as_u64().unwrap() + 3;
+    assert_eq!(answer["usage"]["total_tokens"], total);
+}
+
+#[tokio::test]
+async fn a_stream_gives_the_same_text_in_pieces() {
+    let place = Place::new();
+    let server = place.server();
+    let body = json!({
+        "model": "text", "prompt": "abc", "n": 2, "seed": 5, "temperature": 0.8, "max_tokens": 40,
+        "stream": true, "stream_options": {"include_usage": true},
+    });
+    let events = post(&server, COMPLETE, &body).await.events();
+    let mut texts = [String::new(), String::new()];
+    for choice in events.iter().filter_map(|event| event["choices"].get(0)) {
+        texts[choice["index"].as_u64().unwrap() as usize] += choice["text"].as_str().unwrap();
+    }
+    assert_eq!(texts, [expected(&place, "abc", 0), expected(&place, "abc", 1)]);
+    assert!(events[0]["choices"][0]["label"]["recipe"]["request"]["seed"] == 5, "the label comes first: {}", events[0]);
+    let usage = &events.last().unwrap()["usage"];
+    assert!(usage["completion_tokens"].as_u64().unwrap() > 0);
+    let reasons = events.iter().filter(|event| event["choices"][0]["finish_reason"].is_string()).count();
+    assert_eq!(reasons, 2);
+}
+
+#[tokio::test]
+async fn chat_is_a_plain_continuation() {
+    let place = Place::new();
+    let server = place.server();
+    let messages = json!([
+        {"role": "system", "content": "abc"},
+        {"role": "user", "content": [{"type": "text", "text": "de"}, {"type": "text", "text": "f"}]},
+    ]);
+    let mut body = json!({
+        "model": "text", "messages": messages, "seed": 5, "temperature": 0.8, "max_completion_tokens": 40,
+    });
+    let answer = post(&server, CHAT, &body).await.json();
+    let text = expected(&place, "abc\ndef", 0);
+    assert_eq!(answer["choices"][0]["message"], json!({"role": "assistant", "content": text}));
+    assert_eq!(answer["template"], "plain");
+    body["stream"] = json!(true);
+    let events = post(&server, CHAT, &body).await.events();
+    assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
+    let deltas = events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str());
+    assert_eq!(deltas.collect::<String>(), text);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_names_its_field() {
+    let place = Place::new();
+    let server = place.server();
+    let base = json!({"model": "text", "prompt": "abc"});
+    for (field, value, param) in [
+        ("max_tokens", json!(0), "max_tokens"),
+        ("max_tokens", json!(1e9), "max_tokens"),
+        ("n", json!(9), "n"),
+        ("temperature", json!(-1), "temperature"),
+        ("top_p", json!(0), "top_p"),
+        ("stop", json!([""]), "stop"),
+        ("stop", json!(3), "stop"),
+        ("frequency_penalty", json!(0.5), "frequency_penalty"),
+        ("prompt", json!("日本"), "prompt"),
+        ("prompt", json!(["a", "b"]), "prompt"),
+        ("prompt", json!("a".repeat(20_000)), "prompt"),
+        ("tools", json!([]), "tools"),
+        ("model", json!("pictures"), "model"),
+    ] {
+        let mut body = base.clone();
+        body[field] = value;
+        let error = post(&server, COMPLETE, &body).await.problem(400);
+        assert_eq!(error["param"], param, "{error}");
+    }
+    let body: Value = json!({"model": "text", "messages": []});
+    assert_eq!(post(&server, CHAT, &body).await.problem(400)["param"], "messages");
+}
