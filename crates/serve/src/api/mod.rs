@@ -38,6 +38,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
 
 /// JSON as `T`, or which field is at fault. The parser refuses what is nested deeper than 128.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    // A list would be taken for the fields in their order.
+    if bytes.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
+        return Err(Problem::request("json", "the body is not a JSON object"));
+    }
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.into_inner());
