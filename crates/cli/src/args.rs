@@ -158,7 +158,7 @@ pub struct ServeArgs {
     /// A name that clients may call this server by, beside localhost and addresses; may be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
-    /// Another origin whose pages may use this server, as https://example.org; may be repeated
+    /// Another origin whose pages may use this server, as `https://example.org`; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub origin: Vec<String>,
     /// The log, on stderr [default: text]

@@ -38,7 +38,7 @@ pub struct JobRequest {
     /// Name of the new run [that of the source, with a number].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// auto, dcgan, fastgan, projected, vae, gpt or lstm [auto].
+    /// auto, dcgan, fastgan, projected, vae, gpt or lstm; auto where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Minutes of training; of a run that goes on, all it may have had at the end.

@@ -1,7 +1,7 @@
 //! How models compute for many clients at once.
 //!
 //! One rule shares the processor: everything that computes takes a turn, in the order in which it asked for one. A turn is one
-//! batch of pictures or [`SLICE`] of writing; kernels use all cores inside it. Requests for pictures of one model that wait at
+//! batch of pictures or 40 ms of writing; kernels use all cores inside it. Requests for pictures of one model that wait at
 //! the same time are computed in one batch. A client that has left is not computed for.
 
 use crate::metrics::Metrics;
