@@ -32,13 +32,9 @@ pub async fn guard(State(server): State<Arc<Server>>, request: Request, next: Ne
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let (who, allowed) = match allow(&server, &request) {
-        Ok(who) => (who, None),
-        Err(problem) => (None, Some(problem)),
-    };
-    let mut response = match allowed {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+    let (who, mut response) = match allow(&server, &request) {
+        Ok(who) => (who, next.run(request).await),
+        Err(problem) => (None, problem.into_response()),
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);

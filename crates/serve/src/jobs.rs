@@ -5,14 +5,15 @@
 //! work saves and goes back to the head of the queue; when it starts again, the run goes on where it was.
 
 use crate::problem::{Answer, Problem};
+use crate::{lock, now};
 use maliang::train::RunDir;
 use maliang::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
@@ -157,8 +158,13 @@ impl Jobs {
         Ok(Self { db: Mutex::new(db), trainer, runs, changed: Notify::new(), cancelled: Notify::new() })
     }
 
+    /// The program that trains.
+    pub fn trainer(&self) -> &Path {
+        &self.trainer
+    }
+
     fn db(&self) -> MutexGuard<'_, Connection> {
-        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.db)
     }
 
     /// A new job at the end of the queue. `source` is what the trainer is given.
@@ -175,7 +181,7 @@ impl Jobs {
         db.execute(
             "INSERT INTO jobs (place, state, request, source, run, created)
              VALUES ((SELECT coalesce(max(place), 0) + 1 FROM jobs), 'queued', ?, ?, ?, ?)",
-            params![json, source, run, now()],
+            params![json, source, run, now() as i64],
         )?;
         let id = db.last_insert_rowid();
         drop(db);
@@ -220,7 +226,7 @@ impl Jobs {
     pub fn cancel(&self, id: i64) -> Answer<Job> {
         let waiting = self.db().execute(
             "UPDATE jobs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'queued'",
-            params![now(), id],
+            params![now() as i64, id],
         )?;
         let job = self.get(id)?;
         if waiting == 0 {
@@ -340,7 +346,7 @@ impl Jobs {
         if let Some((id, ..)) = &found {
             db.execute(
                 "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ?",
-                params![now(), id],
+                params![now() as i64, id],
             )?;
         }
         Ok(found)
@@ -387,7 +393,7 @@ impl Jobs {
     /// Notes the end. One that was cancelled stays so, however its process ended.
     fn end(&self, id: i64, state: JobState, said: &str) {
         let change = "UPDATE jobs SET said = ?, ended = ?, state = CASE state WHEN 'cancelled' THEN state ELSE ? END WHERE id = ?";
-        if let Err(error) = self.db().execute(change, params![said, now(), state.name(), id]) {
+        if let Err(error) = self.db().execute(change, params![said, now() as i64, state.name(), id]) {
             tracing::error!(%error, job = id, "the queue cannot be written");
         }
     }
@@ -401,14 +407,14 @@ struct Said {
 }
 
 fn text(said: &Mutex<Said>) -> String {
-    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = lock(said);
     said.first.iter().chain(&said.last).map(|line| format!("{line}\n")).collect()
 }
 
 async fn listen(err: tokio::process::ChildStderr, said: Arc<Mutex<Said>>) {
     let mut lines = BufReader::new(err).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = lock(&said);
         if said.first.len() < LINES {
             said.first.push(line);
         } else {
@@ -459,8 +465,4 @@ fn parsed(json: &str) -> JobRequest {
         size: None,
         seed: None,
     })
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }

@@ -1,5 +1,6 @@
 //! The models of the server: which there are on disk, and which are in memory.
 
+use crate::lock;
 use maliang::generate::locate;
 use maliang::generate::sampler::Sampler;
 use maliang::generate::writer::Author;
@@ -8,7 +9,7 @@ use maliang::train::RunDir;
 use maliang::{ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The directories are looked through again after this time.
@@ -168,10 +169,6 @@ impl Shelf {
 /// The latest time that any model was asked for.
 fn newest(loaded: &HashMap<PathBuf, Loaded>) -> u64 {
     loaded.values().map(|own| own.used).max().unwrap_or(0)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn stamp(path: &Path) -> Result<Stamp> {

@@ -4,12 +4,13 @@
 //! batch of pictures or 40 ms of writing; kernels use all cores inside it. Requests for pictures of one model that wait at
 //! the same time are computed in one batch. A client that has left is not computed for.
 
+use crate::lock;
 use crate::metrics::Metrics;
 use crate::problem::{Answer, Problem};
 use crate::shelf::Model;
 use maliang::generate::picture::Picture;
 use maliang::generate::text::{Finish, Request};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
@@ -162,10 +163,6 @@ impl Work {
         });
         receiver
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What waits for `model`, in order, up to about [`BATCH`] pictures.

@@ -3,10 +3,10 @@
 //! No model of ours was trained to chat. The template is stated and plain: the contents of all messages, a line break between
 //! them, are one text, and what the model writes behind it is the answer.
 
+use super::Fields;
 use super::text::{Happening, TextLabel, Usage, begin, text_request};
-use super::{Fields, now};
-use crate::Server;
 use crate::problem::{Answer, Problem};
+use crate::{Server, now};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -136,28 +136,12 @@ pub async fn complete(State(server): State<Arc<Server>>, Fields(mut request): Fi
     let (id, created) = (format!("chatcmpl-{:016x}", rand::random::<u64>()), now());
     if request.stream {
         let usage = request.stream_options.unwrap_or_default().include_usage;
-        let events = writing.stream(usage, move |writing, happening| {
-            let choice = |index: usize, delta: serde_json::Value, reason: Option<&str>| {
-                json!([{"index": index, "delta": delta, "logprobs": null, "finish_reason": reason}])
-            };
-            let mut event =
-                json!({"id": id, "object": "chat.completion.chunk", "created": created, "model": writing.model});
-            event["choices"] = match happening {
-                Happening::Begin(index) => {
-                    let mut begin = choice(index, json!({"role": "assistant", "content": ""}), None);
-                    begin[0]["label"] = json!(writing.labels[index]);
-                    begin
-                }
-                Happening::Text(index, text) => choice(index, json!({"content": text}), None),
-                Happening::End(index, reason) => choice(index, json!({}), Some(reason)),
-                Happening::Usage(usage) => {
-                    event["usage"] = json!(usage);
-                    json!([])
-                }
-            };
-            event
-        });
-        return Ok(events);
+        let head = json!({"id": id, "object": "chat.completion.chunk", "created": created, "model": writing.model});
+        return Ok(writing.stream(usage, head, |happening| match happening {
+            Happening::Begin => json!({"delta": {"role": "assistant", "content": ""}}),
+            Happening::Text(text) => json!({"delta": {"content": text}}),
+            Happening::End => json!({"delta": {}}),
+        }));
     }
     let (pieces, usage) = writing.all().await?;
     let choices = pieces.into_iter().zip(writing.labels).enumerate();

@@ -1,9 +1,9 @@
 //! `/v1/completions`: a text goes on.
 
+use super::Fields;
 use super::text::{Happening, TextLabel, Texts, Usage, begin, text_request};
-use super::{Fields, now};
-use crate::Server;
 use crate::problem::{Answer, Problem};
+use crate::{Server, now};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -79,27 +79,12 @@ pub async fn complete(
     let echo = if request.echo == Some(true) { writing.prompt.clone() } else { String::new() };
     if request.stream {
         let usage = request.stream_options.unwrap_or_default().include_usage;
-        let events = writing.stream(usage, move |writing, happening| {
-            let choice = |index: usize, text: &str, reason: Option<&str>| {
-                json!([{"text": text, "index": index, "logprobs": null, "finish_reason": reason}])
-            };
-            let mut event = json!({"id": id, "object": "text_completion", "created": created, "model": writing.model});
-            event["choices"] = match happening {
-                Happening::Begin(index) => {
-                    let mut begin = choice(index, &echo, None);
-                    begin[0]["label"] = json!(writing.labels[index]);
-                    begin
-                }
-                Happening::Text(index, text) => choice(index, &text, None),
-                Happening::End(index, reason) => choice(index, "", Some(reason)),
-                Happening::Usage(usage) => {
-                    event["usage"] = json!(usage);
-                    json!([])
-                }
-            };
-            event
-        });
-        return Ok(events);
+        let head = json!({"id": id, "object": "text_completion", "created": created, "model": writing.model});
+        return Ok(writing.stream(usage, head, move |happening| match happening {
+            Happening::Begin => json!({"text": echo}),
+            Happening::Text(text) => json!({"text": text}),
+            Happening::End => json!({"text": ""}),
+        }));
     }
     let (pieces, usage) = writing.all().await?;
     let choices = pieces.into_iter().zip(writing.labels).enumerate();

@@ -139,8 +139,7 @@ pub async fn upload(
 ))]
 pub async fn check(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Answer<Json<Value>> {
     let _place = server.work.admit()?;
-    let trainer =
-        server.settings.trainer.clone().ok_or_else(|| Problem::forbidden("training", "this server does not train"))?;
+    let trainer = server.jobs()?.trainer().to_owned();
     let source = server.off(move |server| find_source(server, &name)).await??;
     // A process of its own, as for training: what somebody sent here cannot take the server along.
     let output = tokio::process::Command::new(trainer)

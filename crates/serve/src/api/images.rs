@@ -1,10 +1,10 @@
 //! `/v1/images/generations` and the links it gives.
 
-use super::{Fields, now, within};
-use crate::Server;
+use super::{Fields, within};
 use crate::problem::{Answer, Problem};
 use crate::shelf::{Entry, Model};
 use crate::work::Wish;
+use crate::{Server, now};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};

@@ -16,7 +16,6 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A body of JSON. Unlike axum's own, a field that cannot be read is named in the answer.
 #[derive(Debug)]
@@ -81,11 +80,6 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
         return Ok(value);
     }
     Err(Problem::field(param, format!("{param} {value} is out of range: {least} to {most}")))
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use maliang::generate::sampling::Sampling;
 use maliang::generate::text::{Finish, Request};
 use maliang::provenance::label::TRAINED_ALGORITHMIC_MEDIA;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -284,15 +284,29 @@ impl Writing {
         Ok((pieces, self.usage(written)))
     }
 
-    /// The pieces as events; `event` makes them of what happens. At the end comes `[DONE]`, before it the count of tokens if it
-    /// is wanted.
-    pub fn stream(mut self, usage: bool, event: impl Fn(&Self, Happening) -> Value + Send + 'static) -> Response {
+    /// The pieces as events: `head`, and one choice of a piece, whose text `says` puts into the endpoint's own fields. The first event of
+    /// a piece has its label. At the end comes `[DONE]`, before it the count of tokens if it is wanted.
+    pub fn stream(
+        mut self,
+        usage: bool,
+        head: Value,
+        says: impl Fn(Happening) -> Value + Send + Sync + 'static,
+    ) -> Response {
         let (events, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             let data = |value: &Value| Ok::<_, Infallible>(Event::default().data(value.to_string()));
+            let event = |choice: usize, happening: Happening, reason: Option<&str>| {
+                let (mut event, mut own) = (head.clone(), says(happening));
+                own["index"] = json!(choice);
+                own["logprobs"] = Value::Null;
+                own["finish_reason"] = json!(reason);
+                event["choices"] = json!([own]);
+                event
+            };
             let mut written = 0;
-            for choice in 0..self.labels.len() {
-                let begin = event(&self, Happening::Begin(choice));
+            for (choice, label) in self.labels.iter().enumerate() {
+                let mut begin = event(choice, Happening::Begin, None);
+                begin["choices"][0]["label"] = json!(label);
                 if events.send_timeout(data(&begin), STALLED).await.is_err() {
                     return;
                 }
@@ -305,10 +319,10 @@ impl Writing {
                 };
                 let value = match part {
                     None => break,
-                    Some(Part::Text { choice, text }) => event(&self, Happening::Text(choice, text)),
+                    Some(Part::Text { choice, text }) => event(choice, Happening::Text(text), None),
                     Some(Part::End { choice, finish, tokens }) => {
                         written += tokens;
-                        event(&self, Happening::End(choice, reason(&finish)))
+                        event(choice, Happening::End, Some(reason(&finish)))
                     }
                     Some(Part::Failed(problem)) => serde_json::to_value(problem).unwrap_or_default(),
                 };
@@ -317,8 +331,13 @@ impl Writing {
                 }
             }
             let counted = self.usage(written);
-            if usage && events.send_timeout(data(&event(&self, Happening::Usage(counted))), STALLED).await.is_err() {
-                return;
+            if usage {
+                let mut last = head.clone();
+                last["choices"] = json!([]);
+                last["usage"] = json!(counted);
+                if events.send_timeout(data(&last), STALLED).await.is_err() {
+                    return;
+                }
             }
             let _ = events.send(Ok(Event::default().data("[DONE]"))).await;
             drop(self.place);
@@ -327,15 +346,13 @@ impl Writing {
     }
 }
 
-/// What happens in a stream.
+/// What happens to a piece in a stream.
 #[derive(Debug)]
 pub enum Happening {
-    /// Piece so-and-so begins.
-    Begin(usize),
+    /// It begins.
+    Begin,
     /// It goes on.
-    Text(usize, String),
+    Text(String),
     /// It has ended.
-    End(usize, &'static str),
-    /// All have.
-    Usage(Usage),
+    End,
 }
