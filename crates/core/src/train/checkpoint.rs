@@ -29,6 +29,21 @@ pub struct Best {
     pub step: u64,
     /// Its score: lower is better.
     pub score: f64,
+    /// The lowest score of any look, where it is not this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest: Option<f64>,
+}
+
+impl Best {
+    /// What is best after a look at `step`, and whether that look is: its score is the lowest, or less than the share
+    /// `tolerance` above a lowest that is positive. Of looks that are about as good the last one trained longest.
+    pub fn after(before: Option<&Self>, step: u64, score: f64, tolerance: f64) -> (Self, bool) {
+        let lowest = before.map_or(f64::INFINITY, |before| before.lowest.unwrap_or(before.score));
+        match before {
+            Some(before) if score >= lowest + tolerance * lowest.max(0.0) => (before.clone(), false),
+            _ => (Self { step, score, lowest: (lowest < score).then_some(lowest) }, true),
+        }
+    }
 }
 
 /// Everything of a training state that is not a tensor. Random streams need no state: they are functions of seed and step.
@@ -297,6 +312,27 @@ mod tests {
             (kept.clone(), *target.unwrap())
         });
         looks.collect()
+    }
+
+    #[test]
+    fn of_looks_that_are_about_as_good_the_last_is_best() {
+        let after = |scores: &[f64], tolerance| {
+            let looks = scores.iter().zip(1..);
+            let (mut best, mut steps) = (None, Vec::new());
+            for (&score, step) in looks {
+                let (found, own) = Best::after(best.as_ref(), step, score, tolerance);
+                steps.extend(own.then_some(step));
+                best = Some(found);
+            }
+            (steps, best.unwrap())
+        };
+        let scores = [2.0, 1.0, 1.04, 1.06, 1.03, 1.08, 0.999];
+        assert_eq!(after(&scores[..6], 0.05), (vec![1, 2, 3, 5], Best { step: 5, score: 1.03, lowest: Some(1.0) }));
+        assert_eq!(after(&scores, 0.05), (vec![1, 2, 3, 5, 7], Best { step: 7, score: 0.999, lowest: None }));
+        assert_eq!(after(&scores, 0.0).0, [1, 2, 7]);
+        // It does not creep upwards, and below zero there are no shares.
+        assert_eq!(after(&[1.0, 1.04, 1.08], 0.05).0, [1, 2]);
+        assert_eq!(after(&[-0.1, -0.0999, -0.2], 0.05).0, [1, 3]);
     }
 
     #[test]

@@ -127,7 +127,9 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let holdout = if report.distinct < 8 { 0.0 } else { 0.1 };
     let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
 
-    let photographs = fit == Fit::Crop && channels == 3 && width.min(height) >= fastgan::SMALLEST;
+    // Networks that were trained on photographs see coloured things well, on a ground of one colour, too; grey drawings and digits
+    // they do not help: see LAB.md.
+    let seen_well = !idx && channels == 3 && width.min(height) >= fastgan::SMALLEST;
     let named = request.family.clone().or_else(|| text(given("model.family")));
     let family = match named.as_deref() {
         Some(family) if family != "auto" => family.to_string(),
@@ -139,14 +141,18 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
             );
             "vae".into()
         }
-        _ if photographs && request.eyes => {
-            say("model", "projected".into(), "photographs are learned fastest through the eyes of EfficientNet-Lite0");
+        _ if seen_well && request.eyes => {
+            say(
+                "model",
+                "projected".into(),
+                "coloured pictures are learned fastest through the eyes of EfficientNet-Lite0",
+            );
             "projected".into()
         }
         _ => {
-            let missed = "; photographs would profit from `maliang weights get efficientnet-lite0`";
+            let missed = "; these pictures would profit from `maliang weights get efficientnet-lite0`";
             let why = "sharper pictures than a VAE, and there are enough to learn from";
-            say("model", "dcgan".into(), &format!("{why}{}", if photographs { missed } else { "" }));
+            say("model", "dcgan".into(), &format!("{why}{}", if seen_well { missed } else { "" }));
             "dcgan".into()
         }
     };

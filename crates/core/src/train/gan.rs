@@ -42,12 +42,26 @@ impl Ground {
         (data.fit == Fit::Pad).then(|| Self(nn::vector(colour, device)))
     }
 
+    /// Has a new generator begin with empty pictures: what it paints is painted on the ground. Networks that were trained on
+    /// photographs hardly see which grey a plain ground has, so a generator that begins on another one is not told.
+    fn prepare(&self, generator: &mut Generator) {
+        let before_tanh =
+            nn::host(self.0.clone().inner()).into_iter().map(|colour| (NEARLY * colour).atanh()).collect();
+        let mut parameters = generator.parameters();
+        let (_, bias) =
+            parameters.iter_mut().find(|(name, _)| name.ends_with("last.bias")).expect("pictures have a bias");
+        bias.set(nn::vector(before_tanh, &self.0.device()));
+    }
+
     /// `change(x − colour) + colour`.
     fn under(&self, x: Tensor<4>, change: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
         let shift = |x, by| maliang_kernels::bias(x, by, Activation::Identity);
         shift(change(shift(x, -self.0.clone())), self.0.clone())
     }
 }
+
+/// How much of the ground a new generator's pictures have: at all of it the slope of tanh would be none.
+const NEARLY: f32 = 0.95;
 
 /// What a remedy augments with: all of DiffAugment.
 const REMEDY: [Augmentation; 3] = [Augmentation::Color, Augmentation::Translation, Augmentation::Cutout];
@@ -133,12 +147,16 @@ impl GanTrainer {
         nn::initialise(&mut generator, config.seed, &device);
         // Another seed, so that layers of the same name do not start alike in both players.
         nn::initialise(&mut discriminator, config.seed ^ 0xD15C, &device);
+        let ground = Ground::of(&config.data, &device);
+        if let Some(ground) = &ground {
+            ground.prepare(&mut generator);
+        }
         generator.set_precision(config.train.precision);
         discriminator.set_precision(config.train.precision);
         Ok(Self {
             config: config.clone(),
             average: generator.inner(),
-            ground: Ground::of(&config.data, &device),
+            ground,
             device,
             generator,
             discriminator,
@@ -443,6 +461,25 @@ mod tests {
                 }
             }
             assert_eq!(holes == 0, fit == Fit::Pad, "{holes} holes");
+        }
+    }
+
+    /// A new generator's pictures are the ground around padded ones; of photographs, which have none, they are grey.
+    #[test]
+    fn a_generator_begins_with_empty_pictures() {
+        let background = [255, 0, 102];
+        for fit in [Fit::Pad, Fit::Crop] {
+            let data = DataConfig { width: 16, height: 16, fit, background, ..DataConfig::default() };
+            let mut gan = trainer_on(data, GanLoss::NonSaturating);
+            let PictureModel::Gan(model) = gan.model() else { panic!("a GAN") };
+            let z = Tensor::zeros([1, 8], &Device::flex());
+            let pixels = host(model.forward(z, None, Mode::Eval));
+            for pixel in pixels.chunks_exact(3) {
+                for (value, byte) in pixel.iter().zip(background) {
+                    let expected = if fit == Fit::Pad { 0.95 * preprocess::unit(byte) } else { 0.0 };
+                    assert!((value - expected).abs() < 0.05, "{value} is not {expected}");
+                }
+            }
         }
     }
 

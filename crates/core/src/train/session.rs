@@ -230,10 +230,11 @@ impl<S: Subject> Session<S> {
         }
         let score = scores[0].1;
         // The untrained start is never the best, whatever its score.
-        let best = score.is_finite() && step > 0 && self.counters.best.as_ref().is_none_or(|b| score < b.score);
-        if best {
-            self.counters.best = Some(Best { step, score });
-        }
+        let best = score.is_finite() && step > 0 && {
+            let (found, own) = Best::after(self.counters.best.as_ref(), step, score, self.subject.tolerance());
+            self.counters.best = Some(found);
+            own
+        };
         let level = self.weigh(score);
         if let Some(trouble) = health::domination(&self.counters.looks)
             && !self.budget_spent()

@@ -104,6 +104,8 @@ pub(super) trait Subject {
     fn write_sample(&self, checkpoint: &Path, path: &Path) -> Result<()>;
     /// A magnitude that no healthy loss reaches.
     fn loss_limit(&self) -> f32;
+    /// Scores that differ by this share differ by chance: see [`Best::after`](super::checkpoint::Best::after).
+    fn tolerance(&self) -> f64;
     /// Of a GAN, whether its settings have no augmentation; other families are `None`.
     fn plain(&self) -> Option<bool>;
 }

@@ -270,8 +270,9 @@ pub(super) fn notes(scan: &TextScan, survey: &Survey, plan: &Plan, duplicates: u
         TextSplit::Documents => "whole documents are held out, chosen by their content".into(),
         TextSplit::Blocks => {
             let n = plan.blocks.len();
-            let stretches = if n == 1 { "one stretch".into() } else { format!("{n} stretches") };
-            format!("{stretches} of the text are held out, evenly spread: too few documents, or too unequal ones, to hold out whole")
+            let held_out =
+                if n == 1 { "one stretch of the text is".into() } else { format!("{n} stretches of the text are") };
+            format!("{held_out} held out, evenly spread: too few documents, or too unequal ones, to hold out whole")
         }
     });
     if duplicates > 0 {

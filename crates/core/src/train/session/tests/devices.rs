@@ -33,8 +33,8 @@ fn assert_close(what: &str, one: &[f32], other: &[f32]) {
 #[test]
 fn default_bodies_train_like_the_kernels() {
     for family in FAMILIES {
-        let kernels = losses(family, ComputeDevice::Cpu, 4);
-        let plain = with_default_bodies(|| losses(family, ComputeDevice::Cpu, 4));
+        let kernels = losses(family, ComputeDevice::Cpu, 3);
+        let plain = with_default_bodies(|| losses(family, ComputeDevice::Cpu, 3));
         assert_ne!(kernels, plain, "{family}: two paths");
         assert_close(family, &kernels, &plain);
     }
