@@ -230,6 +230,9 @@ pub struct TrainArgs {
     /// Any setting of run.toml, for example train.lr=1e-4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Only look at the data and say what would be chosen, and why; prints all settings as a recipe for --config
+    #[arg(long, conflicts_with_all = ["race", "init"])]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -32,6 +32,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     terminal::catch_interrupts()?;
     let begun = |path: &Path| RunDir::is_run(path) || Race::is_race(path);
+    if args.dry_run && [Some(Path::new(&source)), args.out.as_deref()].into_iter().flatten().any(begun) {
+        return Err(Error::input("this is a run already: what it was trained with is in its run.toml")
+            .hint("--dry-run is for data that a new run could be trained on"));
+    }
     if begun(Path::new(&source)) {
         return resume(PathBuf::from(source), args);
     }
@@ -60,6 +64,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return race::start(RunDir::new(out), &request, &checked, &scan);
     }
     let choice = train::choose(&request, &checked)?;
+    if args.dry_run {
+        explain(&choice);
+        return print(choice.config.to_toml().trim_end());
+    }
     start(RunDir::new(out), &choice, &scan, args.init.as_deref()).map(|_| ())
 }
 
@@ -109,11 +117,24 @@ pub fn start(dir: RunDir, choice: &Choice, scan: &Scan, init: Option<&Path>) -> 
     train_and_report(run)
 }
 
-/// Says on stderr what was chosen, and why.
-pub fn announce(choice: &Choice, dir: &RunDir) {
-    for (what, value, why) in &choice.reasons {
+/// Says on stderr why the settings are as they are.
+fn explain(choice: &Choice) {
+    reasons(choice.reasons.iter());
+    let stack = choice.config.model.stack();
+    eprintln!("{} {}x{}", choice.config.model.family(), stack.width, stack.height);
+    eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+}
+
+/// What was chosen, its value and why, a line each on stderr.
+fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
+    for (what, value, why) in all {
         eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
     }
+}
+
+/// Says on stderr what was chosen, and why.
+pub fn announce(choice: &Choice, dir: &RunDir) {
+    reasons(choice.reasons.iter());
     let stack = choice.config.model.stack();
     let (family, root) = (choice.config.model.family(), dir.root().display());
     eprintln!("{family} {}x{} → {root} (every setting: {root}/run.toml)", stack.width, stack.height);

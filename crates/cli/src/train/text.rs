@@ -1,8 +1,8 @@
 //! `maliang train` on text.
 
-use super::{adjust, conclude, named};
+use super::{adjust, conclude, named, reasons};
 use crate::args::TrainArgs;
-use crate::terminal::{self, Progress, bytes, cache_dir};
+use crate::terminal::{self, Progress, bytes, cache_dir, print};
 use maliang::data::display_name;
 use maliang::data::text::{self, Corpus};
 use maliang::train::{self, RunDir, TextRequest, TextRun, TextRunConfig};
@@ -20,9 +20,10 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     let corpus = Corpus::open(&tokens.config, &scan, &cache_dir(), &|_, _| ())?;
     let held_out = corpus.heldout_bytes();
     eprintln!(
-        "{source}: {} of text, {} documents, {} tokens to learn from, {} held out",
+        "{source}: {} of text, {} {}, {} tokens to learn from, {} held out",
         bytes(corpus.train_bytes() + held_out),
         corpus.documents(),
+        if corpus.documents() == 1 { "document" } else { "documents" },
         corpus.train_len(),
         bytes(held_out)
     );
@@ -33,12 +34,18 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
         eprintln!("  left out {}: {}", display_name(&reject.name), reject.reason);
     }
     let choice = train::choose_text(&request, &tokens.config, &corpus)?;
-    for (what, value, why) in tokens.reasons.iter().chain(&choice.reasons) {
-        eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
+    reasons(tokens.reasons.iter().chain(&choice.reasons));
+    let family = choice.config.model.family();
+    if args.dry_run {
+        eprintln!("{family}");
+    } else {
+        let root = dir.root().display();
+        eprintln!("{family} → {root} (every setting: {root}/run.toml)");
     }
-    let root = dir.root().display();
-    eprintln!("{} → {root} (every setting: {root}/run.toml)", choice.config.model.family());
     eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+    if args.dry_run {
+        return print(choice.config.to_toml().trim_end());
+    }
     train_and_report(TextRun::create(dir, choice.config, Arc::new(corpus))?)
 }
 

@@ -205,3 +205,23 @@ fn a_claim_that_cannot_be_checked_is_refused() {
     assert_eq!(answer.code, Some(2));
     answer.says("there is no score \"kid_randomconv_n5000\"").says("kid_randomconv_n");
 }
+
+/// `--dry-run` says what training would choose, and is itself a recipe for it.
+#[test]
+fn what_would_be_chosen_is_a_recipe() {
+    let place = Place::new();
+    let answer = place.ok("train emoji:food --minutes 3 --size 16 --dry-run");
+    answer.says("width").says("batch");
+    assert!(!place.path("runs").exists(), "nothing was trained");
+    std::fs::write(place.path("recipe.toml"), &answer.out).unwrap();
+    place.ok("train --config recipe.toml --steps 2 --out r");
+    let run = String::from_utf8(place.bytes("r/run.toml")).unwrap();
+    let lines = |text: &str| text.lines().filter(|l| !l.starts_with("steps") && !l.starts_with("minutes")).count();
+    assert_eq!(lines(&run), lines(&answer.out));
+    let poems: String = (0..60).map(|i| format!("the moon of night {i}\n\n")).collect();
+    std::fs::write(place.path("poems.txt"), poems).unwrap();
+    let text = place.ok("train poems.txt --minutes 1 --dry-run");
+    assert!(text.out.contains("[corpus]"), "{}", text.out);
+    place.refused(2, "train r --dry-run", &["run already"]);
+    place.refused(2, "train emoji:food --out r --dry-run", &["run already"]);
+}
