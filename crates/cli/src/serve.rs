@@ -1,7 +1,7 @@
 //! `maliang serve` and `maliang keys`: models over HTTP, and who may use them.
 
 use crate::args::{KeysVerb, LogArg, ScopeArg, ServeArgs};
-use crate::terminal::{data_dir, print};
+use crate::terminal::{data_dir, print, weights_store};
 use maliang::Result;
 use maliang_serve::{Keys, Log, Scope, Settings};
 
@@ -41,6 +41,7 @@ fn settings(args: &ServeArgs) -> Result<Settings> {
     over(&mut settings.data, (!args.data.is_empty()).then(|| args.data.clone()));
     // Where a program lies on disk is not always known; then the server only generates.
     settings.trainer = std::env::current_exe().ok();
+    settings.weights = Some(weights_store());
     over(&mut settings.hosts, (!args.host.is_empty()).then(|| args.host.clone()));
     over(&mut settings.origins, (!args.origin.is_empty()).then(|| args.origin.clone()));
     over(
@@ -68,9 +69,7 @@ pub fn keys_verb(verb: &KeysVerb) -> Result<()> {
                 ScopeArg::Train => vec![Scope::Read, Scope::Generate, Scope::Train],
             };
             print(keys.add(name, &scopes)?)?;
-            eprintln!(
-                "this is the only time the key is shown; a server that is running asks for it from its next start on"
-            );
+            eprintln!("this is the only time the key is shown; servers that are running know it from now on");
         }
         KeysVerb::List => {
             for key in keys.list() {

@@ -76,7 +76,8 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
     }
     let path = request.uri().path();
     let page = path == "/" || path.starts_with(PAGE);
-    if server.keys.is_empty() || page || OPEN.contains(&path) || path == SIGNED || request.method() == Method::OPTIONS {
+    if !server.keys.asked_for() || page || OPEN.contains(&path) || path == SIGNED || request.method() == Method::OPTIONS
+    {
         return Ok(None);
     }
     let secret = headers
@@ -87,7 +88,7 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
         .map(|(_, secret)| secret.trim())
         .ok_or_else(|| Problem::unauthorized("this server wants a key: send it as \"Authorization: Bearer KEY\""))?;
     let key = server.keys.find(secret).ok_or_else(|| Problem::unauthorized("this key is not one of this server's"))?;
-    let trains = ["/v1/jobs", "/v1/data"].iter().any(|own| path.starts_with(own));
+    let trains = ["/v1/jobs", "/v1/data", "/v1/runs"].iter().any(|own| path.starts_with(own));
     let needed = match (request.method().is_safe(), trains) {
         (true, _) => Scope::Read,
         (false, false) => Scope::Generate,
@@ -97,7 +98,7 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
         let message = format!("this key may not do that: it needs the scope \"{}\"", needed.name());
         return Err(Problem::forbidden("scope", message));
     }
-    Ok(Some(key.name.clone()))
+    Ok(Some(key.name))
 }
 
 /// The host that the client calls the server by, without its port. A page that made a name of its own point to this machine

@@ -1,8 +1,9 @@
-//! Training jobs: a queue on disk, worked off one at a time.
+//! Jobs: training, judging and explaining, a queue on disk that is worked off one at a time.
 //!
-//! A job is a child process, `maliang train`, at low priority: generation comes first, a crash or a lack of memory ends the job and
-//! not the server, and what a job does is what the command line does. The queue is a SQLite file. When the server stops, the job in
-//! work saves and goes back to the head of the queue; when it starts again, the run goes on where it was.
+//! A job is a child process, `maliang train` and its like, at low priority: generation comes first, a crash or a lack of memory ends
+//! the job and not the server, and what a job does is what the command line does. The queue is a SQLite file. When the server
+//! stops, the job in work saves and goes back to the head of the queue; when it starts again, a run goes on where it was, and
+//! what does not save begins anew.
 
 use crate::problem::{Answer, Problem};
 use crate::{lock, now};
@@ -26,10 +27,46 @@ const LINES: usize = 60;
 /// A trainer that was asked to stop has this long to save.
 const SAVING: Duration = Duration::from_secs(60);
 
-/// What is to be trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// What a job does, as the command line calls it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Train a new run, or go on with one.
+    #[default]
+    Train,
+    /// Score a run against real data, look for copies and collapse; its report, scores and card are there afterwards.
+    Judge,
+    /// Show what a run has learned.
+    Explain,
+}
+
+impl Task {
+    /// The command of the program.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Judge => "judge",
+            Self::Explain => "explain",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobRequest {
+    /// train, judge or explain [train].
+    #[serde(default)]
+    pub task: Task,
+    /// The run that is judged or explained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Generated pictures (from 10) or pieces of text (from 4) that are judged [2000, 64].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u64>,
+    /// What pictures are judged with: randomconv, effnetlite0 or inception [randomconv].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<String>,
     /// A data source by name, as `GET /v1/data` lists them; or nothing, with `resume`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -56,19 +93,38 @@ pub struct JobRequest {
     pub seed: Option<u64>,
 }
 
+impl JobRequest {
+    /// The choices of a training as flags of the command line.
+    pub fn choices(&self) -> Vec<String> {
+        let flag = |name: &str, value: Option<String>| value.map(|value| [name.to_owned(), value]);
+        let number = |value: Option<u64>| value.map(|value| value.to_string());
+        [
+            flag("--model", self.model.clone()),
+            flag("--size", self.size.clone()),
+            flag("--seed", number(self.seed)),
+            flag("--minutes", self.minutes.map(|minutes| minutes.to_string())),
+            flag("--steps", number(self.steps)),
+        ]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
+    }
+}
+
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// It waits.
     Queued,
-    /// It trains.
+    /// It is in work.
     Running,
-    /// Its budget is used up, or its score no longer improved.
+    /// It is done; of training, the budget is used up or the score no longer improved.
     Done,
     /// It could not be done; `said` tells why.
     Failed,
-    /// Somebody ended it; its run can go on.
+    /// Somebody ended it; a run that it trained can go on.
     Cancelled,
 }
 
@@ -102,7 +158,7 @@ pub struct Job {
     pub state: JobState,
     /// What was asked for.
     pub request: JobRequest,
-    /// The run that it trains.
+    /// The run that it trains, judges or explains.
     pub run: String,
     /// How many are before it, where it waits.
     pub position: Option<usize>,
@@ -114,14 +170,14 @@ pub struct Job {
     pub started: Option<i64>,
     /// When it ended.
     pub ended: Option<i64>,
-    /// What training said: what was chosen and why, and how it ended.
+    /// What the program said: what was chosen and why, and how it ended.
     pub said: Vec<String>,
 }
 
 /// The queue.
 pub struct Jobs {
     db: Mutex<Connection>,
-    /// The program that trains.
+    /// The program that trains, judges and explains.
     trainer: PathBuf,
     /// Where runs are made.
     runs: PathBuf,
@@ -167,7 +223,7 @@ impl Jobs {
         lock(&self.db)
     }
 
-    /// A new job at the end of the queue. `source` is what the trainer is given.
+    /// A new job at the end of the queue. `source` is what the program is given: data to train on, or a run to look at.
     ///
     /// # Errors
     /// Too many wait.
@@ -263,7 +319,7 @@ impl Jobs {
 
     /// Seconds that a job in work has left of its budget.
     fn estimate(&self, job: &mut Job) {
-        if job.state != JobState::Running {
+        if job.state != JobState::Running || job.request.task != Task::Train {
             return;
         }
         let run = RunDir::new(self.runs.join(&job.run));
@@ -299,7 +355,7 @@ impl Jobs {
                     continue;
                 }
             };
-            tracing::info!(job = id, run, "training");
+            tracing::info!(job = id, run, task = request.task.name(), "begun");
             let said = Arc::new(Mutex::new(Said::default()));
             let listener = child.stderr.take().map(|err| tokio::spawn(listen(err, Arc::clone(&said))));
             let mut stopped = false;
@@ -323,7 +379,8 @@ impl Jobs {
             }
             let said = text(&said);
             let well = status.is_some_and(|status| status.success());
-            if stopped && well {
+            // A run has been saved; what judges or explains loses nothing by beginning anew.
+            if stopped && (well || request.task != Task::Train) {
                 self.say(id, &said);
                 let _ = self.db().execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [id]);
                 return;
@@ -362,25 +419,22 @@ impl Jobs {
         } else {
             Command::new(&self.trainer)
         };
-        command.arg("train");
-        if RunDir::is_run(&out) {
-            command.arg(&out);
-        } else {
-            command.arg(source).arg("--out").arg(&out);
-            for (flag, value) in [("--model", &request.model), ("--size", &request.size)] {
+        command.arg(request.task.name());
+        if request.task != Task::Train {
+            command.arg(source);
+            let n = request.n.map(|n| n.to_string());
+            let seed = request.seed.map(|seed| seed.to_string());
+            for (flag, value) in [("-n", &n), ("--features", &request.features), ("--seed", &seed)] {
                 if let Some(value) = value {
                     command.args([flag, value]);
                 }
             }
-            if let Some(seed) = request.seed {
-                command.args(["--seed", &seed.to_string()]);
-            }
-        }
-        if let Some(minutes) = request.minutes {
-            command.args(["--minutes", &minutes.to_string()]);
-        }
-        if let Some(steps) = request.steps {
-            command.args(["--steps", &steps.to_string()]);
+        } else if RunDir::is_run(&out) {
+            // Of a run only its budget may change.
+            let budget = JobRequest { minutes: request.minutes, steps: request.steps, ..JobRequest::default() };
+            command.arg(&out).args(budget.choices());
+        } else {
+            command.arg(source).arg("--out").arg(&out).args(request.choices());
         }
         command.env("MALIANG_PARENT", std::process::id().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()
@@ -437,12 +491,18 @@ fn terminate(child: &mut Child) {
 }
 
 fn job(row: &Row) -> rusqlite::Result<Job> {
-    let said: String = row.get("said")?;
+    let (said, source): (String, String) = (row.get("said")?, row.get("source")?);
+    let request = parsed(&row.get::<_, String>("request")?);
+    // Where its data lies on the server is nobody's business.
+    let said = match &request.source {
+        Some(name) if !source.is_empty() => said.replace(&source, name),
+        _ => said,
+    };
     Ok(Job {
         id: row.get("id")?,
         object: "job",
         state: JobState::of(&row.get::<_, String>("state")?),
-        request: parsed(&row.get::<_, String>("request")?),
+        request,
         run: row.get("run")?,
         position: None,
         eta: None,
@@ -455,14 +515,5 @@ fn job(row: &Row) -> rusqlite::Result<Job> {
 
 /// A request that another version wrote may have fields that this one does not know: what it trains is in its run.
 fn parsed(json: &str) -> JobRequest {
-    serde_json::from_str(json).unwrap_or(JobRequest {
-        source: None,
-        resume: None,
-        name: None,
-        model: None,
-        minutes: None,
-        steps: None,
-        size: None,
-        seed: None,
-    })
+    serde_json::from_str(json).unwrap_or_default()
 }

@@ -3,15 +3,20 @@
 //! A key is 256 random bits. The file keeps its BLAKE3 and never the key; a hash made for passwords would add nothing, because
 //! nobody can guess 256 bits. What a client sends is hashed and compared with every key in constant time.
 
+use crate::lock;
 use maliang::files::write_bytes;
 use maliang::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 /// What every key of ours begins with, so that one that was leaked can be recognised.
 const PREFIX: &str = "ml-";
 /// Keys, at most: each request is compared with all of them.
 const MOST: usize = 1000;
+/// A server looks at the file again after this time.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What a key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +58,63 @@ pub struct Key {
 pub struct Keys {
     path: PathBuf,
     list: Vec<Key>,
+}
+
+/// The keys of a server that runs: those that the file has now, so that a key which was removed is good for nothing from the next
+/// second on.
+///
+/// A server that had keys once asks for one ever after, whatever becomes of the file.
+pub struct CurrentKeys(Mutex<Current>);
+
+struct Current {
+    keys: Keys,
+    asked_for: bool,
+    /// When the file was last written, and looked at.
+    written: Option<SystemTime>,
+    seen: Instant,
+}
+
+impl CurrentKeys {
+    /// `keys`, and what becomes of them.
+    pub fn new(keys: Keys) -> Self {
+        let (asked_for, written) = (!keys.is_empty(), keys.written());
+        Self(Mutex::new(Current { keys, asked_for, written, seen: Instant::now() }))
+    }
+
+    /// Must a client send one?
+    pub fn asked_for(&self) -> bool {
+        let mut current = lock(&self.0);
+        current.refresh();
+        current.asked_for
+    }
+
+    /// See [`Keys::find`].
+    pub fn find(&self, secret: &str) -> Option<Key> {
+        let mut current = lock(&self.0);
+        current.refresh();
+        current.keys.find(secret).cloned()
+    }
+}
+
+impl Current {
+    fn refresh(&mut self) {
+        if self.seen.elapsed() < FRESH {
+            return;
+        }
+        self.seen = Instant::now();
+        let written = self.keys.written();
+        if written == self.written {
+            return;
+        }
+        match Keys::open(&self.keys.path) {
+            Ok(keys) => {
+                tracing::info!(keys = keys.list.len(), "the keys have changed");
+                self.asked_for |= !keys.is_empty();
+                (self.keys, self.written) = (keys, written);
+            }
+            Err(error) => tracing::error!(error = error.message, "the keys stay as they were"),
+        }
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -138,6 +200,11 @@ impl Keys {
             }
         }
         found
+    }
+
+    /// When the file was last written; nothing where there is none.
+    fn written(&self) -> Option<SystemTime> {
+        std::fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok()
     }
 
     fn write(&self) -> Result<()> {

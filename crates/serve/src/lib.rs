@@ -4,7 +4,8 @@
 //!
 //! * [`shelf`]: which models there are, which are in memory
 //! * [`work`]: how they compute for many clients at once
-//! * [`jobs`]: training, one run after another
+//! * [`jobs`]: training, judging and explaining, one after another
+//! * [`trash`]: runs that were deleted
 //! * [`api`]: the handlers
 //! * [`studio`]: the page
 //! * [`guard`]: what every request goes through; [`keys`]: who may do what; [`problem`]: what a client is told
@@ -19,12 +20,13 @@ pub mod problem;
 pub mod settings;
 pub mod shelf;
 pub mod studio;
+pub mod trash;
 pub mod work;
 
-pub use keys::{Keys, Scope};
+pub use keys::{CurrentKeys, Keys, Scope};
 pub use settings::{Log, Settings};
 
-use api::{chat, completions, data, images, jobs as job, models, runs, system};
+use api::{chat, completions, data, images, jobs as job, latent, models, music, runs, system};
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Method, header};
 use axum::routing::get;
@@ -69,7 +71,7 @@ pub struct Server {
     /// How it is set up.
     pub settings: Settings,
     /// Who may do what; nobody is asked where there are none.
-    pub keys: Keys,
+    pub keys: CurrentKeys,
     /// The models.
     pub shelf: Shelf,
     /// What computes.
@@ -98,9 +100,11 @@ impl Server {
         let shelf = Shelf::new(settings.models.clone(), settings.memory);
         let work = Work::new(settings.capacity, Arc::clone(&metrics));
         let runs = settings.runs();
+        trash::empty(&runs);
         let open =
             |trainer: &PathBuf| Jobs::open(&runs.join("jobs.sqlite"), trainer.clone(), runs.clone()).map(Arc::new);
         let jobs = settings.trainer.as_ref().map(open).transpose()?;
+        let keys = CurrentKeys::new(keys);
         Ok(Arc::new(Self { settings, keys, shelf, work, jobs, runs, metrics, label, secret: rand::random() }))
     }
 
@@ -150,10 +154,15 @@ fn routes() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
     let (router, mut description) = OpenApiRouter::<Arc<Server>>::with_openapi(Description::openapi())
         .routes(routes!(models::list))
         .routes(routes!(models::show))
+        .routes(routes!(models::file))
+        .routes(routes!(models::directions))
         .routes(routes!(images::generate))
         .routes(routes!(images::made))
+        .routes(routes!(latent::interpolate))
+        .routes(routes!(latent::project))
         .routes(routes!(completions::complete))
         .routes(routes!(chat::complete))
+        .routes(routes!(music::play))
         .routes(routes!(job::list, job::create))
         .routes(routes!(job::show))
         .routes(routes!(job::cancel))
@@ -161,11 +170,16 @@ fn routes() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(data::list))
         .routes(routes!(data::upload))
         .routes(routes!(data::check))
+        .routes(routes!(data::plan))
         .routes(routes!(runs::list))
-        .routes(routes!(runs::show))
+        .routes(routes!(runs::show, runs::delete))
+        .routes(routes!(runs::restore))
         .routes(routes!(runs::events))
         .routes(routes!(runs::sample))
         .routes(routes!(runs::report))
+        .routes(routes!(runs::explanation))
+        .routes(routes!(runs::scores))
+        .routes(routes!(runs::card))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))
         .routes(routes!(system::version))
@@ -185,7 +199,7 @@ pub fn app(server: &Arc<Server>) -> Router {
     let origins = server.settings.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
     router
         .route("/", get(studio::page))

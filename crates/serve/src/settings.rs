@@ -1,6 +1,7 @@
 //! How a server is set up: a file, the environment and flags, the later over the earlier.
 
 use crate::keys::Keys;
+use maliang::pretrained::Store;
 use maliang::train::RunDir;
 use maliang::{Error, Result};
 use serde::Deserialize;
@@ -21,6 +22,9 @@ pub struct Settings {
     /// The program that trains, which is this one; without it the server does not.
     #[serde(skip)]
     pub trainer: Option<PathBuf>,
+    /// Weights of feature networks, which find given pictures in models.
+    #[serde(skip)]
+    pub weights: Option<Store>,
     /// Directories whose folders and files can be trained on.
     pub data: Vec<PathBuf>,
     /// Where files that clients send are kept; they can be trained on, too [uploads/ beside the runs].
@@ -71,6 +75,7 @@ impl Default for Settings {
             port: 8017,
             models: vec![PathBuf::from("runs")],
             trainer: None,
+            weights: None,
             data: Vec::new(),
             uploads: None,
             upload: 4_000_000_000,

@@ -1,6 +1,7 @@
 //! The models of the server: which there are on disk, and which are in memory.
 
 use crate::lock;
+use maliang::explain::{Directions, directions};
 use maliang::generate::locate;
 use maliang::generate::sampler::Sampler;
 use maliang::generate::writer::Author;
@@ -9,7 +10,7 @@ use maliang::train::RunDir;
 use maliang::{ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The directories are looked through again after this time.
@@ -27,14 +28,39 @@ pub struct Entry {
     /// When its file was written, in seconds since 1970.
     pub created: u64,
     /// The run or model file.
-    path: PathBuf,
+    pub path: PathBuf,
+}
+
+/// A model of pictures in memory.
+#[derive(Debug)]
+pub struct Painter {
+    /// It.
+    pub sampler: Sampler,
+    /// Directions that change its pictures, once they were asked for.
+    directions: OnceLock<Directions>,
+}
+
+impl Painter {
+    /// What `maliang explain` found of this very model, or else what its weights tell by themselves. Computes.
+    ///
+    /// # Errors
+    /// Its latent vectors are too long for that.
+    pub fn directions(&self, run: &Path) -> Result<&Directions> {
+        if let Some(known) = self.directions.get() {
+            return Ok(known);
+        }
+        let file = run.join("explain").join("directions.safetensors");
+        let explained = Directions::load(&file, &self.sampler);
+        let found = explained.or_else(|_| directions(&self.sampler, None))?;
+        Ok(self.directions.get_or_init(|| found))
+    }
 }
 
 /// A model in memory.
 #[derive(Debug)]
 pub enum Model {
     /// One that makes pictures.
-    Pictures(Box<Sampler>),
+    Pictures(Box<Painter>),
     /// One that writes.
     Text(Box<Author>),
 }
@@ -43,7 +69,7 @@ impl Model {
     /// BLAKE3 of its file.
     pub fn hash(&self) -> &str {
         match self {
-            Self::Pictures(sampler) => &sampler.hash,
+            Self::Pictures(painter) => &painter.sampler.hash,
             Self::Text(author) => &author.hash,
         }
     }
@@ -101,6 +127,11 @@ impl Shelf {
     pub fn runs(&self) -> BTreeMap<String, RunDir> {
         let runs = named(&self.places).into_iter().filter(|(_, path)| RunDir::is_run(path));
         runs.map(|(id, path)| (id, RunDir::new(path))).collect()
+    }
+
+    /// Looks through the directories again the next time, whatever was seen lately.
+    pub fn refresh(&self) {
+        lock(&self.seen).0 = None;
     }
 
     /// Models in memory.
@@ -179,7 +210,10 @@ fn stamp(path: &Path) -> Result<Stamp> {
 
 fn open(entry: &Entry) -> Result<Model> {
     let (model, warnings) = match entry.makes {
-        Makes::Pictures => Sampler::open(&entry.path).map(|(s, warnings)| (Model::Pictures(Box::new(s)), warnings))?,
+        Makes::Pictures => {
+            let (sampler, warnings) = Sampler::open(&entry.path)?;
+            (Model::Pictures(Box::new(Painter { sampler, directions: OnceLock::new() })), warnings)
+        }
         Makes::Text => Author::open(&entry.path).map(|(a, warnings)| (Model::Text(Box::new(a)), warnings))?,
     };
     for warning in warnings {

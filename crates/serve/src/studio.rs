@@ -6,8 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 
 /// Only what this server sends may run, and nothing of it elsewhere.
-const POLICY: &str =
-    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -24,11 +23,16 @@ files!(
     "chart.js",
     "create.js",
     "dom.js",
+    "judge.js",
+    "lab.js",
+    "models.js",
     "new.js",
     "png.js",
     "runs.js",
+    "toy.js",
     "words.js",
     "write.js",
+    "zip.js",
 );
 
 /// The page.

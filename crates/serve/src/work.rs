@@ -10,10 +10,14 @@ use crate::problem::{Answer, Problem};
 use crate::shelf::Model;
 use maliang::generate::picture::Picture;
 use maliang::generate::text::{Finish, Request};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 /// Pictures of one turn, about.
 const BATCH: usize = 64;
@@ -68,16 +72,47 @@ pub struct Work {
     /// One permit, given in the order of asking.
     turn: Arc<Semaphore>,
     waiting: Arc<Mutex<Vec<Waiting>>>,
+    computer: Computer,
     /// Is the server asked to stop?
     end: watch::Sender<bool>,
     metrics: Arc<Metrics>,
+}
+
+/// The thread that computes batches. Kernels keep their buffers on the thread that they run on: so there is one set of them,
+/// however many requests are in work.
+struct Computer(Sender<Box<dyn FnOnce() + Send>>);
+
+impl Computer {
+    fn start() -> Self {
+        let (sender, tasks) = std::sync::mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        std::thread::spawn(move || {
+            for task in tasks {
+                // Who asked for it hears nothing, and knows by that.
+                let _ = catch_unwind(AssertUnwindSafe(task));
+            }
+        });
+        Self(sender)
+    }
+
+    /// What `f` computes; nothing if it fell over.
+    fn ask<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (reply, answer) = oneshot::channel();
+        let task = move || {
+            // Its client may have left meanwhile.
+            let _ = reply.send(f());
+        };
+        // The thread ends with this sender.
+        let _ = self.0.send(Box::new(task));
+        answer
+    }
 }
 
 impl Work {
     /// Admits `capacity` requests at a time.
     pub fn new(capacity: usize, metrics: Arc<Metrics>) -> Self {
         let (places, turn) = (Arc::new(Semaphore::new(capacity)), Arc::new(Semaphore::new(1)));
-        Self { capacity, places, turn, waiting: Arc::default(), end: watch::Sender::new(false), metrics }
+        let (computer, end) = (Computer::start(), watch::Sender::new(false));
+        Self { capacity, places, turn, waiting: Arc::default(), computer, end, metrics }
     }
 
     /// A place for one request, held until it is dropped.
@@ -138,7 +173,7 @@ impl Work {
             };
             self.metrics.queue.observe(asked.elapsed().as_secs_f64());
             let (waiting, metrics, model) = (Arc::clone(&self.waiting), Arc::clone(&self.metrics), Arc::clone(&model));
-            let turn = tokio::task::spawn_blocking(move || {
+            let turn = self.computer.ask(move || {
                 let _turn = permit;
                 let batch = take(&mut lock(&waiting), &model);
                 metrics.batch.observe(batch.iter().map(|waiting| waiting.wishes.len()).sum::<usize>() as f64);
@@ -150,14 +185,49 @@ impl Work {
         }
     }
 
-    /// Begins to write `count` pieces of a request. Writing stops when the receiver is dropped.
-    pub fn text(&self, model: Arc<Model>, request: Request, count: usize) -> mpsc::Receiver<Part> {
-        let (parts, receiver) = mpsc::channel(BEHIND);
+    /// Computes in one turn.
+    ///
+    /// # Errors
+    /// The server is stopping, or a bug.
+    pub async fn turn<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+        let permit = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| Problem::stopping())?;
+        let computed = self.computer.ask(move || {
+            let _turn = permit;
+            f()
+        });
+        computed.await.map_err(|_| Problem::bug())
+    }
+
+    /// Computes in many turns: `f` is given a function that ends one and waits for the next.
+    ///
+    /// # Errors
+    /// A bug.
+    pub async fn turns<T: Send + 'static>(&self, f: impl FnOnce(&dyn Fn()) -> T + Send + 'static) -> Answer<T> {
+        let turn = self.turn_giver();
+        let computed = tokio::task::spawn_blocking(move || {
+            // Where the server is stopping there are no turns any more: what was begun is finished without.
+            let own = RefCell::new(turn().ok());
+            f(&|| {
+                own.take();
+                own.replace(turn().ok());
+            })
+        });
+        computed.await.map_err(|_| Problem::bug())
+    }
+
+    /// Waits for a turn on a thread that may block.
+    fn turn_giver(&self) -> impl Fn() -> Result<OwnedSemaphorePermit, AcquireError> + Send + 'static {
         let (turn, handle) = (Arc::clone(&self.turn), Handle::current());
-        let turn = move || handle.block_on(Arc::clone(&turn).acquire_owned());
+        move || handle.block_on(Arc::clone(&turn).acquire_owned())
+    }
+
+    /// Begins to write the `pieces` of a request. Writing stops when the receiver is dropped.
+    pub fn text(&self, model: Arc<Model>, request: Request, pieces: Range<u64>) -> mpsc::Receiver<Part> {
+        let (parts, receiver) = mpsc::channel(BEHIND);
+        let turn = self.turn_giver();
         tokio::task::spawn_blocking(move || {
             // A receiver that is gone wants to know nothing.
-            if let Err(problem) = write(&model, &request, count, &turn, &parts) {
+            if let Err(problem) = write(&model, &request, pieces, &turn, &parts) {
                 let _ = parts.blocking_send(Part::Failed(problem));
             }
         });
@@ -179,7 +249,8 @@ fn take(waiting: &mut Vec<Waiting>, model: &Arc<Model>) -> Vec<Waiting> {
 }
 
 fn compute(model: &Model, batch: Vec<Waiting>) {
-    let Model::Pictures(sampler) = model else { return };
+    let Model::Pictures(painter) = model else { return };
+    let sampler = &painter.sampler;
     let wishes = batch.iter().flat_map(|one| &one.wishes);
     let (z, classes): (Vec<_>, Vec<_>) = wishes.map(|wish| (wish.z.clone(), wish.class)).unzip();
     let mut pictures = sampler.decoded(&z, &classes).into_iter();
@@ -189,16 +260,16 @@ fn compute(model: &Model, batch: Vec<Waiting>) {
     }
 }
 
-/// Writes pieces 0 to `count`, a slice of each in turn.
+/// Writes `pieces`, a slice of each in turn.
 fn write<E>(
     model: &Model,
     request: &Request,
-    count: usize,
+    pieces: Range<u64>,
     turn: &dyn Fn() -> Result<OwnedSemaphorePermit, E>,
     parts: &mpsc::Sender<Part>,
 ) -> Answer<()> {
     let Model::Text(author) = model else { return Err(Problem::bug()) };
-    let begun: maliang::Result<Vec<_>> = (0..count).map(|i| author.begin(request, i as u64)).collect();
+    let begun: maliang::Result<Vec<_>> = pieces.map(|i| author.begin(request, i)).collect();
     let mut pieces: Vec<_> = begun.map_err(|error| Problem::of(error, "prompt"))?.into_iter().enumerate().collect();
     let mut first = true;
     while !pieces.is_empty() {

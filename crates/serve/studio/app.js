@@ -2,6 +2,9 @@
 import { KeyWanted, useKey } from "./api.js";
 import { showCreate } from "./create.js";
 import { field, h } from "./dom.js";
+import { showJudge } from "./judge.js";
+import { showLab } from "./lab.js";
+import { showModels } from "./models.js";
 import { showNew } from "./new.js";
 import { showRun, showRuns } from "./runs.js";
 import { applyWords, switchLanguage, w } from "./words.js";
@@ -25,6 +28,9 @@ async function show() {
   try {
     if (view === "new") await showNew(place);
     else if (view === "create") await showCreate(place, name);
+    else if (view === "judge") await showJudge(place);
+    else if (view === "models") await showModels(place);
+    else if (view === "lab") showLab(place, own.signal);
     else if (view === "write") await showWrite(place, name, own.signal);
     else if (name) await showRun(place, name, own.signal);
     else await showRuns(place, own.signal, show);

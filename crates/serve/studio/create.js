@@ -8,6 +8,8 @@ import { w } from "./words.js";
 const VARIATIONS = 12;
 const FRAMES = 16;
 const FAVOURITES = 60;
+const DIRECTIONS = 6;
+const SIDE = 512;
 
 const source = (image) => `data:image/png;base64,${image.b64_json}`;
 const favourites = () => JSON.parse(localStorage.getItem("favourites") ?? "[]");
@@ -16,14 +18,15 @@ const same = (a, b) => ["model", "seed", "index", "class", "truncation"].every((
 /** A standard normal number (Box and Muller). */
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 
-/** From `a` to `b` along the sphere that random latent vectors lie near. */
-function slerp(a, b, t) {
-  const length = (v) => Math.hypot(...v);
-  const cosine = a.reduce((sum, x, i) => sum + x * b[i], 0) / (length(a) * length(b) || 1);
-  const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
-  if (angle < 1e-4) return a.map((x, i) => x + (b[i] - x) * t);
-  const [p, q] = [Math.sin((1 - t) * angle) / Math.sin(angle), Math.sin(t * angle) / Math.sin(angle)];
-  return a.map((x, i) => p * x + q * b[i]);
+/** A file as base64, at most `SIDE` pixels wide and high: no model here sees more. */
+async function shrunk(file) {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
+  const canvas = new OffscreenCanvas(Math.max(1, bitmap.width * scale), Math.max(1, bitmap.height * scale));
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.95 });
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
 /** The view; `wanted` is a model by name, or nothing. */
@@ -59,13 +62,15 @@ export async function showCreate(main, wanted) {
 
   let details = {};
   let start = null;
+  /** The model's directions, once they were asked for. */
+  let directions = null;
 
   async function choose() {
     details = (await get(`/v1/models/${encodeURIComponent(model.value)}`)).details;
     const classes = details.classes ?? [];
     className.replaceChildren(h("option", { value: "" }, w("each")), ...classes.map((name) => h("option", {}, name)));
     classField.hidden = !classes.length;
-    start = null;
+    start = directions = null;
   }
 
   const request = (more) => post("/v1/images/generations", { model: model.value, with_latent: true, ...more });
@@ -123,7 +128,43 @@ export async function showCreate(main, wanted) {
     fact(w("index"), image.seed == null ? null : image.index);
     fact(w("className"), image.class);
     if (image.seed != null) fact(w("truncation"), image.truncation);
+    const large = h("img", { class: "large", src: source(image), alt: w("recipe") });
     const file = `${image.model}-${image.seed ?? "point"}-${image.index}.png`;
+    const download = h("a", { href: source(image), download: file }, w("download"));
+    const along = h("details", { class: "along" }, h("summary", {}, w("along")));
+    along.addEventListener("toggle", () => along.open && along.childElementCount === 1 && attempt(fillAlong));
+
+    /** Sliders that move the picture along directions of the model; the newest position is always the next that is asked for. */
+    async function fillAlong() {
+      directions ??= (await get(`/v1/models/${encodeURIComponent(model.value)}/directions`)).data.slice(0, DIRECTIONS);
+      let [wanted, busy] = [null, false];
+      const sliders = directions.map((_, k) => slider(`${w("direction")} ${k + 1}`, { name: `direction-${k}`, min: -4, max: 4, step: 0.1, value: 0 }));
+      const point = () => image.latent.map((x, i) => x + directions.reduce((sum, own, k) => sum + sliders[k].control.value * own.vector[i], 0));
+      async function move() {
+        wanted = point();
+        if (busy) return;
+        busy = true;
+        try {
+          while (wanted) {
+            const latent = [wanted];
+            wanted = null;
+            const answer = await request({ latent, ...(image.class && { class: image.class }) });
+            large.src = download.href = source(answer.data[0]);
+            download.download = `${image.model}-point.png`;
+          }
+        } catch (error) {
+          say(w("failed") + error.message);
+        }
+        busy = false;
+      }
+      for (const one of sliders) one.control.addEventListener("input", move);
+      const back = h("button", { type: "button" }, w("reset"));
+      back.addEventListener("click", () => {
+        for (const one of sliders) one.set(0);
+        move();
+      });
+      along.append(h("p", { class: "soft" }, w("alongHint")), ...sliders.map((one) => one.element), back);
+    }
     const strength = slider(w("strength"), { min: 0.1, max: 1.5, step: 0.05, value: 0.5 });
     const result = h("div", {});
     const vary = h("button", { type: "button" }, w("vary"));
@@ -147,8 +188,8 @@ export async function showCreate(main, wanted) {
       const [from, to] = [start, image];
       start = null;
       attempt(async () => {
-        const points = Array.from({ length: FRAMES }, (_, i) => slerp(from.latent, to.latent, i / (FRAMES - 1)));
-        const answer = await request({ latent: points, ...(to.class && { class: to.class }) });
+        const more = { through: [from.latent, to.latent], n: FRAMES, ...(to.class && { class: to.class }) };
+        const answer = await post("/v1/images/interpolations", { model: model.value, ...more });
         const film = h("div", { class: "walk", tabindex: 0, role: "group", "aria-label": w("walk") });
         film.append(...answer.data.map((one, i) => h("img", { src: source(one), alt: `${i + 1}/${FRAMES}` })));
         result.replaceChildren(h("h2", {}, w("walk")), film);
@@ -170,13 +211,14 @@ export async function showCreate(main, wanted) {
       h(
         "section",
         { class: "detail", "aria-label": w("recipe") },
-        h("img", { class: "large", src: source(image), alt: "" }),
+        large,
         h(
           "div",
           {},
           facts,
-          h("p", { class: "row" }, h("a", { href: source(image), download: file }, w("download")), keep, walk),
+          h("p", { class: "row" }, download, keep, walk),
           h("div", { class: "row" }, h("div", {}, strength.element), vary),
+          along,
         ),
       ),
       result,
@@ -199,16 +241,22 @@ export async function showCreate(main, wanted) {
     kept.replaceChildren(h("h2", {}, `★ ${w("favourite")}`), list);
   }
 
-  /** The settings of a picture that was dropped here. */
+  /** What was dropped here: a picture of ours restores its settings, another one is looked for in the model. */
   async function restore(file) {
     const recipe = await recipeOf(file).catch(() => null);
-    if (!recipe) return say(w("notOurs"));
+    if (!recipe) return attempt(() => find(file));
     for (const one of models) {
       const { details } = await get(`/v1/models/${encodeURIComponent(one.id)}`);
       if (details.hash !== recipe.model_hash) continue;
-      if (recipe.z) return say(w("givenPoint"));
       model.value = one.id;
       await choose();
+      if (recipe.z) {
+        await attempt(async () => {
+          const answer = await request({ latent: [recipe.z], ...(recipe.class && { class: recipe.class }) });
+          reveal({ ...answer.data[0], model: one.id, hash: answer.model_hash });
+        });
+        return say(w("restored"));
+      }
       seed.value = recipe.seed;
       count.set(Math.min(64, Math.max(count.control.value, recipe.index + 1)));
       truncation.set(recipe.truncation);
@@ -217,6 +265,24 @@ export async function showCreate(main, wanted) {
       return say(w("restored"));
     }
     say(w("otherModel") + recipe.model);
+  }
+
+  /** The point of the model's space whose picture is most like a given one. */
+  async function find(file) {
+    say(w("searching"));
+    const image = await shrunk(file).catch(() => Promise.reject(new Error(w("noPicture"))));
+    const answer = await post("/v1/images/projections", { model: model.value, image });
+    reveal({ ...answer.image, model: model.value, hash: answer.model_hash });
+    say(`${w("found")} ${answer.levels.toFixed(0)} / 255`);
+  }
+
+  /** Shows a picture that is not in the gallery. */
+  function reveal(image) {
+    const list = h("ul", { class: "gallery" });
+    const own = tile(list, image);
+    list.append(own);
+    gallery.replaceChildren(own);
+    own.firstChild.click();
   }
 
   main.addEventListener("dragover", (event) => event.preventDefault());

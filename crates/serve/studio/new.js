@@ -2,10 +2,16 @@
 import { get, post, send } from "./api.js";
 import { field, h, say, slider } from "./dom.js";
 import { w } from "./words.js";
+import { filesOf, zipped } from "./zip.js";
 
 /** Groups of built-in pictures that are worth a first try. */
 const BUILT_IN = ["emoji:smileys", "emoji:animals", "emoji:food"];
+/** Families that may be chosen by name, of pictures and of text, and sides of pictures. */
+const FAMILIES = { pictures: ["dcgan", "fastgan", "projected", "vae"], text: ["gpt", "lstm"] };
+const SIDES = [32, 64, 96, 128];
 const MINUTES = [1, 2, 5, 10, 20, 30, 60, 120, 240, 480];
+
+const option = (value, text) => h("option", { value }, text);
 
 /** The view. */
 export async function showNew(main) {
@@ -17,9 +23,45 @@ export async function showNew(main) {
   const shown = () => (minutes.element.querySelector("output").textContent = MINUTES[+minutes.control.value]);
   minutes.control.addEventListener("input", shown);
   shown();
+  const family = h("select", { name: "family" });
+  const side = h("select", { name: "side" }, option("", w("auto")), ...SIDES.map((side) => option(side, `${side} × ${side}`)));
+  const sideField = field(w("side"), side);
   const start = h("button", { class: "main" }, w("train"));
-  const form = h("form", { class: "settings" }, field(w("data"), source), minutes.element, h("div", { class: "row" }, start));
-  main.append(h("h1", {}, w("newRun")), drop, file, form, found);
+  const form = h("form", { class: "settings" }, field(w("data"), source), minutes.element, field(w("family"), family), sideField,
+    h("div", { class: "row" }, start));
+  const planned = h("section", { "aria-live": "polite" });
+  main.append(h("h1", {}, w("newRun")), drop, file, form, found, planned);
+
+  /** What is asked for beside the data. */
+  const choices = () => ({
+    minutes: MINUTES[+minutes.control.value],
+    ...(family.value && { model: family.value }),
+    ...(side.value && !sideField.hidden && { size: side.value }),
+  });
+
+  /** Families of the kind of data that was found. */
+  function offer(kind) {
+    const before = family.value;
+    family.replaceChildren(option("", w("auto")), ...FAMILIES[kind].map((name) => option(name, name)));
+    if (FAMILIES[kind].includes(before)) family.value = before;
+    sideField.hidden = kind === "text";
+  }
+
+  let planning = 0;
+  /** What would be chosen, and why. */
+  async function plan() {
+    const own = ++planning;
+    try {
+      const answer = await post(`/v1/data/${encodeURIComponent(source.value)}/plan`, choices());
+      if (own !== planning) return;
+      planned.replaceChildren(h("h2", {}, w("willChoose")), h("pre", { class: "sheet plan" }, answer.said.join("\n")));
+      start.disabled = false;
+    } catch (error) {
+      if (own !== planning) return;
+      planned.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
+      start.disabled = true;
+    }
+  }
 
   async function list(chosen) {
     const sent = (await get("/v1/data")).data.map((one) => one.id);
@@ -32,12 +74,14 @@ export async function showNew(main) {
   async function look() {
     const own = ++looking;
     start.disabled = true;
+    planned.replaceChildren();
     found.replaceChildren(h("p", { class: "soft" }, w("looking")));
     try {
       const report = await get(`/v1/data/${encodeURIComponent(source.value)}/check`);
       if (own !== looking) return;
       found.replaceChildren(...describe(report));
-      start.disabled = false;
+      offer(report.usable === undefined ? "text" : "pictures");
+      await plan();
     } catch (error) {
       if (own === looking) found.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
     }
@@ -55,6 +99,22 @@ export async function showNew(main) {
     fact(w("characters"), report.found?.characters?.toLocaleString());
     const notes = report.notes ?? [];
     return [h("h2", {}, w("checked")), facts, notes.length ? h("ul", {}, ...notes.map((note) => h("li", {}, note))) : ""];
+  }
+
+  /** Takes what was dropped: a file, or a folder, which is packed first. */
+  async function takeDropped(transfer) {
+    const entry = transfer.items[0]?.webkitGetAsEntry?.();
+    const file = transfer.files[0];
+    if (!entry?.isDirectory) return take(file);
+    drop.textContent = `${entry.name} …`;
+    try {
+      const files = await filesOf(entry);
+      await take(new File([await zipped(files)], `${entry.name}.zip`));
+    } catch (error) {
+      say(w("failed") + error.message);
+    } finally {
+      drop.textContent = w("dropData");
+    }
   }
 
   async function take(chosen) {
@@ -75,14 +135,15 @@ export async function showNew(main) {
   main.addEventListener("dragover", (event) => event.preventDefault());
   main.addEventListener("drop", (event) => {
     event.preventDefault();
-    take(event.dataTransfer.files[0]);
+    takeDropped(event.dataTransfer);
   });
   source.addEventListener("change", look);
+  for (const control of [minutes.control, family, side]) control.addEventListener("change", plan);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     start.disabled = true;
     try {
-      await post("/v1/jobs", { source: source.value, minutes: MINUTES[+minutes.control.value] });
+      await post("/v1/jobs", { source: source.value, ...choices() });
       location.hash = "#/runs";
     } catch (error) {
       start.disabled = false;
@@ -110,7 +171,8 @@ export async function jobList(signal, onEnd) {
   }
   function row(job) {
     const left = job.eta == null ? "" : ` · ${w("left")} ${Math.ceil(job.eta / 60)} min`;
-    const where = job.state === "queued" ? `${w("queued")} (${job.position + 1})` : w(job.state) + left;
+    const task = job.request.task === "train" ? w("running") : w(`task-${job.request.task}`);
+    const where = job.state === "queued" ? `${task}: ${w("queued")} (${job.position + 1})` : job.state === "failed" ? w("failedJob") : task + left;
     const link = h("a", { href: `#/runs/${encodeURIComponent(job.run)}` }, job.run);
     const name = job.state === "running" ? link : h("strong", {}, job.run);
     const error = job.said.findLast((line) => line.startsWith("error: "));
@@ -120,7 +182,7 @@ export async function jobList(signal, onEnd) {
       await post(`/v1/jobs/${job.id}/cancel`, {}).catch((error) => say(w("failed") + error.message));
       update();
     });
-    const more = job.said.length && job.state !== "failed" ? h("details", {}, h("summary", {}, w("chosen")), h("pre", {}, job.said.join("\n"))) : null;
+    const more = job.said.length && job.request.task === "train" && job.state !== "failed" ? h("details", {}, h("summary", {}, w("chosen")), h("pre", {}, job.said.join("\n"))) : null;
     return h("li", {}, h("div", { class: "row" }, name, h("span", { class: "soft" }, where), job.state === "failed" ? null : end),
       job.state === "failed" ? h("p", { class: "problem" }, error ?? job.said.at(-1) ?? "") : more);
   }

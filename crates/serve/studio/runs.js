@@ -1,11 +1,21 @@
 // What was trained, and what is being trained.
-import { events, get, getBlob, getText } from "./api.js";
+import { events, get, getBlob, getText, post } from "./api.js";
 import { chart } from "./chart.js";
-import { duration, h } from "./dom.js";
+import { duration, h, say } from "./dom.js";
+import { judgeButton } from "./judge.js";
+import { deleteButton } from "./models.js";
 import { jobList } from "./new.js";
 import { w } from "./words.js";
 
 const score = (best) => (best ? `${+best.score.toPrecision(4)}` : w("notJudged"));
+
+/** The score of a run that was judged, beside what it is to be compared with. */
+function judgement({ judged, makes }) {
+  if (!judged) return null;
+  const [name, times] = makes === "text" ? [w("bits"), 1] : [`${w("kid_")} × 1000`, 1000];
+  const number = (x) => +(x * times).toPrecision(3);
+  return `${name} ${number(judged.value)} (${w(makes === "text" ? "ngram" : "floor")} ${number(judged.beside)})`;
+}
 
 /** All runs as cards. */
 export async function showRuns(main, signal, again) {
@@ -20,7 +30,7 @@ export async function showRuns(main, signal, again) {
   for (const run of runs) {
     const thumb = run.makes === "pictures" ? h("img", { class: "thumb", alt: "" }) : h("div", { class: "thumb" });
     fill(run, run.samples.at(-1), thumb);
-    const facts = `${run.step.toLocaleString()} ${w("steps")} · ${duration(run.seconds)} · ${score(run.best)}`;
+    const facts = `${run.step.toLocaleString()} ${w("steps")} · ${duration(run.seconds)} · ${judgement(run) ?? score(run.best)}`;
     const text = h("div", { class: "text" }, h("strong", {}, run.id), h("span", { class: "soft" }, facts));
     if (run.training) text.append(" ", h("span", { class: "tag live" }, w("training")));
     list.append(h("li", {}, h("a", { class: "card", href: `#/runs/${encodeURIComponent(run.id)}` }, thumb, text)));
@@ -63,15 +73,71 @@ async function begun(main, id, path, signal) {
   }
 }
 
+/** Buttons for the pages that there are of a run. */
+function pagesOf(run, path) {
+  const open = (name, what) => {
+    const button = h("button", { type: "button" }, w(what));
+    button.addEventListener("click", async () => {
+      try {
+        window.open(URL.createObjectURL(await getBlob(`${path}/${name}`)), "_blank", "noopener");
+      } catch (error) {
+        say(w("failed") + error.message);
+      }
+    });
+    return button;
+  };
+  return [run.report && open("report", "report"), run.judged && open("card", "card"), run.explained && open("explanation", "explanation")].filter(Boolean);
+}
+
+/** What can be done with a run: stop it where a job trains it; else go on, judge, explain, delete. Keeps up with the jobs. */
+async function keepAtWork(place, run, undo, refresh, signal) {
+  const longer = h("select", { "aria-label": w("longer") }, ...[5, 10, 30, 60].map((more) => h("option", { value: more }, `+ ${more} ${w("minutes")}`)));
+  const does = (text, work) => {
+    const button = h("button", { type: "button" }, text);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        await work();
+        await update();
+      } catch (error) {
+        button.disabled = false;
+        say(w("failed") + error.message);
+      }
+    });
+    return button;
+  };
+  let before = null;
+  async function update() {
+    const jobs = (await get("/v1/jobs").catch(() => ({ data: [] }))).data;
+    const job = jobs.find((job) => job.run === run.id && ["queued", "running"].includes(job.state));
+    const now = job ? `${job.id} ${job.state}` : "";
+    if (job?.eta != null && now === before) place.querySelector(".soft").textContent = `${w("left")} ${duration(job.eta)}`;
+    if (now === before || signal.aborted) return;
+    if (before) refresh();
+    before = now;
+    if (job) {
+      const state = job.state === "queued" ? w("queued") : w(job.request.task === "train" ? "running" : `task-${job.request.task}`);
+      const left = h("span", { class: "soft" });
+      place.replaceChildren(h("span", { class: "tag live" }, state), left, does(w(job.state === "running" ? "halt" : "cancel"), () => post(`/v1/jobs/${job.id}/cancel`, {})));
+      return;
+    }
+    const goOn = does(w("goOn"), () => post("/v1/jobs", { resume: run.id, minutes: Math.ceil(run.seconds / 60) + +longer.value }));
+    const explain = run.makes === "pictures" && does(w("explainIt"), () => post("/v1/jobs", { task: "explain", run: run.id }));
+    place.replaceChildren(goOn, longer, judgeButton(run), ...(explain ? [explain] : []), deleteButton(run.id, undo, () => (place.hidden = true), () => (place.hidden = false)));
+  }
+  await update();
+  const timer = setInterval(update, 2000);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
 /** One run: curves that grow, one slider through all samples. */
 export async function showRun(main, id, signal) {
   const path = `/v1/runs/${encodeURIComponent(id)}`;
   const run = await begun(main, id, path, signal);
   const use = run.makes === "text" ? ["write", w("writeIt")] : ["create", w("useIt")];
-  const report = h("button", { type: "button", onclick: openReport }, w("report"));
-  async function openReport() {
-    window.open(URL.createObjectURL(await getBlob(`${path}/report`)), "_blank", "noopener");
-  }
+  const pages = h("span", { class: "row" });
+  const work = h("p", { class: "row" });
+  const undo = h("div", { "aria-live": "polite" });
   const facts = h("dl", { class: "facts" });
   const fact = (name, value) => value && facts.append(h("dt", {}, name), h("dd", {}, value));
   fact(w("family"), run.settings?.model?.family);
@@ -83,6 +149,7 @@ export async function showRun(main, id, signal) {
   const update = (run) => {
     trained.textContent = `${run.step.toLocaleString()} ${w("steps")}, ${duration(run.seconds)}`;
     if (run.training) trained.append(" ", h("span", { class: "tag live" }, w("training")));
+    pages.replaceChildren(...pagesOf(run, path));
     best.textContent = run.best ? `${score(run.best)} · ${w("step")} ${run.best.step.toLocaleString()}` : w("notJudged");
   };
   update(run);
@@ -93,7 +160,9 @@ export async function showRun(main, id, signal) {
     h("p", {}, h("a", { href: "#/runs" }, `‹ ${w("back")}`)),
     h("h1", {}, run.id),
     facts,
-    h("p", { class: "row" }, h("a", { href: `#/${use[0]}/${encodeURIComponent(id)}` }, use[1]), run.report ? report : null),
+    h("p", { class: "row" }, h("a", { href: `#/${use[0]}/${encodeURIComponent(id)}` }, use[1]), pages),
+    work,
+    undo,
     samples,
     curves,
     notes,
@@ -123,6 +192,7 @@ export async function showRun(main, id, signal) {
     }
   };
   showSamples(run);
+  keepAtWork(work, run, undo, refresh, signal);
   if (run.notes?.length) notes.append(h("h2", {}, w("notes")), h("ul", {}, ...run.notes.map((note) => h("li", {}, note))));
 
   const log = { scores: new Map(), losses: new Map() };

@@ -1,8 +1,29 @@
 // Text: a beginning goes on, in several ways side by side.
-import { get, written } from "./api.js";
+import { get, postForBlob, written } from "./api.js";
 import { field, h, say, slider } from "./dom.js";
 import { empty } from "./runs.js";
 import { w } from "./words.js";
+
+/** Does it look like ABC notation, with a key and notes behind it? */
+const isTune = (text) => /^K:.*\n.*[A-Ga-g]/m.test(text);
+
+/** A button that has the tune played. */
+function offerToPlay(part, model) {
+  const button = h("button", { type: "button" }, w("listen"));
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      const sound = await postForBlob("/v1/music", { model, recipe: part.recipe });
+      const player = h("audio", { controls: true, src: URL.createObjectURL(sound) });
+      part.sound.replaceChildren(player);
+      player.play().catch(() => {});
+    } catch (error) {
+      button.disabled = false;
+      say(w("failed") + error.message);
+    }
+  });
+  part.sound.replaceChildren(button);
+}
 
 /** The view; `wanted` is a model by name, or nothing. Writing ends when `signal` says that the view is left. */
 export async function showWrite(main, wanted, signal) {
@@ -52,8 +73,9 @@ export async function showWrite(main, wanted, signal) {
         await navigator.clipboard.writeText(`${pre.textContent}\n\n${label.textContent}`);
         say(w("copied"));
       });
-      const sheet = h("article", { class: "piece", "aria-busy": "true" }, pre, label, copy);
-      return { text, label, sheet };
+      const sound = h("div", {});
+      const sheet = h("article", { class: "piece", "aria-busy": "true" }, pre, label, copy, sound);
+      return { text, label, sheet, sound, whole: () => pre.textContent };
     });
     sheets.replaceChildren(...parts.map((part) => part.sheet));
     const body = {
@@ -71,9 +93,13 @@ export async function showWrite(main, wanted, signal) {
         if (choice.label) {
           const { request, index } = choice.label.recipe;
           const { seed } = request;
+          part.recipe = choice.label.recipe;
           part.label.textContent = `AI生成 AI-generated · ${body.model} · ${w("seed")} ${seed} · ${w("index")} ${index}`;
         }
-        if (choice.finish_reason) part.sheet.setAttribute("aria-busy", "false");
+        if (choice.finish_reason) {
+          part.sheet.setAttribute("aria-busy", "false");
+          if (isTune(part.whole())) offerToPlay(part, body.model);
+        }
       }
     } catch (error) {
       if (error.name !== "AbortError") say(w("failed") + error.message);

@@ -69,6 +69,10 @@ fn a_file_that_is_sent_is_checked_and_trained_on() {
     assert_eq!(job["run"], "my-poems-1");
     let job = served.job(&job["id"], |job| !job["ended"].is_null());
     assert_eq!(job["state"], "done", "{job}");
+    let plan = served.json("POST", &format!("{path}/plan"), &json!({"model": "lstm", "minutes": 1}), 200);
+    for told in [&job["said"], &plan] {
+        assert!(!told.to_string().contains("uploads"), "{told}");
+    }
     assert!(job["said"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains("my-poems-1")), "{job}");
     let answer = served.json("POST", "/v1/completions", &json!({"model": "my-poems-1", "max_tokens": 5}), 200);
     assert!(answer["usage"]["completion_tokens"].as_u64().unwrap() > 0);
@@ -123,6 +127,47 @@ fn what_cannot_be_trained_is_said() {
         served.json("POST", "/v1/jobs", &json!({"source": "emoji:nothing-like-that", "steps": 5}), 201)["id"].clone();
     let job = served.job(&id, is("failed"));
     assert!(job["said"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().starts_with("error: ")), "{job}");
+}
+
+#[test]
+fn a_run_is_planned_judged_and_explained() {
+    let served = Served::empty();
+    let plan = served.json("POST", "/v1/data/emoji:food/plan", &json!({"size": "16", "model": "vae"}), 200);
+    assert_eq!((&plan["settings"]["model"]["family"], &plan["settings"]["data"]["width"]), (&json!("vae"), &json!(16)));
+    assert!(
+        plan["said"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains("emoji:food")),
+        "{plan}"
+    );
+    let bad = served.json("POST", "/v1/data/emoji:food/plan", &json!({"task": "judge", "run": "a"}), 400);
+    assert_eq!(bad["error"]["param"], "task");
+    served.json("POST", "/v1/data/emoji:nothing-like-that/plan", &json!({}), 400);
+    assert!(!served.place.path("runs/emoji-food-1").exists(), "a plan makes no run");
+
+    served.job(&served.train(&json!({"steps": 3, "name": "food"})), is("done"));
+    for (body, param) in [
+        (json!({"task": "judge"}), "run"),
+        (json!({"task": "judge", "run": "none"}), "run"),
+        (json!({"task": "judge", "run": "food", "minutes": 1}), "minutes"),
+        (json!({"task": "judge", "run": "food", "features": "--help"}), "features"),
+        (json!({"task": "judge", "run": "food", "n": 2}), "n"),
+        (json!({"task": "explain", "run": "food", "n": 20}), "n"),
+        (json!({"source": "emoji:food", "run": "food"}), "run"),
+    ] {
+        assert_eq!(served.json("POST", "/v1/jobs", &body, 400)["error"]["param"], param, "{body}");
+    }
+    let judge = served.json("POST", "/v1/jobs", &json!({"task": "judge", "run": "food", "n": 20, "seed": 3}), 201);
+    let explain = served.json("POST", "/v1/jobs", &json!({"task": "explain", "run": "food"}), 201);
+    assert_eq!((&judge["run"], &judge["request"]["task"]), (&json!("food"), &json!("judge")));
+    let judged = served.job(&judge["id"], |job| !job["ended"].is_null());
+    assert_eq!(judged["state"], "done", "{judged}");
+    let scores = served.json("GET", "/v1/runs/food/scores", &Value::Null, 200);
+    assert_eq!((&scores["generated"], &scores["seed"]), (&json!(20), &json!(3)));
+    assert_eq!(served.ask("GET", "/v1/runs/food/card", "", "").0, 200);
+    let explained = served.job(&explain["id"], |job| !job["ended"].is_null());
+    assert_eq!(explained["state"], "done", "{explained}");
+    assert!(served.ask("GET", "/v1/runs/food/explanation", "", "").1.contains("Directions"));
+    let run = served.json("GET", "/v1/runs/food", &Value::Null, 200);
+    assert_eq!((&run["judged"]["value"], &run["explained"]), (&scores["scores"][0]["value"], &json!(true)));
 }
 
 /// Stopped, or killed: the run goes on when the server is started again.

@@ -19,6 +19,7 @@ mod serve;
 mod signals;
 #[cfg(target_os = "linux")]
 mod storage;
+mod studio;
 mod support;
 mod texts;
 mod weights;

@@ -1,7 +1,9 @@
 //! `/v1/data`: what can be trained on.
 
+use super::Fields;
 use super::jobs::is_name;
 use crate::Server;
+use crate::jobs::{JobRequest, Task};
 use crate::problem::{Answer, Problem};
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -10,14 +12,18 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio_stream::StreamExt;
 use utoipa::ToSchema;
 
 /// Files that can be sources of data.
 const ENDINGS: [&str; 5] = ["zip", "txt", "md", "jsonl", "gz"];
+
+/// Looking at a source takes this long at most.
+const LOOKING: Duration = Duration::from_secs(120);
 
 /// All sources.
 #[derive(Debug, Serialize, ToSchema)]
@@ -138,23 +144,62 @@ pub async fn upload(
     (status = 403, description = "The key may not, or the server does not train", body = Problem),
 ))]
 pub async fn check(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Answer<Json<Value>> {
+    let (output, _) = look(&server, name, &["data", "check", "--json"], Vec::new()).await?;
+    serde_json::from_slice(&output.stdout).map(Json).map_err(|_| Problem::bug())
+}
+
+/// What training on a source would choose, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Plan {
+    /// What was found and what is chosen, a line each, as the command line says it.
+    said: Vec<String>,
+    /// Every setting, as `run.toml` would have them.
+    settings: Value,
+}
+
+/// What would be chosen for a source, and why; nothing is trained. The fields are those of a job, `source` aside.
+#[utoipa::path(post, path = "/v1/data/{name}/plan", tag = "data", params(("name" = String, Path, description = "Its name")),
+    request_body = JobRequest, responses(
+    (status = 200, description = "What would be chosen", body = Plan),
+    (status = 400, description = "It cannot be trained on so; the message says why", body = Problem),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the server does not train", body = Problem),
+))]
+pub async fn plan(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<String>,
+    Fields(request): Fields<JobRequest>,
+) -> Answer<Json<Plan>> {
+    super::jobs::check(&request)?;
+    if request.task != Task::Train || request.resume.is_some() || request.source.is_some() {
+        return Err(Problem::field("task", "only a new training can be planned, on the data that the path names"));
+    }
+    let (output, source) = look(&server, name.clone(), &["train", "--dry-run"], request.choices()).await?;
+    let settings = std::str::from_utf8(&output.stdout).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    let mut settings = settings.and_then(|table| serde_json::to_value(table).ok()).ok_or_else(Problem::bug)?;
+    super::runs::name_source(&mut settings, |_| Some(name.clone()));
+    let said = String::from_utf8_lossy(&output.stderr).replace(&source, &name).lines().map(str::to_owned).collect();
+    Ok(Json(Plan { said, settings }))
+}
+
+/// Has the program look at a source. It is a process of its own, as for training: what somebody sent here cannot take the server
+/// along, and it has so much time and no more. Also returns what the program was given as the source.
+async fn look(server: &Arc<Server>, name: String, command: &[&str], flags: Vec<String>) -> Answer<(Output, String)> {
     let _place = server.work.admit()?;
     let trainer = server.jobs()?.trainer().to_owned();
     let source = server.off(move |server| find_source(server, &name)).await??;
-    // A process of its own, as for training: what somebody sent here cannot take the server along.
-    let output = tokio::process::Command::new(trainer)
-        .args(["data", "check", "--json", &source])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|_| Problem::bug())?;
-    match serde_json::from_slice(&output.stdout) {
-        Ok(found) => Ok(Json(found)),
-        Err(_) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let error = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
-            Err(Problem::field("name", error.replace(&source, "it")))
-        }
+    let mut child = tokio::process::Command::new(trainer);
+    child.args(command).arg(&source).args(flags).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(LOOKING, child.output()).await.map_err(|_| {
+        let message =
+            format!("this takes longer than {} seconds; it can be trained on all the same", LOOKING.as_secs());
+        Problem::field("name", message)
+    })?;
+    let output = output.map_err(|_| Problem::bug())?;
+    if output.status.success() {
+        return Ok((output, source));
     }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let error = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
+    Err(Problem::field("name", error.replace(&source, "it")))
 }

@@ -1,8 +1,8 @@
 //! `/v1/images/generations` and the links it gives.
 
-use super::{Fields, within};
+use super::{Fields, painter, within};
 use crate::problem::{Answer, Problem};
-use crate::shelf::{Entry, Model};
+use crate::shelf::Model;
 use crate::work::Wish;
 use crate::{Server, now};
 use axum::Json;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// Pictures of one request.
-const MOST: i64 = 64;
+pub(super) const MOST: i64 = 64;
 /// Farther than this no model was ever trained.
 const FARTHEST: f32 = 20.0;
 /// How recipes name a latent vector that a client gave.
@@ -111,6 +111,14 @@ pub struct Image {
     latent: Option<Vec<f32>>,
 }
 
+impl Image {
+    /// One of a point of the latent space and no seed.
+    pub(super) fn of_point(file: &[u8], class: Option<String>, z: Vec<f32>) -> Self {
+        let b64_json = Some(BASE64_STANDARD.encode(file));
+        Self { b64_json, url: None, seed: None, index: 0, class, latent: Some(z) }
+    }
+}
+
 /// A picture that a link means; pictures are a function of these, so nothing is stored.
 #[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -166,7 +174,7 @@ pub async fn generate(
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
-    let sampler = pictures_of(&entry, &model)?;
+    let sampler = &painter(&entry, &model, "model")?.sampler;
     let stack = sampler.info.config.stack();
     let size = format!("{}x{}", stack.width, stack.height);
     if let Some(other) = request.size.as_ref().filter(|other| *other != "auto" && **other != size) {
@@ -174,43 +182,50 @@ pub async fn generate(
         let message = format!("{} makes pictures of {size}, not of \"{}\"", entry.id, other.escape_debug());
         return Err(Problem::field("size", message));
     }
-    let class = class(sampler, &request)?;
+    let class = class(sampler, request.class.as_deref(), &request.prompt)?;
     let seed = request.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let given = request.latent.map(|latent| checked(latent, sampler.info.config.z_dim(), request.n)).transpose()?;
+    let given =
+        request.latent.map(|latent| points("latent", latent, sampler.info.config.z_dim(), request.n)).transpose()?;
     let numbers = 0..given.as_ref().map_or(n, |given| given.len() as u64);
-
-    let list: Vec<Made> = numbers
-        .map(|index| {
-            let class = class.unwrap_or_else(|| sampler.class_of(index));
-            let class = sampler.info.config.classes().get(class).cloned();
-            Made {
-                model: entry.id.clone(),
-                hash: sampler.hash.clone(),
-                seed,
-                index,
-                class,
-                truncation,
-                signature: None,
-            }
-        })
-        .collect();
+    let list: Vec<Made> = numbers.map(|index| to_make(&entry.id, sampler, class, (seed, index), truncation)).collect();
     let data = if request.response_format == ImageForm::Url {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         list.into_iter().map(|made| linked(&server, host, made)).collect()
     } else {
-        let from_seed = given.is_none();
-        let files = files(&server, &entry.id, &model, &list, given).await?;
-        list.into_iter()
-            .zip(files)
-            .map(|(Made { seed, index, class, .. }, (file, z))| {
-                let seed = from_seed.then_some(seed);
-                let latent = request.with_latent.then_some(z);
-                Image { b64_json: Some(BASE64_STANDARD.encode(file)), url: None, seed, index, class, latent }
-            })
-            .collect()
+        images(&server, &entry.id, &model, list, given, request.with_latent).await?
     };
-    let model_hash = model.hash().to_owned();
-    Ok(Json(ImageList { created: now(), data, model: entry.id, model_hash, size, output_format: "png" }))
+    Ok(Json(list_of(entry.id, &model, size, data)))
+}
+
+/// What an answer says of pictures.
+pub(super) fn list_of(model: String, of: &Model, size: String, data: Vec<Image>) -> ImageList {
+    ImageList { created: now(), data, model, model_hash: of.hash().to_owned(), size, output_format: "png" }
+}
+
+/// The picture of a seed and a number under it, of the class that was asked for or that its number has.
+pub(super) fn to_make(id: &str, sampler: &Sampler, class: Option<usize>, place: (u64, u64), truncation: f32) -> Made {
+    let (seed, index) = place;
+    let class = class.unwrap_or_else(|| sampler.class_of(index));
+    let class = sampler.info.config.classes().get(class).cloned();
+    Made { model: id.to_owned(), hash: sampler.hash.clone(), seed, index, class, truncation, signature: None }
+}
+
+/// Pictures in the answer, of seeds or of given points.
+pub(super) async fn images(
+    server: &Arc<Server>,
+    id: &str,
+    model: &Arc<Model>,
+    list: Vec<Made>,
+    given: Option<Vec<Vec<f32>>>,
+    with_latent: bool,
+) -> Answer<Vec<Image>> {
+    let from_seed = given.is_none();
+    let files = files(server, id, model, &list, given).await?;
+    let image = |(Made { seed, index, class, .. }, (file, z))| {
+        let (seed, latent) = (from_seed.then_some(seed), with_latent.then_some(z));
+        Image { b64_json: Some(BASE64_STANDARD.encode::<Vec<u8>>(file)), url: None, seed, index, class, latent }
+    };
+    Ok(list.into_iter().zip(files).map(image).collect())
 }
 
 /// The picture that a link means.
@@ -232,7 +247,7 @@ pub async fn made(
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&made.model).await?;
-    if pictures_of(&entry, &model)?.hash != made.hash {
+    if painter(&entry, &model, "model")?.sampler.hash != made.hash {
         return Err(Problem::gone("the model is another one by now, and makes other pictures"));
     }
     let (file, _) = files(&server, &entry.id, &model, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
@@ -251,18 +266,11 @@ fn query_of(made: &Made) -> String {
     serde_urlencoded::to_string(made).expect("a link is plain data")
 }
 
-fn pictures_of<'a>(entry: &Entry, model: &'a Model) -> Answer<&'a Sampler> {
-    match model {
-        Model::Pictures(sampler) => Ok(sampler),
-        Model::Text(_) => Err(Problem::field("model", format!("{} writes text; ask it at /v1/completions", entry.id))),
-    }
-}
-
 /// The class that a request asks for, by its own field or by the prompt.
-fn class(sampler: &Sampler, request: &ImageRequest) -> Answer<Option<usize>> {
+pub(super) fn class(sampler: &Sampler, class: Option<&str>, prompt: &str) -> Answer<Option<usize>> {
     let named = |name: &str, param: &str| sampler.class(name).map(Some).map_err(|error| in_api_words(error, param));
-    let prompt = request.prompt.trim();
-    match &request.class {
+    let prompt = prompt.trim();
+    match class {
         Some(class) if !prompt.is_empty() && prompt != class => {
             Err(Problem::field("prompt", "prompt and class ask for different things; leave one out"))
         }
@@ -286,9 +294,9 @@ fn in_api_words(error: maliang::Error, param: &str) -> Problem {
     Problem::field(param, format!("{}{}", error.message, known.unwrap_or_default()))
 }
 
-/// Latent vectors that the model can take.
-fn checked(latent: Vec<Vec<f32>>, length: usize, n: Option<i64>) -> Answer<Vec<Vec<f32>>> {
-    let wrong = |message: String| Err(Problem::field("latent", message));
+/// Latent vectors that the model can take; `param` is the field that they came in.
+pub(super) fn points(param: &str, latent: Vec<Vec<f32>>, length: usize, n: Option<i64>) -> Answer<Vec<Vec<f32>>> {
+    let wrong = |message: String| Err(Problem::field(param, message));
     if latent.is_empty() || latent.len() > MOST as usize {
         return wrong(format!("{} latent vectors: 1 to {MOST} can be given", latent.len()));
     }
@@ -354,5 +362,5 @@ async fn files(
 }
 
 fn sampler_of(model: &Model) -> Answer<&Sampler> {
-    if let Model::Pictures(sampler) = model { Ok(sampler) } else { Err(Problem::bug()) }
+    if let Model::Pictures(painter) = model { Ok(&painter.sampler) } else { Err(Problem::bug()) }
 }

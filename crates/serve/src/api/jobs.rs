@@ -1,9 +1,9 @@
-//! `/v1/jobs`: training.
+//! `/v1/jobs`: training, judging, explaining.
 
 use super::Fields;
 use super::data::find_source;
 use crate::Server;
-use crate::jobs::{Job, JobRequest};
+use crate::jobs::{Job, JobRequest, Task};
 use crate::problem::{Answer, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -43,7 +43,7 @@ pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<JobList>> {
     Ok(Json(JobList { object: "list", data }))
 }
 
-/// Train. The job waits until those before it have ended; the answer says its number and its run.
+/// Train, judge or explain. The job waits until those before it have ended; the answer says its number and its run.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest, responses(
     (status = 201, description = "The job", body = Job),
     (status = 400, description = "The request cannot be used; `param` names the field", body = Problem),
@@ -63,6 +63,13 @@ pub async fn create(
 
 fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     let jobs = server.jobs()?;
+    if request.task != Task::Train {
+        let run = request.run.as_deref().ok_or_else(|| Problem::field("run", "which run?"))?;
+        let found = server.shelf.runs().remove(run);
+        let dir = found.ok_or_else(|| Problem::field("run", format!("there is no run \"{}\"", run.escape_debug())))?;
+        let path = std::path::absolute(dir.root()).map_err(|_| Problem::bug())?;
+        return jobs.add(request, &path.to_string_lossy(), run);
+    }
     if let Some(run) = &request.resume {
         let known = server.shelf.runs();
         let dir = known
@@ -91,8 +98,8 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     jobs.add(request, &path, &run)
 }
 
-/// Refuses what the trainer would refuse, and what is no name.
-fn check(request: &JobRequest) -> Answer<()> {
+/// Refuses what the program would refuse, and what is no name.
+pub fn check(request: &JobRequest) -> Answer<()> {
     let within = |param: &str, ok: bool, may_be: &str| {
         if ok { Ok(()) } else { Err(Problem::field(param, format!("{param} must be {may_be}"))) }
     };
@@ -114,6 +121,32 @@ fn check(request: &JobRequest) -> Answer<()> {
     }
     if let Some(name) = &request.name {
         within("name", is_name(name), "letters, digits, - and _, at most 100 bytes")?;
+    }
+    let of_training = [
+        ("source", request.source.is_some()),
+        ("resume", request.resume.is_some()),
+        ("name", request.name.is_some()),
+        ("model", request.model.is_some()),
+        ("minutes", request.minutes.is_some()),
+        ("steps", request.steps.is_some()),
+        ("size", request.size.is_some()),
+    ];
+    let of_judging = [("n", request.n.is_some()), ("features", request.features.is_some())];
+    let of_both = [("run", request.run.is_some())];
+    let strange = match request.task {
+        Task::Train => [&of_both[..], &of_judging],
+        Task::Judge => [&of_training[..], &[]],
+        Task::Explain => [&of_training[..], &of_judging],
+    };
+    if let Some((param, _)) = strange.concat().iter().find(|(_, given)| *given) {
+        return Err(Problem::field(param, format!("a job of this task has no {param}")));
+    }
+    if let Some(n) = request.n {
+        within("n", (4..=100_000).contains(&n), "4 to 100000")?;
+    }
+    if let Some(features) = &request.features {
+        let known = ["randomconv", "effnetlite0", "inception"];
+        within("features", known.contains(&features.as_str()), "randomconv, effnetlite0 or inception")?;
     }
     if request.source.is_some() && request.resume.is_some() {
         return Err(Problem::field("resume", "a run goes on with what it was trained on; leave source out"));

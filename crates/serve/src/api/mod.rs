@@ -5,12 +5,15 @@ pub mod completions;
 pub mod data;
 pub mod images;
 pub mod jobs;
+pub mod latent;
 pub mod models;
+pub mod music;
 pub mod runs;
 pub mod system;
 pub mod text;
 
 use crate::problem::{Answer, Problem};
+use crate::shelf::{Entry, Model, Painter};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
@@ -65,6 +68,14 @@ fn in_words(message: &str) -> String {
     [("i64", "a whole number"), ("u64", "a whole number from 0 up"), ("f32", "a number"), ("f64", "a number")]
         .into_iter()
         .fold(message.to_owned(), |message, (rust, words)| message.replace(rust, words))
+}
+
+/// A model as one of pictures; `param` is the field that named it.
+fn painter<'a>(entry: &Entry, model: &'a Model, param: &str) -> Answer<&'a Painter> {
+    match model {
+        Model::Pictures(painter) => Ok(painter),
+        Model::Text(_) => Err(Problem::field(param, format!("{} writes text; ask it at /v1/completions", entry.id))),
+    }
 }
 
 /// `value`, or `default` where there is none, if it lies between `least` and `most`.

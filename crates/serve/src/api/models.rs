@@ -1,14 +1,26 @@
 //! `/v1/models`: what there is to generate with.
 
+use super::painter;
 use crate::Server;
 use crate::problem::{Answer, Problem};
 use crate::shelf::{Entry, Model};
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use maliang::explain::Order;
+use maliang::generate::locate;
 use maliang::provenance::bundle::Makes;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
+
+/// Bytes of a file that are read at once.
+const PART: usize = 1 << 18;
 
 /// A list, as OpenAI's API has it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,8 +98,8 @@ pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<ModelList>> 
 pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<ModelCard>> {
     let (entry, model) = server.model(&id).await?;
     let details = match &*model {
-        Model::Pictures(sampler) => {
-            let config = &sampler.info.config;
+        Model::Pictures(painter) => {
+            let (sampler, config) = (&painter.sampler, &painter.sampler.info.config);
             Details {
                 family: config.family().to_owned(),
                 hash: sampler.hash.clone(),
@@ -110,4 +122,89 @@ pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> 
         }
     };
     Ok(Json(card(entry, Some(details))))
+}
+
+/// The model as one file of safetensors, which `maliang generate` and `maliang serve` take on any machine. It says itself what
+/// it is, what it was trained on and when.
+#[utoipa::path(get, path = "/v1/models/{id}/file", tag = "models", params(("id" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such model", body = Problem),
+))]
+pub async fn file(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<impl IntoResponse> {
+    let wanted = id.clone();
+    let found = server.off(move |server| locate::file(&server.shelf.find(&wanted)?.path).ok()).await?;
+    let path = found.ok_or_else(|| Problem::no_model(&id))?;
+    let mut file = tokio::fs::File::open(&path).await.map_err(|_| Problem::no_model(&id))?;
+    let bytes = file.metadata().await.map_err(|_| Problem::bug())?.len();
+    let (parts, receiver) = mpsc::channel(2);
+    tokio::spawn(async move {
+        loop {
+            let mut part = Vec::with_capacity(PART);
+            let read = (&mut file).take(PART as u64).read_to_end(&mut part).await;
+            // A client that has left, or the end.
+            if matches!(read, Ok(0)) || parts.send(read.map(|_| part)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let plain: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, bytes.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{plain}.safetensors\"")),
+    ];
+    Ok((headers, Body::from_stream(ReceiverStream::new(receiver))))
+}
+
+/// Directions of a model's latent space along which its pictures change.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DirectionList {
+    /// Always "list".
+    object: &'static str,
+    /// What they are ordered by: "eigenvalue" (SeFa), "kl" or "sensitivity".
+    order: &'static str,
+    /// The strongest first, 16 at most.
+    data: Vec<DirectionCard>,
+}
+
+/// One direction: add a multiple of it to a point of the latent space.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DirectionCard {
+    /// A unit vector.
+    vector: Vec<f32>,
+    /// What it is ordered by.
+    weight: f64,
+    /// Mean absolute change of a number of the picture by a step of 1, in levels of 255.
+    effect: f64,
+}
+
+/// Directions along which a model's pictures change: those that `explain` found, or what the weights tell by themselves.
+#[utoipa::path(get, path = "/v1/models/{id}/directions", tag = "models", params(("id" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The directions", body = DirectionList),
+    (status = 400, description = "It writes text, or its latent vectors are too long", body = Problem),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such model", body = Problem),
+    (status = 429, description = "The server is full; Retry-After says when to try again", body = Problem),
+))]
+pub async fn directions(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<DirectionList>> {
+    let _place = server.work.admit()?;
+    let (entry, model) = server.model(&id).await?;
+    let list = move || {
+        let painter = painter(&entry, &model, "id")?;
+        let found = painter.directions(&entry.path)?;
+        let order = match found.order {
+            Order::Eigenvalue => "eigenvalue",
+            Order::Kl => "kl",
+            Order::Sensitivity => "sensitivity",
+        };
+        let card = |own: &maliang::explain::Direction| DirectionCard {
+            vector: own.vector.clone(),
+            weight: own.weight,
+            effect: own.effect,
+        };
+        Ok(Json(DirectionList { object: "list", order, data: found.list.iter().map(card).collect() }))
+    };
+    server.work.turn(list).await?
 }

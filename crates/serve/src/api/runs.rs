@@ -1,7 +1,8 @@
 //! `/v1/runs`: what was trained and what is being trained.
 
-use crate::Server;
+use crate::jobs::Job;
 use crate::problem::{Answer, Problem};
+use crate::{Server, trash};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,6 +20,8 @@ use utoipa::ToSchema;
 
 /// A log that is followed is looked at this often.
 const OFTEN: Duration = Duration::from_millis(500);
+/// The page of `maliang explain`, in a run.
+const EXPLANATION: &str = "explain/explain.html";
 /// A run that is being trained logs more often.
 const LIVE: Duration = Duration::from_secs(60);
 /// What a browser says when it comes back to a stream: the number of the last event that it got.
@@ -56,12 +59,40 @@ pub struct Run {
     samples: Vec<u64>,
     /// Is there a report?
     report: bool,
+    /// Its foremost score, where it was judged; then there are all scores and a card, too.
+    judged: Option<Judged>,
+    /// Was it explained?
+    explained: bool,
     /// All settings, as `run.toml` has them; left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<Value>,
     /// What training had to say, in words; left out in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
+}
+
+/// The foremost score of a run that was judged; lower is better.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Judged {
+    /// What it is: the metric, what it looks with, and how many it looked at.
+    name: String,
+    /// The score.
+    value: f64,
+    /// Of pictures, what real ones score against each other; of text, what a 5-gram model has.
+    beside: f64,
+}
+
+/// The foremost score in `scores.json`.
+fn judged(run: &RunDir) -> Option<Judged> {
+    let scores: Value = serde_json::from_slice(&std::fs::read(run.file("scores.json")).ok()?).ok()?;
+    let (name, value, beside) = match scores.pointer("/heldout/bits_per_byte/value") {
+        Some(bits) => ("heldout_bits_per_byte".into(), bits, scores.pointer("/heldout/ngram_bits_per_byte")?),
+        None => {
+            let first = scores.pointer("/scores/0")?;
+            (first.get("name")?.as_str()?.to_owned(), first.get("value")?, first.get("floor")?)
+        }
+    };
+    Some(Judged { name, value: value.as_f64()?, beside: beside.as_f64()? })
 }
 
 /// A look at a model in training.
@@ -95,15 +126,29 @@ fn run_of(id: String, run: &RunDir, whole: bool) -> Run {
         training,
         samples: run.samples().into_iter().map(|(step, _)| step).collect(),
         report: reported.is_some(),
+        judged: judged(run),
+        explained: run.file(EXPLANATION).is_file(),
         settings: if whole { settings(run) } else { None },
         notes: if whole { notes.filter_map(text).collect() } else { Vec::new() },
         id,
     }
 }
 
+/// What `run.toml` says; of the data's place on the server only the name.
 fn settings(run: &RunDir) -> Option<Value> {
     let text = std::fs::read_to_string(run.file("run.toml")).ok()?;
-    serde_json::to_value(text.parse::<toml::Table>().ok()?).ok()
+    let mut settings = serde_json::to_value(text.parse::<toml::Table>().ok()?).ok()?;
+    name_source(&mut settings, |path| Some(std::path::Path::new(path).file_name()?.to_string_lossy().into_owned()));
+    Some(settings)
+}
+
+/// Puts a name in the place of the path of a run's data: where that lies on the server is nobody's business.
+pub(super) fn name_source(settings: &mut Value, name: impl Fn(&str) -> Option<String>) {
+    for part in ["/data/source", "/corpus/source"] {
+        if let Some(own) = settings.pointer_mut(part) {
+            *own = own.as_str().and_then(&name).map_or(Value::Null, Value::String);
+        }
+    }
 }
 
 /// The run called `id`; as with models, names are only compared.
@@ -214,9 +259,106 @@ pub async fn sample(
     (status = 404, description = "There is no such run, or no report of it", body = Problem),
 ))]
 pub async fn report(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Response> {
-    let path = find(&server, &id).await?.file("report.html");
-    let mut response = file(&server, path, "text/html; charset=utf-8").await?;
-    // It brings all it needs with it. In a sandbox it is of no origin: whatever its data said, it could not use this server.
+    page(&server, &id, "report.html").await
+}
+
+/// What the run has learned, as a job of the task explain found it: a page by itself.
+#[utoipa::path(get, path = "/v1/runs/{id}/explanation", tag = "runs", params(("id" = String, Path, description = "The run's name")), responses(
+    (status = 200, description = "The page", body = String, content_type = "text/html"),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such run, or it was not explained", body = Problem),
+))]
+pub async fn explanation(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Response> {
+    page(&server, &id, EXPLANATION).await
+}
+
+/// The scores of the run, as a job of the task judge found them: `scores.json`.
+#[utoipa::path(get, path = "/v1/runs/{id}/scores", tag = "runs", params(("id" = String, Path, description = "The run's name")), responses(
+    (status = 200, description = "The scores, with intervals and floors", body = Value),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such run, or it was not judged", body = Problem),
+))]
+pub async fn scores(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Response> {
+    let path = find(&server, &id).await?.file("scores.json");
+    file(&server, path, "application/json").await
+}
+
+/// The model card of a run that was judged.
+#[utoipa::path(get, path = "/v1/runs/{id}/card", tag = "runs", params(("id" = String, Path, description = "The run's name")), responses(
+    (status = 200, description = "The card, in Markdown", body = String, content_type = "text/markdown"),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 404, description = "There is no such run, or it was not judged", body = Problem),
+))]
+pub async fn card(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Response> {
+    let path = find(&server, &id).await?.file("card.md");
+    file(&server, path, "text/markdown; charset=utf-8").await
+}
+
+/// What became of a run that was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// Its name.
+    id: String,
+    /// Always "run".
+    object: &'static str,
+    /// Always true.
+    deleted: bool,
+    /// Until then it can be restored, in seconds since 1970.
+    until: u64,
+}
+
+/// Delete a run with its model. For a week it can be restored.
+#[utoipa::path(delete, path = "/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "It is gone from all lists", body = Deleted),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the run lies where the server does not train", body = Problem),
+    (status = 404, description = "There is no such run", body = Problem),
+    (status = 409, description = "It is in work", body = Problem),
+))]
+pub async fn delete(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<Deleted>> {
+    let run = find(&server, &id).await?;
+    let until = server
+        .off(move |server| {
+            if run.root().parent() != Some(server.runs()) {
+                return Err(Problem::forbidden("delete", "this run lies where the server does not train"));
+            }
+            let wanted = |job: &Job| job.run == run.name() && job.ended.is_none();
+            if server.jobs()?.list()?.iter().any(wanted) {
+                return Err(Problem::conflict(format!("a job of \"{}\" is not done; cancel it first", run.name())));
+            }
+            let until = trash::put(&run)?;
+            server.shelf.refresh();
+            Ok(until)
+        })
+        .await??;
+    Ok(Json(Deleted { id, object: "run", deleted: true, until }))
+}
+
+/// Bring back a run that was deleted.
+#[utoipa::path(post, path = "/v1/runs/{id}/restore", tag = "runs", params(("id" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The run", body = Run),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the server does not train", body = Problem),
+    (status = 404, description = "No run of that name was deleted within the last week", body = Problem),
+    (status = 409, description = "There is another run of that name by now", body = Problem),
+))]
+pub async fn restore(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<Run>> {
+    server.jobs()?;
+    let wanted = id.clone();
+    let taken = server.off(move |server| {
+        let taken = trash::take(server.runs(), &wanted);
+        server.shelf.refresh();
+        taken
+    });
+    taken.await??;
+    show(State(server), Path(id)).await
+}
+
+/// A page of ours that brings all it needs with it. In a sandbox it is of no origin: whatever its data said, it could not use
+/// this server.
+async fn page(server: &Arc<Server>, id: &str, name: &str) -> Answer<Response> {
+    let path = find(server, id).await?.file(name);
+    let mut response = file(server, path, "text/html; charset=utf-8").await?;
     let policy = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
     let policy = HeaderValue::from_static(policy);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 
 /// Tokens of a piece.
-const MOST_TOKENS: i64 = 32_768;
+pub(super) const MOST_TOKENS: i64 = 32_768;
 /// Tokens of a piece where a request does not say.
 const TOKENS: i64 = 256;
 /// Pieces of a request.
@@ -29,7 +29,7 @@ const MOST: i64 = 8;
 /// A reader that takes nothing for this long has left without a word.
 const STALLED: Duration = Duration::from_secs(30);
 /// Characters of a prompt.
-const LONGEST: usize = 16_384;
+pub(super) const LONGEST: usize = 16_384;
 
 /// One text, or several.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -248,7 +248,7 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     };
     let labels = (0..n as u64).map(label).collect();
     let prompt = request.prompt.clone();
-    let parts = server.work.text(Arc::clone(&model), request, n);
+    let parts = server.work.text(Arc::clone(&model), request, 0..n as u64);
     Ok(Writing { model: entry.id, labels, prompt, prompt_tokens, parts, place, server: Arc::clone(server) })
 }
 

@@ -33,6 +33,10 @@ async fn keys_are_asked_for_and_have_scopes() {
     let path = "/v1/images/generations";
     assert_eq!(with(&server, "POST", path, &[("authorization", &reader)]).await.problem(403)["code"], "scope");
     with(&server, "POST", path, &[("authorization", &maker)]).await.json();
+    // What changes runs is training's.
+    for (method, path) in [("DELETE", "/v1/runs/a"), ("POST", "/v1/runs/a/restore"), ("POST", "/v1/jobs")] {
+        assert_eq!(with(&server, method, path, &[("authorization", &maker)]).await.problem(403)["code"], "scope");
+    }
     for path in ["/healthz", "/readyz", "/version", "/openapi.json"] {
         assert_eq!(get(&server, path).await.status, 200);
     }

@@ -3,7 +3,10 @@
 mod faults;
 mod guard;
 mod images;
+mod latent;
 mod load;
+mod models;
+mod music;
 mod openapi;
 mod runs;
 mod shelf;

@@ -1,11 +1,11 @@
 //! `/v1/runs`.
 
-use crate::support::{Answer, Place, ask, get};
+use crate::support::{Answer, Place, ask, get, post};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use maliang_serve::app;
+use maliang_serve::{Keys, Server, Settings, app};
 use serde_json::{Value, json};
 use std::io::Write;
 use tower::ServiceExt;
@@ -14,7 +14,11 @@ use tower::ServiceExt;
 fn run(place: &Place) {
     let run = place.path("models").join("cats");
     std::fs::create_dir_all(run.join("samples")).unwrap();
-    std::fs::write(run.join("run.toml"), "seed = 3\n[model]\nfamily = \"dcgan\"\n").unwrap();
+    std::fs::write(
+        run.join("run.toml"),
+        "seed = 3\n[data]\nsource = \"/home/anna/cats.zip\"\n[model]\nfamily = \"dcgan\"\n",
+    )
+    .unwrap();
     let log = [
         json!({"event": "look", "step": 0, "seconds": 0.0}),
         json!({"event": "note", "text": "the discriminator won", "step": 2}),
@@ -35,6 +39,7 @@ async fn runs_are_listed_described_and_looked_into() {
     let cats = get(&server, "/v1/runs/cats").await.json();
     assert_eq!((&cats["step"], &cats["seconds"], &cats["samples"]), (&json!(4), &json!(1.5), &json!([4])));
     assert_eq!(cats["settings"]["model"]["family"], "dcgan");
+    assert_eq!(cats["settings"]["data"]["source"], "cats.zip", "and not where it lies");
     assert_eq!((&cats["notes"], &cats["report"]), (&json!(["the discriminator won"]), &json!(false)));
     assert_eq!(cats["training"], true);
     let sample = get(&server, "/v1/runs/cats/samples/4").await;
@@ -93,4 +98,62 @@ async fn a_log_is_followed_and_taken_up_again() {
     let bad = Request::get("/v1/runs/cats/events").header("last-event-id", "x").body(Body::empty()).unwrap();
     let answer: Answer = ask(&app, bad).await;
     assert_eq!(answer.problem(400)["param"], "last-event-id");
+}
+
+#[tokio::test]
+async fn what_judging_and_explaining_left_is_shown() {
+    let place = Place::new();
+    run(&place);
+    let server = place.server();
+    let paths = ["scores", "card", "explanation"].map(|name| format!("/v1/runs/cats/{name}"));
+    for path in &paths {
+        get(&server, path).await.problem(404);
+    }
+    let cats = place.path("models").join("cats");
+    std::fs::create_dir(cats.join("explain")).unwrap();
+    let scores = json!({"scores": [{"name": "kid_a_n5", "value": 0.5, "floor": 0.1}]});
+    for (name, text) in
+        [("scores.json", scores.to_string().as_str()), ("card.md", "# cats"), ("explain/explain.html", "<p>cats")]
+    {
+        std::fs::write(cats.join(name), text).unwrap();
+    }
+    assert_eq!(get(&server, &paths[0]).await.json(), scores);
+    assert_eq!(get(&server, &paths[1]).await.text(), "# cats");
+    let page = get(&server, &paths[2]).await;
+    assert_eq!(page.text(), "<p>cats");
+    assert!(page.headers["content-security-policy"].to_str().unwrap().contains("sandbox"));
+    let cats = get(&server, "/v1/runs/cats").await.json();
+    assert_eq!(cats["judged"], json!({"name": "kid_a_n5", "value": 0.5, "beside": 0.1}));
+    assert_eq!(cats["explained"], true);
+}
+
+#[tokio::test]
+async fn a_run_is_deleted_and_comes_back() {
+    let place = Place::new();
+    run(&place);
+    let runs = place.path("models");
+    let delete = |server: &std::sync::Arc<maliang_serve::Server>, id: &str| {
+        let (app, id) = (app(server), id.to_owned());
+        async move { ask(&app, Request::delete(format!("/v1/runs/{id}")).body(Body::empty()).unwrap()).await }
+    };
+    // A server that does not train only looks.
+    delete(&place.server(), "cats").await.problem(403);
+    let server = Server::new(Settings { trainer: Some("false".into()), ..place.settings() }, Keys::default()).unwrap();
+    let lock = maliang::train::RunDir::new(runs.join("cats")).lock().unwrap();
+    delete(&server, "cats").await.problem(409);
+    drop(lock);
+    assert_eq!(delete(&server, "cats").await.json()["deleted"], true);
+    assert!(!runs.join("cats").exists());
+    get(&server, "/v1/runs/cats").await.problem(404);
+    delete(&server, "cats").await.problem(404);
+    let restore = |id: &str| {
+        let (server, path) = (server.clone(), format!("/v1/runs/{id}/restore"));
+        async move { post(&server, &path, &json!({})).await }
+    };
+    assert_eq!(restore("cats").await.json()["step"], 4);
+    assert!(runs.join("cats").join("run.toml").exists());
+    restore("cats").await.problem(404);
+    for strange in ["..", "%2e%2e%2f%2e%2e", "pictures", ".deleted"] {
+        assert!([404, 409].contains(&restore(strange).await.status.as_u16()), "{strange}");
+    }
 }

@@ -13,7 +13,7 @@ use maliang::nn;
 use maliang::provenance::bundle::{self, TextInfo};
 use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
 use maliang_serve::{Keys, Log, Server, Settings, app};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -80,8 +80,13 @@ impl Place {
 
     /// Writes a model of text.
     pub fn text(&self, name: &str) {
-        let json = r#"{"kind": "characters", "format": 1, "characters": "abcdefgh \n.", "bytes": []}"#;
-        let tokenizer = Tokenizer::from_json(json).unwrap();
+        self.text_of(name, "abcdefgh \n.");
+    }
+
+    /// Writes a model of text that knows these characters.
+    pub fn text_of(&self, name: &str, characters: &str) {
+        let json = json!({"kind": "characters", "format": 1, "characters": characters, "bytes": []});
+        let tokenizer = Tokenizer::from_json(&json.to_string()).unwrap();
         let vocabulary = tokenizer.vocabulary();
         let config =
             TextModelConfig::Gpt(GptConfig { vocabulary, context: 16, layers: 1, heads: 1, width: 32, dropout: 0.0 });
