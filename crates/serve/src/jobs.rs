@@ -55,7 +55,7 @@ impl Task {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobRequest {
-    /// train, judge or explain [train].
+    /// train, judge or explain; train where nothing is said.
     #[serde(default)]
     pub task: Task,
     /// The run that is judged or explained.
@@ -64,7 +64,7 @@ pub struct JobRequest {
     /// Generated pictures (from 10) or pieces of text (from 4) that are judged [2000, 64].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u64>,
-    /// What pictures are judged with: randomconv, effnetlite0 or inception [randomconv].
+    /// What pictures are judged with: randomconv, effnetlite0 or inception; randomconv where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
     /// A data source by name, as `GET /v1/data` lists them; or nothing, with `resume`.
