@@ -2,7 +2,10 @@
 //!
 //! One rule shares the processor: everything that computes takes a turn, in the order in which it asked for one. A turn is one
 //! batch of pictures or 40 ms of writing; kernels use all cores inside it. Requests for pictures of one model that wait at
-//! the same time are computed in one batch. A client that has left is not computed for.
+//! the same time are computed in one batch, and texts of one model are written token by token together. A client that has left is
+//! not computed for.
+
+mod scribe;
 
 use crate::lock;
 use crate::metrics::Metrics;
@@ -10,19 +13,17 @@ use crate::problem::{Answer, Problem};
 use crate::shelf::Model;
 use maliang::generate::picture::Picture;
 use maliang::generate::text::{Finish, Request};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 /// Pictures of one turn, about.
 const BATCH: usize = 64;
-/// Writing of one turn.
-const SLICE: Duration = Duration::from_millis(40);
 /// Stretches of text that a client may be behind before writing waits for it.
 const BEHIND: usize = 64;
 
@@ -72,6 +73,8 @@ pub struct Work {
     /// One permit, given in the order of asking.
     turn: Arc<Semaphore>,
     waiting: Arc<Mutex<Vec<Waiting>>>,
+    /// A desk for each model that writes.
+    desks: Arc<Mutex<Vec<Desk>>>,
     computer: Computer,
     /// Is the server asked to stop?
     end: watch::Sender<bool>,
@@ -112,7 +115,7 @@ impl Work {
     pub fn new(capacity: usize, metrics: Arc<Metrics>) -> Self {
         let (places, turn) = (Arc::new(Semaphore::new(capacity)), Arc::new(Semaphore::new(1)));
         let (computer, end) = (Computer::start(), watch::Sender::new(false));
-        Self { capacity, places, turn, waiting: Arc::default(), computer, end, metrics }
+        Self { capacity, places, turn, waiting: Arc::default(), desks: Arc::default(), computer, end, metrics }
     }
 
     /// A place for one request, held until it is dropped.
@@ -221,17 +224,66 @@ impl Work {
         move || handle.block_on(Arc::clone(&turn).acquire_owned())
     }
 
-    /// Begins to write the `pieces` of a request. Writing stops when the receiver is dropped.
+    /// Begins to write the `pieces` of a request, together with all that is being written by the same model. Writing stops when the
+    /// receiver is dropped.
     pub fn text(&self, model: Arc<Model>, request: Request, pieces: Range<u64>) -> mpsc::Receiver<Part> {
         let (parts, receiver) = mpsc::channel(BEHIND);
-        let turn = self.turn_giver();
-        tokio::task::spawn_blocking(move || {
-            // A receiver that is gone wants to know nothing.
-            if let Err(problem) = write(&model, &request, pieces, &turn, &parts) {
-                let _ = parts.blocking_send(Part::Failed(problem));
+        let order = Order { request, pieces, parts };
+        let mut desks = lock(&self.desks);
+        match desks.iter_mut().find(|desk| Arc::ptr_eq(&desk.model, &model)) {
+            Some(desk) => desk.orders.push(order),
+            None => {
+                desks.push(Desk { model: Arc::clone(&model), orders: vec![order] });
+                let (desks, turn) = (Arc::clone(&self.desks), self.turn_giver());
+                tokio::task::spawn_blocking(move || {
+                    scribe::write(&AtDesk { desks, model, gone: Cell::new(false) }, &turn)
+                });
             }
-        });
+        }
         receiver
+    }
+}
+
+/// A request for text that nobody works on yet.
+struct Order {
+    request: Request,
+    pieces: Range<u64>,
+    parts: mpsc::Sender<Part>,
+}
+
+/// A model that is writing, and what it has not begun yet.
+struct Desk {
+    model: Arc<Model>,
+    orders: Vec<Order>,
+}
+
+/// A desk at which somebody writes. Whoever leaves it, whatever the reason, takes it away: the next order gets another.
+struct AtDesk {
+    desks: Arc<Mutex<Vec<Desk>>>,
+    model: Arc<Model>,
+    /// Was it taken away? What stands there by now is somebody else's.
+    gone: Cell<bool>,
+}
+
+impl AtDesk {
+    /// New orders. Where there are none and `done`, the desk is gone.
+    fn orders(&self, done: bool) -> Vec<Order> {
+        let mut desks = lock(&self.desks);
+        let Some(i) = desks.iter().position(|desk| Arc::ptr_eq(&desk.model, &self.model)) else { return Vec::new() };
+        let orders = std::mem::take(&mut desks[i].orders);
+        if orders.is_empty() && done {
+            desks.swap_remove(i);
+            self.gone.set(true);
+        }
+        orders
+    }
+}
+
+impl Drop for AtDesk {
+    fn drop(&mut self) {
+        if !self.gone.get() {
+            lock(&self.desks).retain(|desk| !Arc::ptr_eq(&desk.model, &self.model));
+        }
     }
 }
 
@@ -258,52 +310,4 @@ fn compute(model: &Model, batch: Vec<Waiting>) {
         // Its client may have left meanwhile.
         let _ = one.reply.send(pictures.by_ref().take(one.wishes.len()).collect());
     }
-}
-
-/// Writes `pieces`, a slice of each in turn.
-fn write<E>(
-    model: &Model,
-    request: &Request,
-    pieces: Range<u64>,
-    turn: &dyn Fn() -> Result<OwnedSemaphorePermit, E>,
-    parts: &mpsc::Sender<Part>,
-) -> Answer<()> {
-    let Model::Text(author) = model else { return Err(Problem::bug()) };
-    let begun: maliang::Result<Vec<_>> = pieces.map(|i| author.begin(request, i)).collect();
-    let mut pieces: Vec<_> = begun.map_err(|error| Problem::of(error, "prompt"))?.into_iter().enumerate().collect();
-    let mut first = true;
-    while !pieces.is_empty() {
-        let mut ended = Vec::new();
-        for (choice, piece) in &mut pieces {
-            let choice = *choice;
-            let permit = turn().map_err(|_| Problem::stopping())?;
-            let began = Instant::now();
-            let mut text = String::new();
-            let mut more = true;
-            // The first stretch goes out at once: it is what a reader waits for.
-            while more && (text.is_empty() || (!first && began.elapsed() < SLICE)) {
-                match piece.next()? {
-                    Some(next) => text += &next,
-                    None => more = false,
-                }
-            }
-            drop(permit);
-            if !text.is_empty() && parts.blocking_send(Part::Text { choice, text }).is_err() {
-                return Ok(());
-            }
-            if let (false, Some(finish)) = (more, piece.finish()) {
-                let end = Part::End { choice, finish: finish.clone(), tokens: piece.tokens() };
-                if parts.blocking_send(end).is_err() {
-                    return Ok(());
-                }
-                ended.push(choice);
-            }
-            if parts.is_closed() {
-                return Ok(());
-            }
-        }
-        first = false;
-        pieces.retain(|(choice, _)| !ended.contains(choice));
-    }
-    Ok(())
 }

@@ -27,6 +27,14 @@ pub trait Predictor {
     fn prefill(&mut self, tokens: &[u32]) -> &[f32];
     /// Takes one more token; the logits of the one behind it.
     fn push(&mut self, token: u32) -> &[f32];
+    /// The logits of before.
+    fn logits(&self) -> &[f32];
+    /// Has each of several take a token of its own, as [`push`](Self::push) of each would.
+    fn push_each(predictors: &mut [&mut Self], tokens: &[u32]) {
+        for (predictor, &token) in predictors.iter_mut().zip(tokens) {
+            predictor.push(token);
+        }
+    }
 }
 
 impl Predictor for Writer {
@@ -40,6 +48,14 @@ impl Predictor for Writer {
 
     fn push(&mut self, token: u32) -> &[f32] {
         Writer::push(self, token)
+    }
+
+    fn logits(&self) -> &[f32] {
+        Writer::logits(self)
+    }
+
+    fn push_each(predictors: &mut [&mut Self], tokens: &[u32]) {
+        Writer::push_each(predictors, tokens);
     }
 }
 
@@ -171,6 +187,26 @@ impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
         Ok(None)
     }
 
+    /// One token more of each piece that has not ended: the text that it settles, which may be none. Pieces get what
+    /// [`next`](Self::next) of each would give; a model reads its weights once for all of its pieces.
+    ///
+    /// # Errors
+    /// Of a piece, as [`next`](Self::next).
+    pub fn step_each(pieces: &mut [&mut Self]) -> Vec<Result<String>> {
+        let (mut predictors, mut tokens) = (Vec::new(), Vec::new());
+        for piece in pieces.iter_mut().filter(|piece| piece.goes_on()) {
+            match piece.newest {
+                Some(token) => {
+                    predictors.push(&mut piece.predictor);
+                    tokens.push(token);
+                }
+                None => piece.read_prompt(),
+            }
+        }
+        P::push_each(&mut predictors, &tokens);
+        pieces.iter_mut().map(|piece| if piece.finish.is_none() { piece.settle() } else { Ok(String::new()) }).collect()
+    }
+
     /// All that is left to come.
     ///
     /// # Errors
@@ -205,18 +241,33 @@ impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
 
     /// Makes one token; the text that it settles.
     fn step(&mut self) -> Result<String> {
+        match self.newest {
+            _ if !self.goes_on() => {}
+            Some(token) => {
+                self.predictor.push(token);
+            }
+            None => self.read_prompt(),
+        }
+        self.settle()
+    }
+
+    /// Is another token wanted?
+    fn goes_on(&self) -> bool {
+        self.finish.is_none() && self.made < self.most
+    }
+
+    fn read_prompt(&mut self) {
+        self.predictor.reset();
+        self.predictor.prefill(&self.prompt);
+    }
+
+    /// Chooses a token by the newest logits; the text that it settles.
+    fn settle(&mut self) -> Result<String> {
         if self.made >= self.most {
             self.finish = Some(Finish::Length);
             return Ok(self.stream.flush(false));
         }
-        let logits = match self.newest {
-            Some(token) => self.predictor.push(token),
-            None => {
-                self.predictor.reset();
-                self.predictor.prefill(&self.prompt)
-            }
-        };
-        let token = self.chooser.choose(logits, &mut self.rng)?;
+        let token = self.chooser.choose(self.predictor.logits(), &mut self.rng)?;
         self.newest = Some(token);
         self.made += 1;
         if token == Tokenizer::END {

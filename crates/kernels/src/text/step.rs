@@ -89,24 +89,68 @@ impl Matrix {
         }
     }
 
-    fn times_row(&self, x: &[f32], y: &mut [f32]) {
-        let panel = self.n_in * self.width();
-        let panels = self.panels.len() / panel.max(1);
+    /// As [`times`](Self::times) of each row by itself, to the last bit: rows that have nothing to do with each other, of which each
+    /// panel of the weight is read once from memory for all.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn times_each(&self, x: &[f32], y: &mut [f32]) {
+        let rows = x.len() / self.n_in.max(1);
+        assert!(x.len() == rows * self.n_in && y.len() == rows * self.n_out, "a product's slices have other sizes");
+        if rows <= 1 {
+            return self.times(x, y);
+        }
+        let (panel, width) = (self.n_in * self.width(), self.width());
+        let [tasks, share] = self.tasks();
+        with_scratch::<f32, _>(rows * self.n_out.next_multiple_of(width), |products| {
+            // [task, row, column of the task]
+            let run = |(product, weights): (&mut [f32], &[f32])| {
+                let columns = product.len() / rows;
+                for (i, weights) in weights.chunks_exact(panel.max(1)).enumerate() {
+                    for (x, y) in x.chunks_exact(self.n_in).zip(product.chunks_exact_mut(columns)) {
+                        self.row_times_panels(x, weights, &mut y[i * width..][..width]);
+                    }
+                }
+            };
+            if tasks == 1 {
+                run((&mut *products, &self.panels));
+            } else {
+                let products = products.par_chunks_mut(rows * share * width);
+                products.zip(self.panels.par_chunks(share * panel)).for_each(run);
+            }
+            for (i, y) in y.chunks_exact_mut(self.n_out).enumerate() {
+                for (y, product) in y.chunks_mut(share * width).zip(products.chunks(rows * share * width)) {
+                    let columns = product.len() / rows;
+                    y.copy_from_slice(&product[i * columns..][..y.len()]);
+                }
+            }
+        });
+    }
+
+    /// How many tasks a product with one row is cut into, and of how many panels each: whole ones, cut by the size of the weight.
+    fn tasks(&self) -> [usize; 2] {
+        let panels = self.panels.len() / (self.n_in * self.width()).max(1);
         let tasks = (self.panels.len() / WORTH_A_THREAD).clamp(1, panels.max(1));
-        // Whole panels, cut by the size of the weight.
-        let share = panels.div_ceil(tasks);
+        [tasks, panels.div_ceil(tasks)]
+    }
+
+    fn row_times_panels(&self, x: &[f32], panels: &[f32], y: &mut [f32]) {
         let arch = pulp::Arch::new();
-        let run = |y: &mut [f32], weights: &[f32]| match self.width() / LANES {
-            1 => arch.dispatch(RowTimesPanels::<1> { x, panels: weights, y }),
-            2 => arch.dispatch(RowTimesPanels::<2> { x, panels: weights, y }),
-            _ => arch.dispatch(RowTimesPanels::<3> { x, panels: weights, y }),
-        };
+        match self.width() / LANES {
+            1 => arch.dispatch(RowTimesPanels::<1> { x, panels, y }),
+            2 => arch.dispatch(RowTimesPanels::<2> { x, panels, y }),
+            _ => arch.dispatch(RowTimesPanels::<3> { x, panels, y }),
+        }
+    }
+
+    fn times_row(&self, x: &[f32], y: &mut [f32]) {
+        let [tasks, share] = self.tasks();
         if tasks == 1 {
-            return run(y, &self.panels);
+            return self.row_times_panels(x, &self.panels, y);
         }
         y.par_chunks_mut(share * self.width())
-            .zip(self.panels.par_chunks(share * panel))
-            .for_each(|(y, weights)| run(y, weights));
+            .zip(self.panels.par_chunks(share * self.n_in * self.width()))
+            .for_each(|(y, weights)| self.row_times_panels(x, weights, y));
     }
 
     fn times_rows(&self, x: &[f32], rows: usize, y: &mut [f32]) {
@@ -218,6 +262,22 @@ pub fn lstm_cell(sums: &mut [f32], bias: &[f32], c: &mut [f32], h: &mut [f32]) {
 mod tests {
     use super::*;
     use crate::tests::numbers;
+
+    #[test]
+    fn rows_that_are_multiplied_together_are_each_as_if_alone() {
+        for (n_in, n_out) in [(1, 5), (7, 16), (33, 48), (40, 100), (384, 1152), (500, 1030), (130, 3000)] {
+            let matrix = Matrix::new(&numbers(2, n_in * n_out), n_in, n_out);
+            for rows in [1, 2, 5, 9] {
+                let x = numbers(1, rows * n_in);
+                let (mut together, mut alone) = (vec![0.0; rows * n_out], vec![0.0; rows * n_out]);
+                matrix.times_each(&x, &mut together);
+                for (x, y) in x.chunks_exact(n_in).zip(alone.chunks_exact_mut(n_out)) {
+                    matrix.times(x, y);
+                }
+                assert_eq!(together, alone, "{rows} rows of {n_in} to {n_out}");
+            }
+        }
+    }
 
     #[test]
     fn products_of_one_row_and_of_many_are_products() {

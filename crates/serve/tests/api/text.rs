@@ -56,6 +56,40 @@ async fn a_stream_gives_the_same_text_in_pieces() {
     assert_eq!(reasons, 2);
 }
 
+/// Texts that are written at the same time are those that are written alone; one whose reader leaves holds nobody up.
+#[tokio::test]
+async fn many_texts_at_once_are_each_as_if_alone() {
+    let place = Place::new();
+    let server = place.server();
+    let body = |prompt: &str, n: u64| json!({"model": "text", "prompt": prompt, "n": n, "seed": 5, "temperature": 0.8, "max_tokens": 40, "echo": true});
+    let leaver = tokio::spawn({
+        let (server, body) = (server.clone(), json!({"model": "text", "prompt": "a", "max_tokens": 30_000, "n": 8}));
+        async move { post(&server, COMPLETE, &body).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let prompts = ["abc", "a", "", "hgfedcb a", "b"];
+    let all: Vec<_> = prompts
+        .iter()
+        .map(|prompt| {
+            let (server, body) = (server.clone(), body(prompt, 3));
+            tokio::spawn(async move { post(&server, COMPLETE, &body).await.json() })
+        })
+        .collect();
+    leaver.abort();
+    for (prompt, answer) in prompts.iter().zip(all) {
+        for (index, choice) in answer.await.unwrap()["choices"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(
+                choice["text"],
+                format!("{prompt}{}", expected(&place, prompt, index as u64)),
+                "{prompt} {index}"
+            );
+        }
+    }
+    // Nobody writes any more, and the next one is served as the first.
+    let answer = post(&server, COMPLETE, &body("abc", 1)).await.json();
+    assert_eq!(answer["choices"][0]["text"], format!("abc{}", expected(&place, "abc", 0)));
+}
+
 #[tokio::test]
 async fn chat_is_a_plain_continuation() {
     let place = Place::new();

@@ -38,6 +38,10 @@ impl Predictor for &mut Toy {
         self.taken.push(token);
         self.predict()
     }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
 }
 
 /// Token b + 1 stands for byte b.
@@ -133,5 +137,32 @@ fn impossible_requests_are_refused() {
     ] {
         let mut toy = Toy::new(POEM, 1.0);
         assert!(Generation::new(&mut toy, &bytes, &[], &bad, 0).is_err(), "{bad:?}");
+    }
+}
+
+/// Pieces that are written together, of one length and of others, with ends of their own, are those that are written alone.
+#[test]
+fn pieces_are_written_together_as_alone() {
+    let bytes = Bytes::new();
+    let requests: Vec<Request> = (0..5)
+        .map(|i| Request { max_tokens: [3, 40, 1, 17, 40][i], stop: vec!["e".into()], ..request(&"ab"[..i % 3]) })
+        .collect();
+    let mut toys: Vec<Toy> = (0..10).map(|_| Toy::new("abcabcdabc", 1.0)).collect();
+    let (together, alone) = toys.split_at_mut(5);
+    let begin = |toy, i: usize| {
+        Generation::new(toy, &bytes, &Bytes::encode(&requests[i].prompt), &requests[i], i as u64).unwrap()
+    };
+    let mut pieces: Vec<_> = together.iter_mut().enumerate().map(|(i, toy)| begin(toy, i)).collect();
+    let mut texts = vec![String::new(); 5];
+    while pieces.iter().any(|piece| piece.finish().is_none()) {
+        let mut all: Vec<_> = pieces.iter_mut().collect();
+        for (text, more) in texts.iter_mut().zip(Generation::step_each(&mut all)) {
+            *text += &more.unwrap();
+        }
+    }
+    for (i, toy) in alone.iter_mut().enumerate() {
+        let mut piece = begin(toy, i);
+        assert_eq!(piece.rest().unwrap(), texts[i], "piece {i}");
+        assert_eq!((piece.finish(), piece.tokens()), (pieces[i].finish(), pieces[i].tokens()), "piece {i}");
     }
 }

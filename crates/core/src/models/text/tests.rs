@@ -187,6 +187,28 @@ fn a_writer_gives_the_numbers_of_the_training_pass() {
     }
 }
 
+/// Writers at different places of different texts, one of them with a full context, and one of another model.
+#[test]
+fn writers_that_read_together_are_each_as_if_alone() {
+    for config in [gpt(), lstm()] {
+        let device = Device::flex();
+        let (model, other) = (model(&config, 5, &device), model(&config, 6, &device));
+        let mut together: Vec<Writer> = (0..5).map(|i| if i == 3 { other.writer() } else { model.writer() }).collect();
+        for (i, writer) in together.iter_mut().enumerate() {
+            writer.prefill(&tokens(i as u64, [1, 3, 2, 2, 100][i]));
+        }
+        let mut alone = together.clone();
+        for round in 0..12 {
+            let next = tokens(100 + round, 5);
+            let mut all: Vec<&mut Writer> = together.iter_mut().collect();
+            Writer::push_each(&mut all, &next);
+            for (i, writer) in alone.iter_mut().enumerate() {
+                assert_eq!(writer.push(next[i]), together[i].logits(), "writer {i} in round {round}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_full_context_slides() {
     let model = model(&gpt(), 3, &Device::flex());

@@ -59,6 +59,31 @@ impl Writer {
         &self.logits
     }
 
+    /// Has each of several writers read a token of its own, as [`push`](Self::push) of each, to the last bit; those of one model read
+    /// its weights together. The logits are in [`logits`](Self::logits).
+    ///
+    /// # Panics
+    /// If a token is beyond the vocabulary, or there are not as many tokens as writers.
+    pub fn push_each(writers: &mut [&mut Self], tokens: &[u32]) {
+        assert_eq!(writers.len(), tokens.len(), "a token each");
+        let (mut gpts, mut lstms) = (Vec::new(), Vec::new());
+        for (Self { state, logits }, &token) in writers.iter_mut().map(|writer| &mut **writer).zip(tokens) {
+            match state {
+                State::Gpt(gpt) => gpts.push((gpt, token, logits)),
+                State::Lstm(lstm) => lstms.push((lstm, token, logits)),
+            }
+        }
+        among_workers(|| {
+            GptState::read_each(gpts);
+            LstmState::read_each(lstms);
+        });
+    }
+
+    /// The logits of the token after the last one that was read.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
     /// Forgets everything read.
     pub fn reset(&mut self) {
         self.logits.fill(0.0);
@@ -162,6 +187,50 @@ impl GptState {
         Self { weights: Arc::new(weights), seen: Vec::new(), keys, values, rows: Rows::default() }
     }
 
+    /// One token each. Writers of other weights than the first one's, and those whose context is full, read by themselves.
+    fn read_each(writers: Vec<(&mut Self, u32, &mut Vec<f32>)>) {
+        let Some(weights) = writers.first().map(|(first, ..)| first.weights.clone()) else { return };
+        let mut together = Vec::new();
+        for (state, token, logits) in writers {
+            if Arc::ptr_eq(&state.weights, &weights) && state.seen.len() < weights.config.context {
+                state.seen.push(token);
+                together.push((state, logits));
+            } else {
+                state.read(&[token], logits);
+            }
+        }
+        let GptConfig { width, vocabulary, context, .. } = weights.config;
+        let mut rows = Rows::default();
+        rows.resize(&weights.config, together.len());
+        for (x, (state, _)) in rows.x.chunks_exact_mut(width).zip(&together) {
+            x.copy_from_slice(weights.table.row(state.seen[state.seen.len() - 1]));
+        }
+        let cache = context * width;
+        for (i, block) in weights.blocks.iter().enumerate() {
+            norm_rows(&rows.x, &block.norm_attention, &mut rows.normal);
+            block.qkv.times_each(&rows.normal, &mut rows.qkv);
+            let parts = rows.qkv.chunks_exact(3 * width).zip(rows.attended.chunks_exact_mut(width));
+            for ((qkv, attended), (state, _)) in parts.zip(&mut together) {
+                let (keys, values) = (&mut state.keys[i * cache..][..cache], &mut state.values[i * cache..][..cache]);
+                let position = state.seen.len() - 1;
+                attend(&weights, position, qkv, attended, [keys, values], &mut rows.query, &mut rows.scores);
+            }
+            block.attention_out.times_each(&rows.attended, &mut rows.added);
+            add(&mut rows.x, &rows.added);
+            norm_rows(&rows.x, &block.norm_feed, &mut rows.normal);
+            block.up.times_each(&rows.normal, &mut rows.up);
+            rows.gate(weights.config.hidden());
+            block.down.times_each(&rows.gated, &mut rows.added);
+            add(&mut rows.x, &rows.added);
+        }
+        norm_rows(&rows.x, &weights.norm, &mut rows.normal);
+        let mut all = vec![0.0; together.len() * vocabulary];
+        weights.table.head.times_each(&rows.normal, &mut all);
+        for ((_, logits), own) in together.into_iter().zip(all.chunks_exact(vocabulary)) {
+            logits.copy_from_slice(own);
+        }
+    }
+
     fn read(&mut self, tokens: &[u32], logits: &mut [f32]) {
         let context = self.weights.config.context;
         let known = self.seen.len();
@@ -193,10 +262,7 @@ impl GptState {
             add(&mut rows.x, &rows.added);
             norm_rows(&rows.x, &block.norm_feed, &mut rows.normal);
             block.up.times(&rows.normal, &mut rows.up);
-            let hidden = weights.config.hidden();
-            for (up, gated) in rows.up.chunks_exact(2 * hidden).zip(rows.gated.chunks_exact_mut(hidden)) {
-                step::swiglu(up, gated);
-            }
+            rows.gate(weights.config.hidden());
             block.down.times(&rows.gated, &mut rows.added);
             add(&mut rows.x, &rows.added);
         }
@@ -222,21 +288,40 @@ impl Rows {
     /// Adds the keys and values of the rows, at positions from `first` on, to the block's `[heads, context, head width]`, and has
     /// each row attend to all positions up to its own.
     fn attend(&mut self, weights: &GptWeights, first: usize, keys: &mut [f32], values: &mut [f32]) {
-        let GptConfig { context, heads, width, .. } = weights.config;
-        let head = width / heads;
-        let scale = 1.0 / (head as f32).sqrt();
+        let width = weights.config.width;
         let rows = self.qkv.chunks_exact(3 * width).zip(self.attended.chunks_exact_mut(width));
         for (i, (qkv, attended)) in rows.enumerate() {
-            let position = first + i;
-            for (h, y) in attended.chunks_exact_mut(head).enumerate() {
-                let part = |part: usize| &qkv[part * width + h * head..][..head];
-                let (keys, values) = (&mut keys[h * context * head..], &mut values[h * context * head..]);
-                weights.rotary.turn(position, scale, part(0), &mut self.query);
-                weights.rotary.turn(position, 1.0, part(1), &mut keys[position * head..][..head]);
-                values[position * head..][..head].copy_from_slice(part(2));
-                step::attend(&self.query, keys, values, &mut self.scores[..=position], y);
-            }
+            attend(weights, first + i, qkv, attended, [keys, values], &mut self.query, &mut self.scores);
         }
+    }
+
+    fn gate(&mut self, hidden: usize) {
+        for (up, gated) in self.up.chunks_exact(2 * hidden).zip(self.gated.chunks_exact_mut(hidden)) {
+            step::swiglu(up, gated);
+        }
+    }
+}
+
+/// Adds the keys and values of one row to a block's cache, and has the row attend to all positions up to its own.
+fn attend(
+    weights: &GptWeights,
+    position: usize,
+    qkv: &[f32],
+    attended: &mut [f32],
+    [keys, values]: [&mut [f32]; 2],
+    query: &mut [f32],
+    scores: &mut [f32],
+) {
+    let GptConfig { context, heads, width, .. } = weights.config;
+    let head = width / heads;
+    let scale = 1.0 / (head as f32).sqrt();
+    for (h, y) in attended.chunks_exact_mut(head).enumerate() {
+        let part = |part: usize| &qkv[part * width + h * head..][..head];
+        let (keys, values) = (&mut keys[h * context * head..], &mut values[h * context * head..]);
+        weights.rotary.turn(position, scale, part(0), query);
+        weights.rotary.turn(position, 1.0, part(1), &mut keys[position * head..][..head]);
+        values[position * head..][..head].copy_from_slice(part(2));
+        step::attend(query, keys, values, &mut scores[..=position], y);
     }
 }
 
@@ -305,5 +390,40 @@ impl LstmState {
         }
         let top = &self.states[self.states.len() - 2];
         weights.table.head.times(top, logits);
+    }
+
+    /// One token each; writers of other weights than the first one's read by themselves.
+    fn read_each(writers: Vec<(&mut Self, u32, &mut Vec<f32>)>) {
+        let Some(weights) = writers.first().map(|(first, ..)| first.weights.clone()) else { return };
+        let mut together = Vec::new();
+        for (state, token, logits) in writers {
+            if Arc::ptr_eq(&state.weights, &weights) {
+                together.push((state, token, logits));
+            } else {
+                state.read(&[token], logits);
+            }
+        }
+        let mut below: Vec<f32> =
+            together.iter().flat_map(|(_, token, _)| weights.table.row(*token)).copied().collect();
+        for (i, layer) in weights.layers.iter().enumerate() {
+            let h: Vec<f32> = together.iter().flat_map(|(state, ..)| &state.states[2 * i]).copied().collect();
+            let mut sums = vec![0.0; together.len() * layer.input.n_out()];
+            let mut recurrent = sums.clone();
+            layer.input.times_each(&below, &mut sums);
+            layer.recurrent.times_each(&h, &mut recurrent);
+            add(&mut sums, &recurrent);
+            below.clear();
+            for ((state, ..), sums) in together.iter_mut().zip(sums.chunks_exact_mut(layer.input.n_out())) {
+                let [h, c] = &mut state.states[2 * i..][..2] else { unreachable!("two states a layer") };
+                step::lstm_cell(sums, &layer.bias, c, h);
+                below.extend_from_slice(h);
+            }
+        }
+        let vocabulary = weights.table.head.n_out();
+        let mut all = vec![0.0; together.len() * vocabulary];
+        weights.table.head.times_each(&below, &mut all);
+        for ((.., logits), own) in together.into_iter().zip(all.chunks_exact(vocabulary)) {
+            logits.copy_from_slice(own);
+        }
     }
 }
