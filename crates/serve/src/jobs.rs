@@ -362,7 +362,8 @@ impl Jobs {
             let status = loop {
                 tokio::select! {
                     status = child.wait() => break status.ok(),
-                    () = self.cancelled.notified() => terminate(&mut child),
+                    // The job that was meant may have ended by itself before it heard of it: then this is another one.
+                    () = self.cancelled.notified() => if self.is_cancelled(id) { terminate(&mut child) },
                     () = &mut stop, if !stopped => {
                         stopped = true;
                         terminate(&mut child);
@@ -438,6 +439,11 @@ impl Jobs {
         }
         command.env("MALIANG_PARENT", std::process::id().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()
+    }
+
+    /// Did somebody end it?
+    fn is_cancelled(&self, id: i64) -> bool {
+        self.get(id).is_ok_and(|job| job.state == JobState::Cancelled)
     }
 
     fn say(&self, id: i64, said: &str) {
