@@ -175,7 +175,8 @@ fn a_run_is_planned_judged_and_explained() {
 #[cfg(target_os = "linux")]
 fn a_job_survives_its_server() {
     let mut served = Served::empty();
-    let id = served.train(&json!({"steps": 100_000, "name": "long"}));
+    // A model that no remedy ends early.
+    let id = served.train(&json!({"steps": 100_000, "name": "long", "model": "vae"}));
     let waiting = served.train(&json!({"steps": 5, "name": "next"}));
     for kill in [false, true] {
         let step = |served: &Served| served.json("GET", "/v1/runs/long", &Value::Null, 200)["step"].as_u64().unwrap();
