@@ -9,8 +9,10 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// The trainer of a server that fell over has left its run after this time.
+const LEAVING: Duration = Duration::from_secs(60);
 /// Set by the first Ctrl-C or SIGTERM.
 static STOP: AtomicBool = AtomicBool::new(false);
 /// A piece of text is being written in a dialogue.
@@ -46,16 +48,33 @@ pub fn while_writing<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
+/// The process of the server that started this training, if one did.
+static SERVER: LazyLock<Option<u32>> =
+    LazyLock::new(|| std::env::var("MALIANG_PARENT").ok().and_then(|id| id.parse().ok()));
+
 /// Has the server that started this training ended? What one that fell over left behind saves and ends; it would be started again.
 fn orphaned() -> bool {
     #[cfg(unix)]
-    {
-        static PARENT: LazyLock<Option<u32>> =
-            LazyLock::new(|| std::env::var("MALIANG_PARENT").ok().and_then(|id| id.parse().ok()));
-        PARENT.is_some_and(|parent| std::os::unix::process::parent_id() != parent)
-    }
+    return SERVER.is_some_and(|server| std::os::unix::process::parent_id() != server);
     #[cfg(not(unix))]
     false
+}
+
+/// Does `work`. For a server it is tried again while another process holds the run: that is the trainer of a server that fell over,
+/// which saves and ends.
+pub fn once_free<T>(work: impl Fn() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        match work() {
+            Err(error) if error.kind == ErrorKind::Locked && SERVER.is_some() && began.elapsed() < LEAVING => {
+                if interrupted() || orphaned() {
+                    return Err(error);
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Has anybody asked to stop?

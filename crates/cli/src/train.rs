@@ -18,6 +18,11 @@ use toml::{Table, Value};
 
 /// Trains as the arguments say and prints where the result is.
 pub fn run(args: &TrainArgs) -> Result<()> {
+    terminal::catch_interrupts()?;
+    terminal::once_free(|| train(args))
+}
+
+fn train(args: &TrainArgs) -> Result<()> {
     let settings = settings(args)?;
     let named = |part: &str| settings.get(part).and_then(|d| d.get("source")).and_then(Value::as_str);
     let Some(source) = args.source.as_deref().or(named("data")).or(named("corpus")).map(String::from) else {
@@ -30,7 +35,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return Err(Error::input("--race and --init exclude each other: two families cannot begin with one model")
             .hint("leave one of them out"));
     }
-    terminal::catch_interrupts()?;
     let begun = |path: &Path| RunDir::is_run(path) || Race::is_race(path);
     if args.dry_run && [Some(Path::new(&source)), args.out.as_deref()].into_iter().flatten().any(begun) {
         return Err(Error::input("this is a run already: what it was trained with is in its run.toml")

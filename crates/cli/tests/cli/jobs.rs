@@ -171,16 +171,11 @@ fn a_run_is_planned_judged_and_explained() {
 }
 
 /// Stopped, or killed: the run goes on when the server is started again.
-///
-/// `cargo test --workspace --test cli -- --ignored a_job_survives`: about one run of four fails, because the job ends by itself soon after a killed server
-/// was started again; why is not known yet.
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "fails at times"]
 fn a_job_survives_its_server() {
     let mut served = Served::empty();
-    // A model that no remedy ends early.
-    let id = served.train(&json!({"steps": 100_000, "name": "long", "model": "vae"}));
+    let id = served.train(&json!({"steps": 100_000, "name": "long"}));
     let waiting = served.train(&json!({"steps": 5, "name": "next"}));
     for kill in [false, true] {
         let step = |served: &Served| served.json("GET", "/v1/runs/long", &Value::Null, 200)["step"].as_u64().unwrap();
