@@ -4,7 +4,9 @@ use crate::args::ExplainArgs;
 use crate::judge::{Clock, run_of};
 use crate::terminal::{cache_dir, print, weights_store};
 use maliang::data::{Dataset, display_name};
-use maliang::explain::{Critic, Figure, Order, direction_figures, directions, neighbour_sheet, saliency_figure};
+use maliang::explain::{
+    Critic, DIRECTIONS, DIRECTORY, Figure, Order, PAGE, direction_figures, directions, neighbour_sheet, saliency_figure,
+};
 use maliang::generate::picture::encode_png;
 use maliang::generate::sampler::Sampler;
 use maliang::judge::{best_extractor, neighbours};
@@ -16,15 +18,13 @@ use maliang::{Error, Result, files};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Name of the file of directions.
-pub const DIRECTIONS: &str = "directions.safetensors";
 /// Generated pictures that are shown with their neighbours, and how many of these.
 const PICTURES: u64 = 8;
 const NEIGHBOURS: usize = 5;
 
 /// `explain/` in a run directory; in the current directory for a checkpoint or a file.
 pub fn default_directory(model: &Path) -> PathBuf {
-    if RunDir::is_run(model) { model.join("explain") } else { PathBuf::from("explain") }
+    if RunDir::is_run(model) { model.join(DIRECTORY) } else { PathBuf::from(DIRECTORY) }
 }
 
 /// Explains a model: writes grids, directions and `explain.html`, and prints their names, or what was found as JSON.
@@ -215,7 +215,7 @@ impl Job<'_> {
             sections.push(section);
             all[key] = value;
         }
-        let path = self.directory.join("explain.html");
+        let path = self.directory.join(PAGE);
         files::write_bytes(&path, explained::html(&title, &subtitle, &sections, &self.directory)?.as_bytes())?;
         self.written.push(path);
         explained::save(&sections, &self.directory)?;

@@ -147,7 +147,7 @@ fn combinations(args: &GenerateArgs) -> Result<()> {
 
 /// Direction `k` of a model, as `maliang explain` found it.
 fn direction(model: &Path, sampler: &Sampler, k: usize) -> Result<Direction> {
-    let path = crate::explain::default_directory(model).join(crate::explain::DIRECTIONS);
+    let path = crate::explain::default_directory(model).join(maliang::explain::DIRECTIONS);
     let mut list = Directions::load(&path, sampler)?.list;
     if k >= list.len() {
         let message = format!("there is no direction {k}: the model has 0 to {}", list.len().saturating_sub(1));

@@ -24,7 +24,7 @@ pub fn source_in(path: &Path) -> Result<String> {
 /// Starts a race in `dir` and goes on with its winner.
 pub fn start(dir: RunDir, request: &Request, checked: &CheckReport, scan: &Scan) -> Result<()> {
     let candidates = train::candidates(request, checked)?;
-    candidates.iter().for_each(|choice| announce(choice, &dir));
+    candidates.iter().for_each(|choice| announce(choice, Some(&dir)));
     let configs = candidates.map(|choice| choice.config);
     // What cannot be looked through is said before anything is there.
     configs.iter().try_for_each(|config| eyes(config).map(|_| ()))?;

@@ -69,7 +69,7 @@ fn train(args: &TrainArgs) -> Result<()> {
     }
     let choice = train::choose(&request, &checked)?;
     if args.dry_run {
-        explain(&choice);
+        announce(&choice, None);
         return print(choice.config.to_toml().trim_end());
     }
     start(RunDir::new(out), &choice, &scan, args.init.as_deref()).map(|_| ())
@@ -106,7 +106,7 @@ pub fn look_at(source: &str) -> Result<(Scan, CheckReport)> {
 /// Starts a new run, with the weights of the model at `init` if there is one, trains it, writes its report, and prints where
 /// everything is.
 pub fn start(dir: RunDir, choice: &Choice, scan: &Scan, init: Option<&Path>) -> Result<(Outcome, RunDir)> {
-    announce(choice, &dir);
+    announce(choice, Some(&dir));
     let mut config = choice.config.clone();
     let donor = init.map(open_donor).transpose()?;
     agree(&mut config, donor.as_ref())?;
@@ -121,14 +121,6 @@ pub fn start(dir: RunDir, choice: &Choice, scan: &Scan, init: Option<&Path>) -> 
     train_and_report(run)
 }
 
-/// Says on stderr why the settings are as they are.
-fn explain(choice: &Choice) {
-    reasons(choice.reasons.iter());
-    let stack = choice.config.model.stack();
-    eprintln!("{} {}x{}", choice.config.model.family(), stack.width, stack.height);
-    eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
-}
-
 /// What was chosen, its value and why, a line each on stderr.
 fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
     for (what, value, why) in all {
@@ -136,13 +128,18 @@ fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
     }
 }
 
-/// Says on stderr what was chosen, and why.
-pub fn announce(choice: &Choice, dir: &RunDir) {
+/// Says on stderr what was chosen, and why, and where the run lies if there is to be one.
+pub fn announce(choice: &Choice, dir: Option<&RunDir>) {
     reasons(choice.reasons.iter());
     let stack = choice.config.model.stack();
-    let (family, root) = (choice.config.model.family(), dir.root().display());
-    eprintln!("{family} {}x{} → {root} (every setting: {root}/run.toml)", stack.width, stack.height);
+    eprintln!("{} {}x{}{}", choice.config.model.family(), stack.width, stack.height, place(dir));
     eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+}
+
+/// Where a run lies, and where its settings are.
+fn place(dir: Option<&RunDir>) -> String {
+    let Some(root) = dir.map(|dir| dir.root().display()) else { return String::new() };
+    format!(" → {root} (every setting: {root}/run.toml)")
 }
 
 fn open_donor(path: &Path) -> Result<Donor> {

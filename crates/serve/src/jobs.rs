@@ -94,7 +94,7 @@ pub struct JobRequest {
 }
 
 impl JobRequest {
-    /// The choices of a training as flags of the command line.
+    /// What was chosen, as flags of the command line.
     pub fn choices(&self) -> Vec<String> {
         let flag = |name: &str, value: Option<String>| value.map(|value| [name.to_owned(), value]);
         let number = |value: Option<u64>| value.map(|value| value.to_string());
@@ -104,6 +104,8 @@ impl JobRequest {
             flag("--seed", number(self.seed)),
             flag("--minutes", self.minutes.map(|minutes| minutes.to_string())),
             flag("--steps", number(self.steps)),
+            flag("-n", number(self.n)),
+            flag("--features", self.features.clone()),
         ]
         .into_iter()
         .flatten()
@@ -422,14 +424,7 @@ impl Jobs {
         };
         command.arg(request.task.name());
         if request.task != Task::Train {
-            command.arg(source);
-            let n = request.n.map(|n| n.to_string());
-            let seed = request.seed.map(|seed| seed.to_string());
-            for (flag, value) in [("-n", &n), ("--features", &request.features), ("--seed", &seed)] {
-                if let Some(value) = value {
-                    command.args([flag, value]);
-                }
-            }
+            command.arg(source).args(request.choices());
         } else if RunDir::is_run(&out) {
             // Of a run only its budget may change.
             let budget = JobRequest { minutes: request.minutes, steps: request.steps, ..JobRequest::default() };

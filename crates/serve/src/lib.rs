@@ -37,6 +37,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use jobs::Jobs;
 use maliang::provenance::label::Label;
+use maliang::train::RunDir;
 use maliang::{Error, ErrorKind, Result};
 use problem::{Answer, Problem};
 use shelf::{Entry, Model, Shelf};
@@ -133,6 +134,11 @@ impl Server {
     /// Where runs are made.
     fn runs(&self) -> &Path {
         &self.runs
+    }
+
+    /// Does a run lie where this server makes them?
+    fn trains(&self, run: &RunDir) -> bool {
+        run.root().parent() == Some(self.runs())
     }
 
     /// What stands for a key in a link.

@@ -1,7 +1,7 @@
 //! The models of the server: which there are on disk, and which are in memory.
 
 use crate::lock;
-use maliang::explain::{Directions, directions};
+use maliang::explain::{self, Directions, directions};
 use maliang::generate::locate;
 use maliang::generate::sampler::Sampler;
 use maliang::generate::writer::Author;
@@ -49,7 +49,7 @@ impl Painter {
         if let Some(known) = self.directions.get() {
             return Ok(known);
         }
-        let file = run.join("explain").join("directions.safetensors");
+        let file = run.join(explain::DIRECTORY).join(explain::DIRECTIONS);
         let explained = Directions::load(&file, &self.sampler);
         let found = explained.or_else(|_| directions(&self.sampler, None))?;
         Ok(self.directions.get_or_init(|| found))

@@ -31,10 +31,10 @@ async function ask(path, options = {}) {
 export const get = async (path) => (await ask(path)).json();
 export const getText = async (path) => (await ask(path)).text();
 export const getBlob = async (path) => (await ask(path)).blob();
-export const post = async (path, body, signal) =>
-  (await ask(path, { method: "POST", body: JSON.stringify(body), signal })).json();
+const sent = (path, body, signal) => ask(path, { method: "POST", body: JSON.stringify(body), signal });
+export const post = async (path, body, signal) => (await sent(path, body, signal)).json();
+export const postForBlob = async (path, body) => (await sent(path, body)).blob();
 export const remove = async (path) => (await ask(path, { method: "DELETE" })).json();
-export const postForBlob = async (path, body) => (await ask(path, { method: "POST", body: JSON.stringify(body) })).blob();
 
 /** Sends a file as it is. */
 export const send = async (path, file) =>

@@ -3,6 +3,7 @@ import { get, post } from "./api.js";
 import { field, h, say, slider } from "./dom.js";
 import { recipeOf } from "./png.js";
 import { empty } from "./runs.js";
+import { normal } from "./toy.js";
 import { w } from "./words.js";
 
 const VARIATIONS = 12;
@@ -14,9 +15,6 @@ const SIDE = 512;
 const source = (image) => `data:image/png;base64,${image.b64_json}`;
 const favourites = () => JSON.parse(localStorage.getItem("favourites") ?? "[]");
 const same = (a, b) => ["model", "seed", "index", "class", "truncation"].every((key) => a[key] === b[key]);
-
-/** A standard normal number (Box and Muller). */
-const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 
 /** A file as base64, at most `SIDE` pixels wide and high: no model here sees more. */
 async function shrunk(file) {

@@ -1,4 +1,5 @@
 // Making elements, and saying things.
+import { w } from "./words.js";
 
 /** An element: `h("a", { href: "#", class: "x" }, "text", child)`. Functions become listeners. */
 export function h(name, attributes = {}, ...children) {
@@ -26,6 +27,22 @@ export function slider(label, attributes, hint) {
     output.textContent = control.value;
   };
   return { control, set, element: field(label, control, { output, hint }) };
+}
+
+/** A button that does something: it rests meanwhile, and afterwards where it does it `once`; what goes wrong is said. */
+export function action(text, work, { once = false, main = false } = {}) {
+  const button = h("button", { type: "button", class: main && "main" }, text);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await work();
+      button.disabled = once;
+    } catch (error) {
+      button.disabled = false;
+      say(w("failed") + error.message);
+    }
+  });
+  return button;
 }
 
 let timer;

@@ -1,6 +1,6 @@
 // Scores of all runs side by side, each beside what real pictures score against each other.
 import { get, post } from "./api.js";
-import { h, say } from "./dom.js";
+import { action, h, say } from "./dom.js";
 import { empty } from "./runs.js";
 import { w } from "./words.js";
 
@@ -37,18 +37,11 @@ const link = (run) => h("a", { href: `#/runs/${encodeURIComponent(run.id)}` }, r
 
 /** Has the server judge a run. */
 export function judgeButton(run) {
-  const button = h("button", { type: "button" }, w(run.judged ? "judgeAgain" : "judgeIt"));
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try {
-      await post("/v1/jobs", { task: "judge", run: run.id });
-      say(w("judging"));
-    } catch (error) {
-      button.disabled = false;
-      say(w("failed") + error.message);
-    }
-  });
-  return button;
+  const work = async () => {
+    await post("/v1/jobs", { task: "judge", run: run.id });
+    say(w("judging"));
+  };
+  return action(w(run.judged ? "judgeAgain" : "judgeIt"), work, { once: true });
 }
 
 function table(heads, rows) {

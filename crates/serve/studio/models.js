@@ -1,6 +1,6 @@
 // The models: taken along as one file, deleted and brought back.
 import { get, getBlob, post, remove } from "./api.js";
-import { h, say } from "./dom.js";
+import { action, h } from "./dom.js";
 import { empty } from "./runs.js";
 import { w } from "./words.js";
 
@@ -21,16 +21,7 @@ function row(model, isRun, undo) {
   const path = encodeURIComponent(model.id);
   const date = new Date(model.created * 1000).toLocaleString(document.documentElement.lang);
   const use = model.makes === "text" ? ["write", w("writeIt")] : ["create", w("useIt")];
-  const take = h("button", { type: "button" }, w("export"));
-  take.addEventListener("click", async () => {
-    take.disabled = true;
-    try {
-      save(await getBlob(`/v1/models/${path}/file`), `${model.id}.safetensors`);
-    } catch (error) {
-      say(w("failed") + error.message);
-    }
-    take.disabled = false;
-  });
+  const take = action(w("export"), async () => save(await getBlob(`/v1/models/${path}/file`), `${model.id}.safetensors`));
   const facts = h("span", { class: "soft" }, `${w(model.makes === "text" ? "texts" : "count")} · ${date}`);
   const item = h("li", {}, h("div", { class: "row" }, h("strong", {}, model.id), facts, h("a", { href: `#/${use[0]}/${path}` }, use[1]), take));
   if (isRun) item.firstChild.append(deleteButton(model.id, undo, () => (item.hidden = true), () => (item.hidden = false)));
@@ -47,30 +38,18 @@ export function save(blob, name) {
 /** Deletes a run; what it did is taken back by a button that appears in `place`. */
 export function deleteButton(id, place, gone, back) {
   const path = `/v1/runs/${encodeURIComponent(id)}`;
-  const button = h("button", { type: "button" }, w("delete"));
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try {
-      await remove(path);
-    } catch (error) {
-      button.disabled = false;
-      return say(w("failed") + error.message);
-    }
+  const button = action(w("delete"), async () => {
+    await remove(path);
     gone();
-    const restore = h("button", { type: "button", class: "main" }, w("undo"));
-    const line = h("p", { class: "problem row" }, h("span", {}, `${id}: ${w("deleted")}`), restore);
-    restore.addEventListener("click", async () => {
-      try {
-        await post(`${path}/restore`, {});
-      } catch (error) {
-        return say(w("failed") + error.message);
-      }
+    const restore = action(w("undo"), async () => {
+      await post(`${path}/restore`, {});
       line.remove();
       button.disabled = false;
       back();
-    });
+    }, { main: true });
+    const line = h("p", { class: "problem row" }, h("span", {}, `${id}: ${w("deleted")}`), restore);
     place.append(line);
     restore.focus();
-  });
+  }, { once: true });
   return button;
 }

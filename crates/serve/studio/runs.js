@@ -1,7 +1,7 @@
 // What was trained, and what is being trained.
 import { events, get, getBlob, getText, post } from "./api.js";
 import { chart } from "./chart.js";
-import { duration, h, say } from "./dom.js";
+import { action, duration, h } from "./dom.js";
 import { judgeButton } from "./judge.js";
 import { deleteButton } from "./models.js";
 import { jobList } from "./new.js";
@@ -75,37 +75,15 @@ async function begun(main, id, path, signal) {
 
 /** Buttons for the pages that there are of a run. */
 function pagesOf(run, path) {
-  const open = (name, what) => {
-    const button = h("button", { type: "button" }, w(what));
-    button.addEventListener("click", async () => {
-      try {
-        window.open(URL.createObjectURL(await getBlob(`${path}/${name}`)), "_blank", "noopener");
-      } catch (error) {
-        say(w("failed") + error.message);
-      }
-    });
-    return button;
-  };
+  const open = (name, what) =>
+    action(w(what), async () => window.open(URL.createObjectURL(await getBlob(`${path}/${name}`)), "_blank", "noopener"));
   return [run.report && open("report", "report"), run.judged && open("card", "card"), run.explained && open("explanation", "explanation")].filter(Boolean);
 }
 
 /** What can be done with a run: stop it where a job trains it; else go on, judge, explain, delete. Keeps up with the jobs. */
 async function keepAtWork(place, run, undo, refresh, signal) {
   const longer = h("select", { "aria-label": w("longer") }, ...[5, 10, 30, 60].map((more) => h("option", { value: more }, `+ ${more} ${w("minutes")}`)));
-  const does = (text, work) => {
-    const button = h("button", { type: "button" }, text);
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        await work();
-        await update();
-      } catch (error) {
-        button.disabled = false;
-        say(w("failed") + error.message);
-      }
-    });
-    return button;
-  };
+  const does = (text, work) => action(text, () => work().then(update), { once: true });
   let before = null;
   async function update() {
     const jobs = (await get("/v1/jobs").catch(() => ({ data: [] }))).data;

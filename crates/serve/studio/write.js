@@ -1,6 +1,6 @@
 // Text: a beginning goes on, in several ways side by side.
 import { get, postForBlob, written } from "./api.js";
-import { field, h, say, slider } from "./dom.js";
+import { action, field, h, say, slider } from "./dom.js";
 import { empty } from "./runs.js";
 import { w } from "./words.js";
 
@@ -9,20 +9,13 @@ const isTune = (text) => /^K:.*\n.*[A-Ga-g]/m.test(text);
 
 /** A button that has the tune played. */
 function offerToPlay(part, model) {
-  const button = h("button", { type: "button" }, w("listen"));
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try {
-      const sound = await postForBlob("/v1/music", { model, recipe: part.recipe });
-      const player = h("audio", { controls: true, src: URL.createObjectURL(sound) });
-      part.sound.replaceChildren(player);
-      player.play().catch(() => {});
-    } catch (error) {
-      button.disabled = false;
-      say(w("failed") + error.message);
-    }
-  });
-  part.sound.replaceChildren(button);
+  const play = async () => {
+    const sound = await postForBlob("/v1/music", { model, recipe: part.recipe });
+    const player = h("audio", { controls: true, src: URL.createObjectURL(sound) });
+    part.sound.replaceChildren(player);
+    player.play().catch(() => {});
+  };
+  part.sound.replaceChildren(action(w("listen"), play));
 }
 
 /** The view; `wanted` is a model by name, or nothing. Writing ends when `signal` says that the view is left. */

@@ -3,12 +3,13 @@
 use super::{DELAY, GIF_SIDE, Job, between};
 use crate::judge::{Clock, run_of};
 use crate::terminal::{print, weights_store};
-use maliang::data::{self, DataConfig};
+use maliang::data;
 use maliang::explain::named;
 use maliang::generate::grid::{enlarge, grid};
 use maliang::generate::inversion::{self, Found, Method, Request};
 use maliang::generate::latent::closed_path;
-use maliang::generate::picture::{Picture, read_label, write_gif, write_png};
+use maliang::generate::picture::{Picture, write_gif, write_png};
+use maliang::provenance::label::Recipe;
 use maliang::train::RunDir;
 use maliang::{Error, Result};
 use std::path::Path;
@@ -34,8 +35,9 @@ impl Job<'_> {
         if number > MOST {
             return Err(Error::input(format!("-n {number} variations are too many for a grid: at most {MOST}")));
         }
-        let config = self.data_config()?;
-        let pictures = self.args.from.iter().map(|path| read(path, &config)).collect::<Result<Vec<_>>>()?;
+        let run = run_of(&self.args.model).as_ref().map(RunDir::config).transpose()?;
+        let config = inversion::prepared_as(&self.sampler, run);
+        let pictures = self.args.from.iter().map(|path| inversion::read(path, &config)).collect::<Result<Vec<_>>>()?;
         self.create_directory()?;
         let found = self.args.from.iter().zip(pictures).enumerate();
         let found = found.map(|(i, (path, picture))| self.find(i, path, picture)).collect::<Result<Vec<_>>>()?;
@@ -45,23 +47,13 @@ impl Job<'_> {
         }
     }
 
-    /// How the pictures of the model's run were prepared; of a model alone only the size is known.
-    fn data_config(&self) -> Result<DataConfig> {
-        let stack = self.sampler.info.config.stack();
-        let run = run_of(&self.args.model).as_ref().map(RunDir::config).transpose()?;
-        let (width, height, channels) = (stack.width, stack.height, stack.channels);
-        Ok(DataConfig { width, height, channels, ..run.map_or_else(DataConfig::default, |run| run.data) })
-    }
-
     /// The latent vector of a picture: from its label where the picture is this model's own, else encoded or searched for.
-    fn find(&self, i: usize, path: &Path, picture: Picture) -> Result<Given> {
+    fn find(&self, i: usize, path: &Path, (picture, recipe): (Picture, Option<Recipe>)) -> Result<Given> {
         let stem = path.file_stem().map_or_else(|| "picture".into(), |stem| stem.to_string_lossy().into_owned());
         let clean: String = stem.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         let number = if self.args.from.len() > 1 { format!("-{}", i + 1) } else { String::new() };
         let name = format!("{}{number}-{clean}-from", self.prefix());
         let shown = data::display_name(&path.display().to_string());
-        // A file that is no PNG or GIF of ours has no label to read.
-        let recipe = read_label(path).ok().flatten().and_then(|label| label.recipe);
         let own = recipe.and_then(|recipe| inversion::from_label(&self.sampler, &picture, &recipe));
         let found = match own.filter(|found| self.class.is_none_or(|class| class == found.class)) {
             Some(found) => found,
@@ -142,9 +134,4 @@ impl Job<'_> {
         write_gif(&path, &frames, DELAY, &provenance)?;
         print(path.display().to_string())
     }
-}
-
-fn read(path: &Path, config: &DataConfig) -> Result<Picture> {
-    let pixels = data::read_picture(path, config)?;
-    Ok(Picture { width: config.width, height: config.height, channels: config.channels, pixels })
 }

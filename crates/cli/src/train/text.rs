@@ -1,6 +1,6 @@
 //! `maliang train` on text.
 
-use super::{adjust, conclude, named, reasons};
+use super::{adjust, conclude, named, place, reasons};
 use crate::args::TrainArgs;
 use crate::terminal::{self, Progress, bytes, cache_dir, print};
 use maliang::data::display_name;
@@ -35,13 +35,7 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     }
     let choice = train::choose_text(&request, &tokens.config, &corpus)?;
     reasons(tokens.reasons.iter().chain(&choice.reasons));
-    let family = choice.config.model.family();
-    if args.dry_run {
-        eprintln!("{family}");
-    } else {
-        let root = dir.root().display();
-        eprintln!("{family} → {root} (every setting: {root}/run.toml)");
-    }
+    eprintln!("{}{}", choice.config.model.family(), place((!args.dry_run).then_some(&dir)));
     eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
     if args.dry_run {
         return print(choice.config.to_toml().trim_end());

@@ -2,16 +2,19 @@
 //! Manipulation on the Natural Image Manifold", §3.1).
 
 use super::latent::SEEDED;
-use super::picture::Picture;
+use super::picture::{Picture, read_label};
 use super::sampler::{Sampler, rows};
-use crate::data::preprocess;
+use crate::Result;
+use crate::data::{self, DataConfig, preprocess};
 use crate::device;
 use crate::models::projected;
 use crate::nn::{host, vector};
 use crate::pretrained::EfficientNetLite0;
 use crate::provenance::label::Recipe;
+use crate::train::RunConfig;
 use burn::tensor::{Tensor, TensorData};
 use maliang_kernels::{AdamState, AdamStep, Filter, average_pool, resize};
+use std::path::Path;
 
 /// Steps of a search. Karras 2020 ("Analyzing and Improving the Image Quality of StyleGAN", appendix D) takes 1,000 for pictures
 /// of 1024×1024; small pictures stop changing much earlier.
@@ -91,6 +94,25 @@ pub struct Request<'a> {
     pub seed: u64,
     /// A network whose features are compared besides pixels.
     pub eyes: Option<&'a EfficientNetLite0>,
+}
+
+/// How pictures for a model are prepared: as those of its run were, of which `run` are the settings; of a model alone only the size
+/// is known.
+pub fn prepared_as(sampler: &Sampler, run: Option<RunConfig>) -> DataConfig {
+    let stack = sampler.info.config.stack();
+    let (width, height, channels) = (stack.width, stack.height, stack.channels);
+    DataConfig { width, height, channels, ..run.map_or_else(DataConfig::default, |run| run.data) }
+}
+
+/// The picture in the file at `path`, prepared so, and how it was made if its label says so.
+///
+/// # Errors
+/// It is not a picture that can be read.
+pub fn read(path: &Path, config: &DataConfig) -> Result<(Picture, Option<Recipe>)> {
+    let pixels = data::read_picture(path, config)?;
+    // A file that is no PNG or GIF of ours has no label to read.
+    let recipe = read_label(path).ok().flatten().and_then(|label| label.recipe);
+    Ok((Picture { width: config.width, height: config.height, channels: config.channels, pixels }, recipe))
 }
 
 /// The latent vector that `recipe` names, if `given` is the picture that this model made with it.

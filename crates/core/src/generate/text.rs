@@ -194,13 +194,10 @@ impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
     /// Of a piece, as [`next`](Self::next).
     pub fn step_each(pieces: &mut [&mut Self]) -> Vec<Result<String>> {
         let (mut predictors, mut tokens) = (Vec::new(), Vec::new());
-        for piece in pieces.iter_mut().filter(|piece| piece.goes_on()) {
-            match piece.newest {
-                Some(token) => {
-                    predictors.push(&mut piece.predictor);
-                    tokens.push(token);
-                }
-                None => piece.read_prompt(),
+        for piece in pieces.iter_mut() {
+            if let Some(token) = piece.unread() {
+                predictors.push(&mut piece.predictor);
+                tokens.push(token);
             }
         }
         P::push_each(&mut predictors, &tokens);
@@ -241,24 +238,21 @@ impl<'a, P: Predictor, V: Vocabulary> Generation<'a, P, V> {
 
     /// Makes one token; the text that it settles.
     fn step(&mut self) -> Result<String> {
-        match self.newest {
-            _ if !self.goes_on() => {}
-            Some(token) => {
-                self.predictor.push(token);
-            }
-            None => self.read_prompt(),
+        if let Some(token) = self.unread() {
+            self.predictor.push(token);
         }
         self.settle()
     }
 
-    /// Is another token wanted?
-    fn goes_on(&self) -> bool {
-        self.finish.is_none() && self.made < self.most
-    }
-
-    fn read_prompt(&mut self) {
-        self.predictor.reset();
-        self.predictor.prefill(&self.prompt);
+    /// The token that the predictor must take before the next one is chosen, if one is wanted; at the beginning there is none, and it
+    /// takes the prompt.
+    fn unread(&mut self) -> Option<u32> {
+        let wanted = self.finish.is_none() && self.made < self.most;
+        if wanted && self.newest.is_none() {
+            self.predictor.reset();
+            self.predictor.prefill(&self.prompt);
+        }
+        self.newest.filter(|_| wanted)
     }
 
     /// Chooses a token by the newest logits; the text that it settles.

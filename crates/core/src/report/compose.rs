@@ -2,12 +2,10 @@
 
 use super::judged::{Judged, JudgedText};
 use super::{Report, explained, run, sheets, text};
-use crate::Result;
 use crate::train::{RunDir, Unit};
+use crate::{Result, explain};
 use std::path::Path;
 
-/// Where `maliang explain` leaves what it found, in a run.
-const EXPLAINED: &str = "explain";
 /// What a page says of scores that are damaged.
 const UNREADABLE: &str = "scores.json cannot be read, so the scores are left out; `maliang judge` writes it anew.";
 
@@ -46,8 +44,8 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
         report.sheets.push(sheets::training(&config.train, run, Unit::Pictures));
     }
     report.sheets.extend(judged.as_ref().and_then(sheets::judging));
-    report.explained = explained::read(&directory.join(EXPLAINED))
-        .and_then(|explained| explained::sections(&explained, &directory.join(EXPLAINED)))
+    report.explained = explained::read(&directory.join(explain::DIRECTORY))
+        .and_then(|explained| explained::sections(&explained, &directory.join(explain::DIRECTORY)))
         .unwrap_or_else(|_| {
             report.notices.push("explain/ cannot be read, so it is left out; `maliang explain` writes it anew.".into());
             String::new()
@@ -83,7 +81,10 @@ fn files(directory: &Path) -> Vec<(String, String)> {
         ("reals.png", "training pictures as the model sees them"),
         ("scores.json", "scores, variety and copying, as `maliang judge` found them"),
         ("judged", "the nearest pairs as pictures, or the pieces of text that were judged"),
-        (EXPLAINED, "directions of the latent space, what the discriminator looks at, nearest training pictures"),
+        (
+            explain::DIRECTORY,
+            "directions of the latent space, what the discriminator looks at, nearest training pictures",
+        ),
         ("card.md", "the model card; a person fills in what only a person can know"),
     ];
     let there = known.iter().filter(|(name, _)| directory.join(name).exists());

@@ -80,12 +80,10 @@ impl Matrix {
     /// # Panics
     /// If the lengths do not fit.
     pub fn times(&self, x: &[f32], y: &mut [f32]) {
-        let rows = x.len() / self.n_in.max(1);
-        assert!(x.len() == rows * self.n_in && y.len() == rows * self.n_out, "a product's slices have other sizes");
-        match rows {
+        match self.rows(x, y) {
             0 => (),
             1 => self.times_row(x, y),
-            _ => self.times_rows(x, rows, y),
+            rows => self.times_rows(x, rows, y),
         }
     }
 
@@ -95,36 +93,41 @@ impl Matrix {
     /// # Panics
     /// If the lengths do not fit.
     pub fn times_each(&self, x: &[f32], y: &mut [f32]) {
-        let rows = x.len() / self.n_in.max(1);
-        assert!(x.len() == rows * self.n_in && y.len() == rows * self.n_out, "a product's slices have other sizes");
+        let rows = self.rows(x, y);
         if rows <= 1 {
             return self.times(x, y);
         }
         let (panel, width) = (self.n_in * self.width(), self.width());
-        let [tasks, share] = self.tasks();
+        let [_, share] = self.tasks();
         with_scratch::<f32, _>(rows * self.n_out.next_multiple_of(width), |products| {
-            // [task, row, column of the task]
-            let run = |(product, weights): (&mut [f32], &[f32])| {
-                let columns = product.len() / rows;
-                for (i, weights) in weights.chunks_exact(panel.max(1)).enumerate() {
-                    for (x, y) in x.chunks_exact(self.n_in).zip(product.chunks_exact_mut(columns)) {
-                        self.row_times_panels(x, weights, &mut y[i * width..][..width]);
+            let tasks = products.par_chunks_mut(share * rows * width).zip(self.panels.par_chunks(share * panel));
+            tasks.for_each(|(products, panels)| {
+                // A panel stays in the cache for all rows.
+                for (product, panel) in products.chunks_exact_mut(rows * width).zip(panels.chunks_exact(panel)) {
+                    for (x, y) in x.chunks_exact(self.n_in).zip(product.chunks_exact_mut(width)) {
+                        self.row_times_panels(x, panel, y);
                     }
                 }
-            };
-            if tasks == 1 {
-                run((&mut *products, &self.panels));
-            } else {
-                let products = products.par_chunks_mut(rows * share * width);
-                products.zip(self.panels.par_chunks(share * panel)).for_each(run);
-            }
-            for (i, y) in y.chunks_exact_mut(self.n_out).enumerate() {
-                for (y, product) in y.chunks_mut(share * width).zip(products.chunks(rows * share * width)) {
-                    let columns = product.len() / rows;
-                    y.copy_from_slice(&product[i * columns..][..y.len()]);
-                }
-            }
+            });
+            self.collect(products, rows, y);
         });
+    }
+
+    /// Rows of `x [rows, n_in]`, to which those of `y [rows, n_out]` must fit.
+    fn rows(&self, x: &[f32], y: &[f32]) -> usize {
+        let rows = x.len() / self.n_in.max(1);
+        assert!(x.len() == rows * self.n_in && y.len() == rows * self.n_out, "a product's slices have other sizes");
+        rows
+    }
+
+    /// Products `[panels, rows, width]`, of which the first rows are wanted → `y [rows, n_out]`.
+    fn collect(&self, products: &[f32], rows: usize, y: &mut [f32]) {
+        let width = self.width();
+        for (i, y) in y.chunks_exact_mut(self.n_out).enumerate() {
+            for (y, product) in y.chunks_mut(width).zip(products.chunks_exact(rows * width)) {
+                y.copy_from_slice(&product[i * width..][..y.len()]);
+            }
+        }
     }
 
     /// How many tasks a product with one row is cut into, and of how many panels each: whole ones, cut by the size of the weight.
@@ -172,11 +175,7 @@ impl Matrix {
             with_scratch::<f32, _>(padded * self.n_out.next_multiple_of(width), |products| {
                 let panels = products.par_chunks_mut(padded * width).zip(self.panels.par_chunks(n_in * width));
                 panels.for_each(|(product, panel)| multiply(&left, &Panel::dense(panel, vectors), product, false));
-                for (i, y) in y.chunks_exact_mut(self.n_out).enumerate() {
-                    for (y, product) in y.chunks_mut(width).zip(products.chunks_exact(padded * width)) {
-                        y.copy_from_slice(&product[i * width..][..y.len()]);
-                    }
-                }
+                self.collect(products, padded, y);
             });
         });
     }

@@ -175,8 +175,7 @@ pub async fn generate(
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
     let sampler = &painter(&entry, &model, "model")?.sampler;
-    let stack = sampler.info.config.stack();
-    let size = format!("{}x{}", stack.width, stack.height);
+    let size = size(sampler);
     if let Some(other) = request.size.as_ref().filter(|other| *other != "auto" && **other != size) {
         let other: String = other.chars().take(40).collect();
         let message = format!("{} makes pictures of {size}, not of \"{}\"", entry.id, other.escape_debug());
@@ -194,12 +193,18 @@ pub async fn generate(
     } else {
         images(&server, &entry.id, &model, list, given, request.with_latent).await?
     };
-    Ok(Json(list_of(entry.id, &model, size, data)))
+    Ok(Json(list_of(entry.id, sampler, data)))
 }
 
 /// What an answer says of pictures.
-pub(super) fn list_of(model: String, of: &Model, size: String, data: Vec<Image>) -> ImageList {
-    ImageList { created: now(), data, model, model_hash: of.hash().to_owned(), size, output_format: "png" }
+pub(super) fn list_of(model: String, of: &Sampler, data: Vec<Image>) -> ImageList {
+    ImageList { created: now(), data, model, model_hash: of.hash.clone(), size: size(of), output_format: "png" }
+}
+
+/// Width and height of a model's pictures.
+pub(super) fn size(sampler: &Sampler) -> String {
+    let stack = sampler.info.config.stack();
+    format!("{}x{}", stack.width, stack.height)
 }
 
 /// The picture of a seed and a number under it, of the class that was asked for or that its number has.

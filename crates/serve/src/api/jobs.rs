@@ -8,6 +8,7 @@ use crate::problem::{Answer, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use maliang::train::RunDir;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -65,17 +66,13 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     let jobs = server.jobs()?;
     if request.task != Task::Train {
         let run = request.run.as_deref().ok_or_else(|| Problem::field("run", "which run?"))?;
-        let found = server.shelf.runs().remove(run);
-        let dir = found.ok_or_else(|| Problem::field("run", format!("there is no run \"{}\"", run.escape_debug())))?;
+        let dir = known_run(server, "run", run)?;
         let path = std::path::absolute(dir.root()).map_err(|_| Problem::bug())?;
         return jobs.add(request, &path.to_string_lossy(), run);
     }
     if let Some(run) = &request.resume {
-        let known = server.shelf.runs();
-        let dir = known
-            .get(run)
-            .ok_or_else(|| Problem::field("resume", format!("there is no run \"{}\"", run.escape_debug())))?;
-        if dir.root().parent() != Some(server.runs()) {
+        let dir = known_run(server, "resume", run)?;
+        if !server.trains(&dir) {
             return Err(Problem::field("resume", "this run lies where the server does not train"));
         }
         return jobs.add(request, "", &dir.name());
@@ -96,6 +93,12 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
         }
     };
     jobs.add(request, &path, &run)
+}
+
+/// The run that the field `param` names.
+fn known_run(server: &Server, param: &str, run: &str) -> Answer<RunDir> {
+    let found = server.shelf.runs().remove(run);
+    found.ok_or_else(|| Problem::field(param, format!("there is no run \"{}\"", run.escape_debug())))
 }
 
 /// Refuses what the program would refuse, and what is no name.

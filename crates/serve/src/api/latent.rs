@@ -9,14 +9,14 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use maliang::data::{self, DataConfig};
+use maliang::data::DataConfig;
 use maliang::generate::inversion::{self, Found, Method};
 use maliang::generate::latent::slerp;
-use maliang::generate::picture::{Picture, encode_png, read_label};
+use maliang::generate::picture::{Picture, encode_png};
+use maliang::provenance::label::Recipe;
 use maliang::train::RunDir;
 use maliang::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -70,8 +70,7 @@ pub async fn interpolate(
     let path: Vec<Vec<f32>> = (0..n).map(on_the_way).collect();
     let list = (0..n as u64).map(|index| to_make(&entry.id, sampler, Some(class), (0, index), 1.0)).collect();
     let data = images(&server, &entry.id, &model, list, Some(path), request.with_latent).await?;
-    let stack = sampler.info.config.stack();
-    Ok(Json(list_of(entry.id, &model, format!("{}x{}", stack.width, stack.height), data)))
+    Ok(Json(list_of(entry.id, sampler, data)))
 }
 
 /// A picture that is to be found in a model.
@@ -132,7 +131,8 @@ pub async fn project(
         .turns(move |give_way| {
             let Model::Pictures(painter) = &*own else { return Err(Problem::bug()) };
             let sampler = &painter.sampler;
-            let (picture, recipe) = read(&file, &prepared_as(&path, sampler))?;
+            let run = RunDir::is_run(&path).then(|| RunDir::new(&path).config().ok()).flatten();
+            let (picture, recipe) = read(&file, &inversion::prepared_as(sampler, run))?;
             let from_label = recipe.and_then(|recipe| inversion::from_label(sampler, &picture, &recipe));
             if let Some(found) = from_label.filter(|found| class.is_none_or(|class| class == found.class)) {
                 return Ok(found);
@@ -157,21 +157,10 @@ pub async fn project(
     Ok(Json(Projection { model: entry.id, model_hash, method, levels: found.levels, image }))
 }
 
-/// How the pictures of the model's run were prepared; of a model alone only the size is known.
-fn prepared_as(path: &Path, sampler: &maliang::generate::sampler::Sampler) -> DataConfig {
-    let stack = sampler.info.config.stack();
-    let run = RunDir::is_run(path).then(|| RunDir::new(path).config().ok()).flatten();
-    let (width, height, channels) = (stack.width, stack.height, stack.channels);
-    DataConfig { width, height, channels, ..run.map_or_else(DataConfig::default, |run| run.data) }
-}
-
-/// The picture in a file, as the model's own were prepared, and how it was made if its label says so.
-fn read(file: &[u8], config: &DataConfig) -> Answer<(Picture, Option<maliang::provenance::label::Recipe>)> {
+/// The picture in a file, and how it was made if its label says so.
+fn read(file: &[u8], config: &DataConfig) -> Answer<(Picture, Option<Recipe>)> {
     let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("a picture cannot be put aside: {e}"));
     let aside = tempfile::NamedTempFile::new().map_err(io)?;
     std::fs::write(aside.path(), file).map_err(io)?;
-    let unreadable = |_| Problem::field("image", "this is not a picture that can be read");
-    let pixels = data::read_picture(aside.path(), config).map_err(unreadable)?;
-    let recipe = read_label(aside.path()).ok().flatten().and_then(|label| label.recipe);
-    Ok((Picture { width: config.width, height: config.height, channels: config.channels, pixels }, recipe))
+    inversion::read(aside.path(), config).map_err(|_| Problem::field("image", "this is not a picture that can be read"))
 }

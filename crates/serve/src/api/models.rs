@@ -1,5 +1,6 @@
 //! `/v1/models`: what there is to generate with.
 
+use super::images::size;
 use super::painter;
 use crate::Server;
 use crate::problem::{Answer, Problem};
@@ -103,7 +104,7 @@ pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> 
             Details {
                 family: config.family().to_owned(),
                 hash: sampler.hash.clone(),
-                size: Some(format!("{}x{}", config.stack().width, config.stack().height)),
+                size: Some(size(sampler)),
                 classes: config.classes().to_vec(),
                 latent: Some(config.z_dim()),
                 context: None,

@@ -8,10 +8,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use maliang::explain;
 use maliang::train::{RunDir, checkpoint};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::convert::Infallible;
+use std::path::{self, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::mpsc;
@@ -20,8 +22,6 @@ use utoipa::ToSchema;
 
 /// A log that is followed is looked at this often.
 const OFTEN: Duration = Duration::from_millis(500);
-/// The page of `maliang explain`, in a run.
-const EXPLANATION: &str = "explain/explain.html";
 /// A run that is being trained logs more often.
 const LIVE: Duration = Duration::from_secs(60);
 /// What a browser says when it comes back to a stream: the number of the last event that it got.
@@ -127,7 +127,7 @@ fn run_of(id: String, run: &RunDir, whole: bool) -> Run {
         samples: run.samples().into_iter().map(|(step, _)| step).collect(),
         report: reported.is_some(),
         judged: judged(run),
-        explained: run.file(EXPLANATION).is_file(),
+        explained: explanation_of(run).is_file(),
         settings: if whole { settings(run) } else { None },
         notes: if whole { notes.filter_map(text).collect() } else { Vec::new() },
         id,
@@ -138,7 +138,7 @@ fn run_of(id: String, run: &RunDir, whole: bool) -> Run {
 fn settings(run: &RunDir) -> Option<Value> {
     let text = std::fs::read_to_string(run.file("run.toml")).ok()?;
     let mut settings = serde_json::to_value(text.parse::<toml::Table>().ok()?).ok()?;
-    name_source(&mut settings, |path| Some(std::path::Path::new(path).file_name()?.to_string_lossy().into_owned()));
+    name_source(&mut settings, |path| Some(path::Path::new(path).file_name()?.to_string_lossy().into_owned()));
     Some(settings)
 }
 
@@ -259,7 +259,7 @@ pub async fn sample(
     (status = 404, description = "There is no such run, or no report of it", body = Problem),
 ))]
 pub async fn report(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Response> {
-    page(&server, &id, "report.html").await
+    page(&server, &id, |run| run.file("report.html")).await
 }
 
 /// What the run has learned, as a job of the task explain found it: a page by itself.
@@ -269,7 +269,7 @@ pub async fn report(State(server): State<Arc<Server>>, Path(id): Path<String>) -
     (status = 404, description = "There is no such run, or it was not explained", body = Problem),
 ))]
 pub async fn explanation(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Response> {
-    page(&server, &id, EXPLANATION).await
+    page(&server, &id, explanation_of).await
 }
 
 /// The scores of the run, as a job of the task judge found them: `scores.json`.
@@ -319,7 +319,7 @@ pub async fn delete(State(server): State<Arc<Server>>, Path(id): Path<String>) -
     let run = find(&server, &id).await?;
     let until = server
         .off(move |server| {
-            if run.root().parent() != Some(server.runs()) {
+            if !server.trains(&run) {
                 return Err(Problem::forbidden("delete", "this run lies where the server does not train"));
             }
             let wanted = |job: &Job| job.run == run.name() && job.ended.is_none();
@@ -354,10 +354,15 @@ pub async fn restore(State(server): State<Arc<Server>>, Path(id): Path<String>) 
     show(State(server), Path(id)).await
 }
 
+/// Where the page of `maliang explain` lies in a run.
+fn explanation_of(run: &RunDir) -> PathBuf {
+    run.file(explain::DIRECTORY).join(explain::PAGE)
+}
+
 /// A page of ours that brings all it needs with it. In a sandbox it is of no origin: whatever its data said, it could not use
 /// this server.
-async fn page(server: &Arc<Server>, id: &str, name: &str) -> Answer<Response> {
-    let path = find(server, id).await?.file(name);
+async fn page(server: &Arc<Server>, id: &str, place: impl Fn(&RunDir) -> PathBuf) -> Answer<Response> {
+    let path = place(&find(server, id).await?);
     let mut response = file(server, path, "text/html; charset=utf-8").await?;
     let policy = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
     let policy = HeaderValue::from_static(policy);
@@ -365,7 +370,7 @@ async fn page(server: &Arc<Server>, id: &str, name: &str) -> Answer<Response> {
     Ok(response)
 }
 
-async fn file(server: &Arc<Server>, path: std::path::PathBuf, kind: &'static str) -> Answer<Response> {
+async fn file(server: &Arc<Server>, path: PathBuf, kind: &'static str) -> Answer<Response> {
     let bytes = server.off(move |_| std::fs::read(path)).await?.map_err(|_| Problem::nothing_here())?;
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
 }

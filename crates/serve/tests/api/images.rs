@@ -1,24 +1,11 @@
 //! `/v1/images/generations`.
 
-use crate::support::{Answer, Place, get, post};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use crate::support::{Answer, Place, get, pixels, png, post};
 use maliang::generate::picture::read_label;
 use maliang::generate::sampler::Sampler;
 use serde_json::{Value, json};
 
 const PATH: &str = "/v1/images/generations";
-
-fn png(image: &Value) -> Vec<u8> {
-    BASE64_STANDARD.decode(image["b64_json"].as_str().unwrap()).unwrap()
-}
-
-fn pixels(file: &[u8]) -> Vec<u8> {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-    reader.next_frame(&mut pixels).unwrap();
-    pixels
-}
 
 #[tokio::test]
 async fn pictures_are_those_of_the_command_line_and_labelled() {

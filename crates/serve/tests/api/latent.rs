@@ -1,11 +1,11 @@
 //! `/v1/images/interpolations` and `/v1/images/projections`.
 
-use crate::support::{Place, get, post};
+use crate::support::{Place, get, pixels, png, post};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maliang::generate::picture::{Picture, encode_real_png};
 use maliang::generate::sampler::Sampler;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const WALK: &str = "/v1/images/interpolations";
 const FIND: &str = "/v1/images/projections";
@@ -31,14 +31,7 @@ async fn a_walk_begins_and_ends_where_it_is_told_to() {
     // The same point gives the same picture, however it was asked for.
     let body = json!({"model": "pictures", "latent": [at(1)], "class": "dog"});
     let same = post(&server, "/v1/images/generations", &body).await.json();
-    let pixels = |image: &Value| {
-        let file = BASE64_STANDARD.decode(image["b64_json"].as_str().unwrap()).unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        reader.next_frame(&mut pixels).unwrap();
-        pixels
-    };
-    assert_eq!(pixels(&same["data"][0]), pixels(&images[1]));
+    assert_eq!(pixels(&png(&same["data"][0])), pixels(&png(&images[1])));
     for (body, param) in [
         (json!({"model": "pictures", "through": [anchors[0]]}), "through"),
         (json!({"model": "pictures", "through": [[1.0], [2.0]]}), "through"),
@@ -61,8 +54,8 @@ async fn pictures_are_found_in_a_model() {
     assert_eq!((&found["method"], &found["levels"]), (&json!("label"), &json!(0.0)));
     assert_eq!(found["image"]["latent"], own["latent"]);
     // A foreign one, of another size.
-    let pixels: Vec<u8> = (0..40 * 30).map(|i| (i * 7 % 256) as u8).collect();
-    let foreign = Picture { width: 40, height: 30, channels: 1, pixels };
+    let levels: Vec<u8> = (0..40 * 30).map(|i| (i * 7 % 256) as u8).collect();
+    let foreign = Picture { width: 40, height: 30, channels: 1, pixels: levels };
     let file = BASE64_STANDARD.encode(encode_real_png(&foreign).unwrap());
     let body = json!({"model": "pictures", "image": file, "class": "cat"});
     let found = post(&server, FIND, &body).await.json();

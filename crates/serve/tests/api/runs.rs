@@ -16,7 +16,7 @@ fn run(place: &Place) {
     std::fs::create_dir_all(run.join("samples")).unwrap();
     std::fs::write(
         run.join("run.toml"),
-        "seed = 3\n[data]\nsource = \"/home/anna/cats.zip\"\n[model]\nfamily = \"dcgan\"\n",
+        "seed = 3\n[data]\nsource = \"/pictures/cats.zip\"\n[model]\nfamily = \"dcgan\"\n",
     )
     .unwrap();
     let log = [

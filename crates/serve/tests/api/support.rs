@@ -3,6 +3,8 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http_body_util::BodyExt;
 use maliang::data::DataConfig;
 use maliang::data::text::Tokenizer;
@@ -179,4 +181,17 @@ impl Answer {
         assert_eq!(data.pop(), Some("[DONE]"), "{text}");
         data.into_iter().map(|data| serde_json::from_str(data).unwrap()).collect()
     }
+}
+
+/// The file of a picture in an answer.
+pub fn png(image: &Value) -> Vec<u8> {
+    BASE64_STANDARD.decode(image["b64_json"].as_str().unwrap()).unwrap()
+}
+
+/// The pixels of a PNG file.
+pub fn pixels(file: &[u8]) -> Vec<u8> {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    pixels
 }

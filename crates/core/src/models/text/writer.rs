@@ -128,6 +128,33 @@ struct GptWeights {
     rotary: Arc<Rotary>,
 }
 
+impl GptWeights {
+    /// Takes `rows` through all blocks. `times` multiplies them by a weight; `attend` makes of their queries, keys and values in the
+    /// block of that number what they attend to.
+    fn pass(
+        &self,
+        rows: &mut Rows,
+        times: impl Fn(&Matrix, &[f32], &mut [f32]),
+        mut attend: impl FnMut(usize, &mut Rows),
+    ) {
+        let hidden = self.config.hidden();
+        for (i, block) in self.blocks.iter().enumerate() {
+            norm_rows(&rows.x, &block.norm_attention, &mut rows.normal);
+            times(&block.qkv, &rows.normal, &mut rows.qkv);
+            attend(i, rows);
+            times(&block.attention_out, &rows.attended, &mut rows.added);
+            add(&mut rows.x, &rows.added);
+            norm_rows(&rows.x, &block.norm_feed, &mut rows.normal);
+            times(&block.up, &rows.normal, &mut rows.up);
+            for (up, gated) in rows.up.chunks_exact(2 * hidden).zip(rows.gated.chunks_exact_mut(hidden)) {
+                step::swiglu(up, gated);
+            }
+            times(&block.down, &rows.gated, &mut rows.added);
+            add(&mut rows.x, &rows.added);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct BlockWeights {
     norm_attention: Vec<f32>,
@@ -205,24 +232,15 @@ impl GptState {
         for (x, (state, _)) in rows.x.chunks_exact_mut(width).zip(&together) {
             x.copy_from_slice(weights.table.row(state.seen[state.seen.len() - 1]));
         }
-        let cache = context * width;
-        for (i, block) in weights.blocks.iter().enumerate() {
-            norm_rows(&rows.x, &block.norm_attention, &mut rows.normal);
-            block.qkv.times_each(&rows.normal, &mut rows.qkv);
+        weights.pass(&mut rows, Matrix::times_each, |block, rows| {
+            let cache = block * context * width..(block + 1) * context * width;
             let parts = rows.qkv.chunks_exact(3 * width).zip(rows.attended.chunks_exact_mut(width));
             for ((qkv, attended), (state, _)) in parts.zip(&mut together) {
-                let (keys, values) = (&mut state.keys[i * cache..][..cache], &mut state.values[i * cache..][..cache]);
+                let (keys, values) = (&mut state.keys[cache.clone()], &mut state.values[cache.clone()]);
                 let position = state.seen.len() - 1;
                 attend(&weights, position, qkv, attended, [keys, values], &mut rows.query, &mut rows.scores);
             }
-            block.attention_out.times_each(&rows.attended, &mut rows.added);
-            add(&mut rows.x, &rows.added);
-            norm_rows(&rows.x, &block.norm_feed, &mut rows.normal);
-            block.up.times_each(&rows.normal, &mut rows.up);
-            rows.gate(weights.config.hidden());
-            block.down.times_each(&rows.gated, &mut rows.added);
-            add(&mut rows.x, &rows.added);
-        }
+        });
         norm_rows(&rows.x, &weights.norm, &mut rows.normal);
         let mut all = vec![0.0; together.len() * vocabulary];
         weights.table.head.times_each(&rows.normal, &mut all);
@@ -246,26 +264,17 @@ impl GptState {
     /// Reads what was seen from position `first` on.
     fn append(&mut self, first: usize, logits: &mut [f32]) {
         let weights = self.weights.clone();
-        let GptConfig { width, .. } = weights.config;
+        let GptConfig { width, context, .. } = weights.config;
         let (count, rows) = (self.seen.len() - first, &mut self.rows);
         rows.resize(&weights.config, count);
         for (x, &token) in rows.x.chunks_exact_mut(width).zip(&self.seen[first..]) {
             x.copy_from_slice(weights.table.row(token));
         }
-        let cache = weights.config.context * width;
-        let caches = self.keys.chunks_exact_mut(cache).zip(self.values.chunks_exact_mut(cache));
-        for (block, (keys, values)) in weights.blocks.iter().zip(caches) {
-            norm_rows(&rows.x, &block.norm_attention, &mut rows.normal);
-            block.qkv.times(&rows.normal, &mut rows.qkv);
-            rows.attend(&weights, first, keys, values);
-            block.attention_out.times(&rows.attended, &mut rows.added);
-            add(&mut rows.x, &rows.added);
-            norm_rows(&rows.x, &block.norm_feed, &mut rows.normal);
-            block.up.times(&rows.normal, &mut rows.up);
-            rows.gate(weights.config.hidden());
-            block.down.times(&rows.gated, &mut rows.added);
-            add(&mut rows.x, &rows.added);
-        }
+        let (keys, values) = (&mut self.keys, &mut self.values);
+        weights.pass(rows, Matrix::times, |block, rows| {
+            let cache = block * context * width..(block + 1) * context * width;
+            rows.attend(&weights, first, &mut keys[cache.clone()], &mut values[cache]);
+        });
         let last = &mut rows.normal[..width];
         step::rms_norm(&rows.x[(count - 1) * width..], &weights.norm, EPSILON, last);
         weights.table.head.times(last, logits);
@@ -292,12 +301,6 @@ impl Rows {
         let rows = self.qkv.chunks_exact(3 * width).zip(self.attended.chunks_exact_mut(width));
         for (i, (qkv, attended)) in rows.enumerate() {
             attend(weights, first + i, qkv, attended, [keys, values], &mut self.query, &mut self.scores);
-        }
-    }
-
-    fn gate(&mut self, hidden: usize) {
-        for (up, gated) in self.up.chunks_exact(2 * hidden).zip(self.gated.chunks_exact_mut(hidden)) {
-            step::swiglu(up, gated);
         }
     }
 }
