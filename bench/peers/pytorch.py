@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import torch
@@ -54,33 +55,36 @@ def down(c_in: int, c_out: int) -> list[nn.Module]:
     return [nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2, inplace=True)]
 
 
-class Generator(nn.Sequential):
-    """z [B, 100, 1, 1] → [B, 3, 64, 64]."""
+def widths(side: int) -> list[int]:
+    """Channels at half the side, at a quarter, …, at 4."""
+    return [BASE << i for i in range(side.bit_length() - 3)]
 
-    def __init__(self) -> None:
+
+class Generator(nn.Sequential):
+    """z [B, 100, 1, 1] → [B, channels, side, side], side 32 or 64."""
+
+    def __init__(self, side: int = SIDE, channels: int = 3) -> None:
+        stages = widths(side)[::-1]
         super().__init__(
-            nn.ConvTranspose2d(Z_DCGAN, BASE * 8, 4, 1, 0, bias=False),
-            nn.BatchNorm2d(BASE * 8),
+            nn.ConvTranspose2d(Z_DCGAN, stages[0], 4, 1, 0, bias=False),
+            nn.BatchNorm2d(stages[0]),
             nn.ReLU(True),
-            *up(BASE * 8, BASE * 4),
-            *up(BASE * 4, BASE * 2),
-            *up(BASE * 2, BASE),
-            nn.ConvTranspose2d(BASE, 3, 4, 2, 1, bias=False),
+            *(layer for stage in pairwise(stages) for layer in up(*stage)),
+            nn.ConvTranspose2d(BASE, channels, 4, 2, 1, bias=False),
             nn.Tanh(),
         )
 
 
 class Discriminator(nn.Sequential):
-    """[B, 3, 64, 64] → logits [B, 1, 1, 1]."""
+    """[B, channels, side, side] → logits [B, 1, 1, 1]."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = SIDE, channels: int = 3) -> None:
+        stages = widths(side)
         super().__init__(
-            nn.Conv2d(3, BASE, 4, 2, 1, bias=False),
+            nn.Conv2d(channels, BASE, 4, 2, 1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
-            *down(BASE, BASE * 2),
-            *down(BASE * 2, BASE * 4),
-            *down(BASE * 4, BASE * 8),
-            nn.Conv2d(BASE * 8, 1, 4, 1, 0, bias=False),
+            *(layer for stage in pairwise(stages) for layer in down(*stage)),
+            nn.Conv2d(stages[-1], 1, 4, 1, 0, bias=False),
         )
 
 
@@ -144,14 +148,16 @@ def pictures(mode: Mode, batch: int) -> list[Tensor]:
     return [x.contiguous(memory_format=torch.channels_last) for x in made] if mode.tuned else made
 
 
-def dcgan(mode: Mode, batch: int) -> Callable[[], list[float]]:
-    generator, discriminator = mode.place(Generator().apply(initialise)), mode.place(Discriminator().apply(initialise))
+def dcgan(
+    mode: Mode, batch: int, draw: Callable[[], Tensor], side: int = SIDE, channels: int = 3
+) -> tuple[Generator, Callable[[], list[float]]]:
+    """A new generator, and what trains it one step on pictures that are drawn."""
+    generator = mode.place(Generator(side, channels).apply(initialise))
+    discriminator = mode.place(Discriminator(side, channels).apply(initialise))
     run_g, run_d = mode.compile(generator), mode.compile(discriminator)
     adam_g, adam_d = mode.adam(generator, 2e-4, 0.5), mode.adam(discriminator, 2e-4, 0.5)
-    data = pictures(mode, batch)
     bce = nn.BCEWithLogitsLoss()
     real_label, fake_label = torch.ones(batch), torch.zeros(batch)
-    count = 0
 
     def judge(x: Tensor, label: Tensor) -> Tensor:
         with mode.cast():
@@ -159,11 +165,8 @@ def dcgan(mode: Mode, batch: int) -> Callable[[], list[float]]:
         return bce(logits.float().view(-1), label)
 
     def step() -> list[float]:
-        nonlocal count
-        real = data[count % BATCHES]
-        count += 1
         discriminator.zero_grad()
-        on_real = judge(real, real_label)
+        on_real = judge(draw(), real_label)
         on_real.backward()
         with mode.cast():
             fake = run_g(torch.randn(batch, Z_DCGAN, 1, 1))
@@ -180,7 +183,11 @@ def dcgan(mode: Mode, batch: int) -> Callable[[], list[float]]:
         adam_g.step()
         return [on_real.item() + on_fake.item(), g_loss.item()]
 
-    return step
+    return generator, step
+
+
+def dcgan_on_noise(mode: Mode, batch: int) -> Callable[[], list[float]]:
+    return dcgan(mode, batch, cycle(pictures(mode, batch)).__next__)[1]
 
 
 def vae(mode: Mode, batch: int) -> Callable[[], list[float]]:
@@ -246,9 +253,9 @@ def main() -> None:
             torch.save(Generator().apply(initialise).state_dict(), args.weights)
         cold_start(args.weights, args.output)
     elif args.work == "memory":
-        measured = common.measure(dcgan(mode, args.batch), 0.0, warm_up=2)
+        measured = common.measure(dcgan_on_noise(mode, args.batch), 0.0, warm_up=2)
     else:
-        work = {"dcgan": dcgan, "vae": vae, "generate": generate}[args.work](mode, args.batch)
+        work = {"dcgan": dcgan_on_noise, "vae": vae, "generate": generate}[args.work](mode, args.batch)
         measured = common.measure(work, args.seconds, warm_up=4 if mode.compiled else 2)
     common.report("pytorch", args.mode, args.work, args.batch, measured, {"torch": torch.__version__})
 
