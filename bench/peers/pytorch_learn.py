@@ -1,6 +1,6 @@
 """What the PyTorch peer has learned after so many minutes. One process trains once and prints one JSON line.
 
-    pytorch_learn.py text TOKENS --minutes 3               held-out bits a token, TOKENS being Maliang's cache (*.tokens) of the text
+    pytorch_learn.py text TOKENS --minutes 3               held-out nats a token, TOKENS being Maliang's cache (*.tokens) of the text
     pytorch_learn.py pictures SOURCE OUT --minutes 10      a DCGAN's pictures as PNG in OUT, to look at
 
 Text: the GPT of `pytorch_text.py` on the tokens, the split and the scored stretches of Maliang. Pictures: SOURCE is a folder of square
