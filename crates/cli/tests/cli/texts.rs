@@ -101,7 +101,8 @@ fn every_kind_of_source() {
 #[test]
 fn killed_at_any_instant() {
     let place = place();
-    let settings = format!("{SMALL} --steps 400");
+    // So small a text is soon learnt; whether that stops the run depends on the last digits of the machine.
+    let settings = format!("{SMALL} --steps 400 --set train.patience=0");
     let (mut kills, mut random, mut before) = (0, 1u64, 0);
     let mut running = place.start(&format!("train poems.txt {settings} --out r"));
     running.wait_for("step     10");
