@@ -6,7 +6,7 @@ use crate::rng;
 use crate::train::augment::plans;
 use crate::train::look;
 use crate::train::{Augmentation, Choice, GanLoss, Request, choose, set};
-use maliang_kernels::AUGMENT_PARAMETERS;
+use maliang_kernels::{AUGMENT_PARAMETERS, Precision};
 use std::sync::LazyLock;
 use toml::{Table, Value};
 
@@ -135,6 +135,20 @@ fn the_user_decides_and_no_reason_contradicts() {
     assert_eq!((config.data.width, config.data.height, config.model.stack().base), (32, 48, 8));
     for what in ["budget", "size", "width", "batch", "fit"] {
         assert_eq!(said(&choice, what), None, "{what}");
+    }
+}
+
+/// Time is worth bf16 where the processor has it; steps are counted by those who want the same digits everywhere.
+#[test]
+fn minutes_are_spent_in_the_fastest_precision() {
+    let fastest = if Precision::Bf16.is_supported() { Precision::Bf16 } else { Precision::F32 };
+    for (settings, expected, is_said) in [
+        (vec![("train.minutes", 5.into())], fastest, fastest == Precision::Bf16),
+        (vec![("train.steps", 5.into())], Precision::F32, false),
+        (vec![("train.minutes", 5.into()), ("train.precision", "f32".into())], Precision::F32, false),
+    ] {
+        let choice = chosen(&FOOD, &settings);
+        assert_eq!((choice.config.train.precision, said(&choice, "precision").is_some()), (expected, is_said));
     }
 }
 
