@@ -58,7 +58,10 @@ fn deafen(session: &mut Session<Pictures>) {
 #[test]
 fn one_picture_for_all_is_noticed_and_mended() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
-    let mut session = steer(directory.path(), &mut ear, |config| config.gan.augment.clear());
+    let mut session = steer(directory.path(), &mut ear, |config| {
+        config.gan.augment.clear();
+        config.train.lr = 2e-4;
+    });
     session.counters.diversity = 0.8;
     session.step();
     session.look(&mut ear).unwrap();
