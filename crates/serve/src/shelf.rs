@@ -118,9 +118,14 @@ impl Shelf {
         seen.1.clone()
     }
 
-    /// The model called `id`. Names are only compared: no path is ever made of what a client sends.
+    /// The model called `id`. Names are only compared: no path is ever made of what a client sends. One that was not there a
+    /// moment ago is looked for again: its training may just have ended.
     pub fn find(&self, id: &str) -> Option<Entry> {
-        self.list().into_iter().find(|entry| entry.id == id)
+        let named = || self.list().into_iter().find(|entry| entry.id == id);
+        named().or_else(|| {
+            self.refresh();
+            named()
+        })
     }
 
     /// All runs, also those that have no model yet, by name.

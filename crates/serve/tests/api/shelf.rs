@@ -18,6 +18,9 @@ async fn models_are_listed_and_described() {
     assert_eq!((&model["object"], &model["owned_by"]), (&json!("model"), &json!("maliang")));
     assert_eq!(get(&server, "/v1/models/text").await.json()["details"]["context"], 16);
     get(&server, "/v1/models/none").await.problem(404);
+    // A model that came a moment after the list was made is found at once.
+    place.pictures("late", 3);
+    assert_eq!(get(&server, "/v1/models/late").await.json()["id"], "late");
 }
 
 #[tokio::test]
