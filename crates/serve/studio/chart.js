@@ -40,7 +40,7 @@ function paint(canvas, series, log) {
     c.lineTo(width - right, y);
     c.stroke();
     c.textAlign = "right";
-    c.fillText(short(log ? 10 ** value : value), left - 8, y);
+    c.fillText(log ? short(10 ** value) : short(value, (y1 - y0) / 4), left - 8, y);
   }
   c.textAlign = "center";
   for (let i = 0; i <= 4; i++) c.fillText(short((x1 * i) / 4), Math.min(px((x1 * i) / 4), width - 24), height - 12);
@@ -79,9 +79,11 @@ function line(c, points, px, py) {
   c.stroke();
 }
 
-function short(value) {
+/** A number in few digits, but in as many as tell it from the next one, `step` away. */
+function short(value, step = Infinity) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 10000) return `${+(value / 1000).toPrecision(3)}k`;
-  return size < 0.001 ? value.toExponential(0) : String(+value.toPrecision(3));
+  const digits = Math.min(7, Math.max(3, 1 + Math.ceil(Math.log10(size / step))));
+  if (size >= 10000) return `${+(value / 1000).toPrecision(digits)}k`;
+  return size < 0.001 ? value.toExponential(0) : String(+value.toPrecision(digits));
 }
