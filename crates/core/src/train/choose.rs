@@ -220,7 +220,10 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let (model, lr, beta_1) = match family.as_str() {
         // Radford 2015, §3: β₁ 0.5, and 2e-4 for pictures of 64 pixels.
         "dcgan" => {
-            gan.r1 = R1 * ((width * height) as f32 / R1_PIXELS).max(1.0);
+            // Wasserstein's critic is held by clipping or by a penalty of its own.
+            if given("gan.loss").and_then(Value::as_str) != Some("wasserstein") {
+                gan.r1 = R1 * ((width * height) as f32 / R1_PIXELS).max(1.0);
+            }
             let lr = match report.distinct {
                 _ if width.max(height) > SMALL_SIDE => 2e-4,
                 ..MANY => 5e-4,

@@ -138,6 +138,22 @@ fn the_user_decides_and_no_reason_contradicts() {
     }
 }
 
+/// DCGAN's discriminator is held by R1, the more the more pixels there are; a Wasserstein critic is held otherwise.
+#[test]
+fn small_pictures_learn_faster_under_a_small_penalty() {
+    let of = |side: usize, distinct: usize, loss: &[(&str, Value)]| {
+        let sides = [("data.width", Value::from(side as i64)), ("data.height", Value::from(side as i64))];
+        let report = CheckReport { distinct, ..FOOD.clone() };
+        let config = chosen(&report, &[&sides[..], &[("model.family", "dcgan".into())], loss].concat()).config;
+        (config.train.lr, config.gan.r1)
+    };
+    let wasserstein = [("gan.loss", "wasserstein".into())];
+    assert_eq!((of(32, 100, &[]), of(32, 60_000, &[])), ((5e-4, 0.03), (1e-3, 0.03)));
+    assert_eq!((of(64, 60_000, &[]), of(128, 100, &[])), ((2e-4, 0.03), (2e-4, 0.12)));
+    assert_eq!(of(32, 100, &wasserstein).1, 0.0);
+    assert_eq!(of(32, 100, &[("gan.r1", 0.5.into())]).1, 0.5);
+}
+
 /// Time is worth bf16 where the processor has it; steps are counted by those who want the same digits everywhere.
 #[test]
 fn minutes_are_spent_in_the_fastest_precision() {
