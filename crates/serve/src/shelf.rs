@@ -111,8 +111,13 @@ impl Shelf {
 
     /// All models, by name.
     pub fn list(&self) -> Vec<Entry> {
+        self.seen_since(Instant::now().checked_sub(FRESH))
+    }
+
+    /// All models, as they were seen at `oldest` or later.
+    fn seen_since(&self, oldest: Option<Instant>) -> Vec<Entry> {
         let mut seen = lock(&self.seen);
-        if seen.0.is_none_or(|at| at.elapsed() > FRESH) {
+        if seen.0.is_none_or(|at| oldest.is_some_and(|oldest| at < oldest)) {
             *seen = (Some(Instant::now()), scan(&self.places));
         }
         seen.1.clone()
@@ -121,11 +126,9 @@ impl Shelf {
     /// The model called `id`. Names are only compared: no path is ever made of what a client sends. One that was not there a
     /// moment ago is looked for again: its training may just have ended.
     pub fn find(&self, id: &str) -> Option<Entry> {
-        let named = || self.list().into_iter().find(|entry| entry.id == id);
-        named().or_else(|| {
-            self.refresh();
-            named()
-        })
+        let asked = Instant::now();
+        let named = |list: Vec<Entry>| list.into_iter().find(|entry| entry.id == id);
+        named(self.list()).or_else(|| named(self.seen_since(Some(asked))))
     }
 
     /// All runs, also those that have no model yet, by name.

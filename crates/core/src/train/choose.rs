@@ -44,7 +44,7 @@ const LONG_MINUTES: f64 = 60.0;
 /// Below this a discriminator has no time to learn the pictures by heart, and DiffAugment only slows it: see LAB.md.
 const FEW_EPOCHS: f64 = 60.0;
 /// γ of R1 for pictures of up to [`R1_PIXELS`]; it grows with the pixels, as the gradient's length does (Karras 2020, ADA, Appendix C).
-/// A thirtieth of what is usual elsewhere: what short runs can spare. See LAB.md.
+/// Far less than the 10 of Mescheder 2018: what short runs can spare. See LAB.md.
 const R1: f32 = 0.03;
 const R1_PIXELS: f32 = 64.0 * 64.0;
 /// Half-life of DCGAN's average in pictures: its generator keeps wandering about, at the high rates of small pictures above all. Short
@@ -253,9 +253,9 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
                 .hint("use auto, dcgan, fastgan, projected or vae"));
         }
     };
-    // Who counts steps may want them again on another machine, to the last bit; who counts minutes wants as many as there can be.
+    // Who counts steps may want them again on another machine, as nearly as can be; who counts minutes wants as many as there can be.
     let precision = if steps == 0 && Precision::Bf16.is_supported() {
-        let why = "this processor multiplies them faster, and the scores are the same; --precision f32 for all digits";
+        let why = "this processor multiplies them faster, at about the same scores; --precision f32 for all digits";
         say("precision", "bf16".into(), why);
         Precision::Bf16
     } else {
