@@ -34,6 +34,7 @@ fn walk(served: &Served, script: &str, arguments: &[&Path]) -> (Child, PathBuf) 
 fn seen(walk: Child, place: &Place) -> Value {
     let output = walk.wait_with_output().unwrap();
     if let Some(keep) = std::env::var_os("MALIANG_TEST_SCREENSHOTS") {
+        std::fs::create_dir_all(&keep).unwrap();
         for (path, bytes) in place.files("browser") {
             std::fs::write(Path::new(&keep).join(path.file_name().unwrap()), bytes).unwrap();
         }
@@ -49,7 +50,10 @@ fn the_studio_works_in_a_browser() {
     }
     let served = Served::new("--log off");
     let more = served.place.path("more.txt");
-    std::fs::copy(served.place.path("poems.txt"), &more).unwrap();
+    // So much that the fastest machine is still training when the walk comes to stop it.
+    let verse =
+        |i: usize| format!("the moon of night {} over river {}, seen from hill {}\n", i % 97, i % 89, i * i % 83);
+    std::fs::write(&more, (0..20_000).map(verse).collect::<String>()).unwrap();
     let (walk, directory) = walk(&served, "studio.mjs", &[&more]);
     let seen = seen(walk, &served.place);
     assert_eq!(seen["errors"], json!([]));

@@ -99,7 +99,7 @@ await page.waitForFunction(() => document.querySelector("[name=source]")?.value 
 await page.locator("dt", { hasText: "Documents" }).waitFor();
 seen.checked = await page.locator("dl.facts").innerText();
 await shot("new");
-await page.locator("input[name=minutes]").fill("0");
+await page.locator("input[name=minutes]").fill("2");
 await page.locator("button.main").click();
 await page.locator(".jobs a").click();
 await page.locator("canvas.chart").first().waitFor();

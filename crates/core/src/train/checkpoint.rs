@@ -22,6 +22,25 @@ const FORMAT: u32 = 1;
 /// Names of unfinished checkpoints begin with this.
 const UNFINISHED: &str = ".unfinished-";
 
+/// Scores that differ by no more than this differ by chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// A share of the lowest score, where that is positive.
+    pub share: f64,
+    /// At least so much, whatever the lowest score: near zero there are no shares.
+    pub least: f64,
+}
+
+impl Tolerance {
+    /// Every difference counts.
+    pub const NONE: Self = Self { share: 0.0, least: 0.0 };
+
+    /// How far above the score `lowest` is no difference.
+    fn above(self, lowest: f64) -> f64 {
+        (self.share * lowest.max(0.0)).max(self.least)
+    }
+}
+
 /// The best look so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
@@ -35,12 +54,12 @@ pub struct Best {
 }
 
 impl Best {
-    /// What is best after a look at `step`, and whether that look is: its score is the lowest, or less than the share
-    /// `tolerance` above a lowest that is positive. Of looks that are about as good the last one trained longest.
-    pub fn after(before: Option<&Self>, step: u64, score: f64, tolerance: f64) -> (Self, bool) {
+    /// What is best after a look at `step`, and whether that look is: its score is the lowest, or less than `tolerance` above the
+    /// lowest. Of looks that are about as good the last one trained longest.
+    pub fn after(before: Option<&Self>, step: u64, score: f64, tolerance: Tolerance) -> (Self, bool) {
         let lowest = before.map_or(f64::INFINITY, |before| before.lowest.unwrap_or(before.score));
         match before {
-            Some(before) if score >= lowest + tolerance * lowest.max(0.0) => (before.clone(), false),
+            Some(before) if score >= lowest + tolerance.above(lowest) => (before.clone(), false),
             _ => (Self { step, score, lowest: (lowest < score).then_some(lowest) }, true),
         }
     }
@@ -316,7 +335,8 @@ mod tests {
 
     #[test]
     fn of_looks_that_are_about_as_good_the_last_is_best() {
-        let after = |scores: &[f64], tolerance| {
+        let after = |scores: &[f64], share, least| {
+            let tolerance = Tolerance { share, least };
             let looks = scores.iter().zip(1..);
             let (mut best, mut steps) = (None, Vec::new());
             for (&score, step) in looks {
@@ -327,12 +347,16 @@ mod tests {
             (steps, best.unwrap())
         };
         let scores = [2.0, 1.0, 1.04, 1.06, 1.03, 1.08, 0.999];
-        assert_eq!(after(&scores[..6], 0.05), (vec![1, 2, 3, 5], Best { step: 5, score: 1.03, lowest: Some(1.0) }));
-        assert_eq!(after(&scores, 0.05), (vec![1, 2, 3, 5, 7], Best { step: 7, score: 0.999, lowest: None }));
-        assert_eq!(after(&scores, 0.0).0, [1, 2, 7]);
+        assert_eq!(
+            after(&scores[..6], 0.05, 0.0),
+            (vec![1, 2, 3, 5], Best { step: 5, score: 1.03, lowest: Some(1.0) })
+        );
+        assert_eq!(after(&scores, 0.05, 0.0), (vec![1, 2, 3, 5, 7], Best { step: 7, score: 0.999, lowest: None }));
+        assert_eq!(after(&scores, 0.0, 0.0).0, [1, 2, 7]);
         // It does not creep upwards, and below zero there are no shares.
-        assert_eq!(after(&[1.0, 1.04, 1.08], 0.05).0, [1, 2]);
-        assert_eq!(after(&[-0.1, -0.0999, -0.2], 0.05).0, [1, 3]);
+        assert_eq!(after(&[1.0, 1.04, 1.08], 0.05, 0.0).0, [1, 2]);
+        assert_eq!(after(&[-0.1, -0.0999, -0.2], 0.05, 0.0).0, [1, 3]);
+        assert_eq!(after(&[-0.1, -0.0999, -0.2, 0.1], 0.05, 0.01).0, [1, 2, 3]);
     }
 
     #[test]

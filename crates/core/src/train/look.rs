@@ -10,7 +10,7 @@ use crate::generate::grid;
 use crate::generate::latent::slerp;
 use crate::generate::picture::{self, Picture};
 use crate::generate::sampler::Sampler;
-use crate::judge::{Extractor, Features, Scaling, Standard, kid};
+use crate::judge::{Extractor, Features, Scaling, Standard, kid, kid_noise};
 use crate::nn::host;
 use crate::provenance::label::Label;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -33,6 +33,7 @@ pub(super) struct Looker {
     standard: Option<Standard>,
     real: Features,
     real_spread: f64,
+    noise: f64,
     name: String,
 }
 
@@ -68,13 +69,20 @@ impl Looker {
         let real = Features::from_rows(&rows);
         let standard = (features.scaling() == Scaling::Standardised).then(|| Standard::of(&real));
         let side = if heldout { "heldout" } else { "all" };
+        let real = standard.as_ref().map_or_else(|| real.clone(), |standard| standard.apply(&real));
         Self {
             name: format!("kid_{}_{side}_n{count}", features.name()),
             features,
-            real: standard.as_ref().map_or_else(|| real.clone(), |standard| standard.apply(&real)),
+            noise: kid_noise(&real),
+            real,
             standard,
             real_spread: health::spread(&pictures),
         }
+    }
+
+    /// A difference of scores that real pictures have among themselves.
+    pub fn noise(&self) -> f64 {
+        self.noise
     }
 
     /// Scores a model.

@@ -1,5 +1,6 @@
 //! Pictures as the loop trains them: a family's trainer, its loader, and what looks at it.
 
+use super::checkpoint::Tolerance;
 use super::config::{RunConfig, TrainConfig};
 use super::look::{self, Looker};
 use super::subject::{Looked, Moment, Settings, Subject, Unit};
@@ -151,9 +152,12 @@ impl Subject for Pictures {
         }
     }
 
-    fn tolerance(&self) -> f64 {
+    fn tolerance(&self) -> Tolerance {
         // The KID of a few hundred pictures of a GAN; see LAB.md. A VAE is scored on the same held-out pictures each time.
-        if self.plain().is_some() { 0.05 } else { 0.0 }
+        match self.plain() {
+            Some(_) => Tolerance { share: 0.05, least: self.looker.noise() },
+            None => Tolerance::NONE,
+        }
     }
 
     fn plain(&self) -> Option<bool> {

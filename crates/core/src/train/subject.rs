@@ -1,6 +1,7 @@
 //! What the loop trains, pictures or text: everything that it must not know itself.
 
 use super::Losses;
+use super::checkpoint::Tolerance;
 use super::config::TrainConfig;
 use super::health::Remedy;
 use crate::Result;
@@ -104,8 +105,8 @@ pub(super) trait Subject {
     fn write_sample(&self, checkpoint: &Path, path: &Path) -> Result<()>;
     /// A magnitude that no healthy loss reaches.
     fn loss_limit(&self) -> f32;
-    /// Scores that differ by this share differ by chance: see [`Best::after`](super::checkpoint::Best::after).
-    fn tolerance(&self) -> f64;
+    /// Scores of its looks that differ by chance alone.
+    fn tolerance(&self) -> Tolerance;
     /// Of a GAN, whether its settings have no augmentation; other families are `None`.
     fn plain(&self) -> Option<bool>;
 }

@@ -154,7 +154,7 @@ fn small_pictures_learn_faster_under_a_small_penalty() {
     assert_eq!(of(32, 100, &[("gan.r1", 0.5.into())]).1, 0.5);
 }
 
-/// Time is worth bf16 where the processor has it; steps are counted by those who want the same digits everywhere.
+/// Time is worth bf16 to a DCGAN where the processor has it; steps are counted by those who want the same digits everywhere.
 #[test]
 fn minutes_are_spent_in_the_fastest_precision() {
     let fastest = if Precision::Bf16.is_supported() { Precision::Bf16 } else { Precision::F32 };
@@ -162,6 +162,7 @@ fn minutes_are_spent_in_the_fastest_precision() {
         (vec![("train.minutes", 5.into())], fastest, fastest == Precision::Bf16),
         (vec![("train.steps", 5.into())], Precision::F32, false),
         (vec![("train.minutes", 5.into()), ("train.precision", "f32".into())], Precision::F32, false),
+        (vec![("train.minutes", 5.into()), ("model.family", "projected".into())], Precision::F32, false),
     ] {
         let choice = chosen(&FOOD, &settings);
         assert_eq!((choice.config.train.precision, said(&choice, "precision").is_some()), (expected, is_said));

@@ -1,5 +1,6 @@
 //! One step on text: random windows of the corpus, the mean cross-entropy of the next token, AdamW.
 
+use super::super::checkpoint::Tolerance;
 use super::super::optim::{Adam, Average, average_beta};
 use super::super::subject::{Looked, Moment, Subject, Unit};
 use super::super::{Losses, RunDir, look};
@@ -210,9 +211,9 @@ impl Subject for Texts {
         1e3
     }
 
-    fn tolerance(&self) -> f64 {
+    fn tolerance(&self) -> Tolerance {
         // Every look reads the same held-out text.
-        0.0
+        Tolerance::NONE
     }
 
     fn plain(&self) -> Option<bool> {
