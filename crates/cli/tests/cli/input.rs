@@ -69,7 +69,7 @@ fn settings_out_of_range() {
         ("--set data.fit=squeeze", &["squeeze"]),
         ("--set data.channels=2", &["channels", "2"]),
         ("--set data.holdout=0.9", &["data.holdout", "0.9"]),
-        ("--set data.width=32", &["width"]),
+        ("--set data.width=48", &["width"]),
         ("--set model.z_dim=0", &["z_dim"]),
         ("--set model.stack.base=100000", &["stack.base"]),
         ("--set model.stack.width=1000000", &["1000000"]),

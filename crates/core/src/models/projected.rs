@@ -5,7 +5,11 @@
 //! convolutions, and across scales from the coarsest map down, each doubled, convolved with 3×3 taps and added to the next finer
 //! one (§3.2). Each mixed map has a head of its own.
 //!
-//! What differs from the paper: the maps keep their own resolution instead of being doubled once more, and doubling is
+//! A network that was trained on photographs begins by halving them, and what is finer than four pixels comes out of that as
+//! something coarser (aliasing), so that a grain of two or three pixels passes for the texture of a fur. So one more head, which
+//! is no part of the paper, sees the pixels themselves ([`unfold`]).
+//!
+//! What else differs from the paper: the maps keep their own resolution instead of being doubled once more, and doubling is
 //! nearest-neighbour, because together with the convolution that is one transposed convolution.
 
 use super::dcgan::{class_layer, with_class};
@@ -22,6 +26,10 @@ const TAPS: [usize; 4] = [24, 40, 112, 320];
 const MIXED: [usize; 4] = [64, 64, 128, 256];
 /// Channels of the heads after each halving, and of their last map.
 const HEADS: [&[usize]; 4] = [&[64, 128, 128], &[128, 128], &[128], &[128]];
+/// Side of the blocks of pixels that the head of pixels sees as one.
+const BLOCK: usize = 4;
+/// Channels of the head of pixels, as [`HEADS`].
+const PIXEL_HEAD: &[usize] = &[64, 128, 128];
 /// Pictures are shown in multiples of this many pixels.
 const STRIDE: usize = 32;
 
@@ -38,6 +46,7 @@ pub struct Discriminator {
     across_channels: Vec<Tensor<4>>,
     /// 4×4 kernels of doubling and convolution, from each but the finest scale to the next finer.
     across_scales: Vec<Tensor<4>>,
+    /// One a scale, and that of pixels, if it has one.
     heads: Vec<Head>,
 }
 
@@ -74,20 +83,31 @@ impl Discriminator {
         Self { eyes, size, across_channels, across_scales, heads }
     }
 
+    /// With a head that sees pixels of `channels` channels.
+    pub fn with_pixel_head(mut self, channels: usize, classes: usize) -> Self {
+        self.heads.push(Head::new(BLOCK * BLOCK * channels, PIXEL_HEAD, classes));
+        self
+    }
+
+    fn has_pixel_head(&self) -> bool {
+        self.heads.len() > TAPS.len()
+    }
+
     /// Pictures `[batch, height, width, channels]`, labels one-hot `[batch, classes]` → logits of each head, those of a picture
     /// together.
     pub fn forward(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
         self.judge(self.look(x), labels)
     }
 
-    /// The mixed maps → logits of each head.
+    /// What [`look`](Self::look) gave → logits of each head.
     pub fn judge(&self, maps: Vec<Tensor<4>>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
         self.heads.iter().zip(maps).map(|(head, map)| head.forward(map, labels.clone())).collect()
     }
 
-    /// The mixed maps of pictures, from the finest to the coarsest.
+    /// The mixed maps of pictures, from the finest to the coarsest, and their pixels for a head that sees them.
     pub fn look(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         let [_, height, width, channels] = x.dims();
+        let pixels = self.has_pixel_head().then(|| unfold(x.clone(), BLOCK));
         let x = if [height, width] == self.size { x } else { resize(x, self.size, Filter::Triangle) };
         let x = if channels == 1 { x.repeat_dim(3, 3) } else { x };
         let in_its_precision = |options| Conv2dOptions { precision: self.eyes.precision(), ..options };
@@ -102,7 +122,7 @@ impl Discriminator {
             maps.push(map);
         }
         maps.reverse();
-        maps
+        maps.into_iter().chain(pixels).collect()
     }
 
     /// Once before each step: see [`SpectralConv2d::prepare`].
@@ -177,6 +197,17 @@ pub fn size(height: usize, width: usize, longer: usize) -> [usize; 2] {
     [height, width].map(|side| ((side as f64 * scale / STRIDE as f64).round() as usize).max(1) * STRIDE)
 }
 
+/// Blocks of `block`×`block` pixels as channels: `[batch, height, width, channels]` → `[batch, height / block, width / block,
+/// block · block · channels]` ("space to depth"). What is left over at the bottom and on the right is left out.
+fn unfold(x: Tensor<4>, block: usize) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    let [rows, columns] = [height / block, width / block];
+    x.slice([0..batch, 0..rows * block, 0..columns * block])
+        .reshape([batch, rows, block, columns, block * channels])
+        .swap_dims(2, 3)
+        .reshape([batch, rows, columns, block * block * channels])
+}
+
 /// A constant for use with `x`: on the same side of autodiff.
 fn like(constant: &Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
     if x.is_autodiff() { constant.clone().autodiff() } else { constant.clone() }
@@ -219,6 +250,38 @@ mod tests {
                 [parts(16), parts(16), parts(16), parts(32)],
                 "{x:?} {size:?}"
             );
+        }
+    }
+
+    #[test]
+    fn blocks_of_pixels_become_channels() {
+        let x = Tensor::<1, burn::tensor::Int>::arange(0..2 * 5 * 7 * 3, &Device::flex()).float().reshape([2, 5, 7, 3]);
+        let unfolded = unfold(x.clone(), 2);
+        assert_eq!(unfolded.dims(), [2, 2, 3, 12]);
+        let (x, unfolded) = (host(x), host(unfolded));
+        for (i, value) in unfolded.into_iter().enumerate() {
+            let (channel, column, row, batch) = (i % 12, i / 12 % 3, i / 36 % 2, i / 72);
+            let [y, x_] = [2 * row + channel / 6, 2 * column + channel % 6 / 3];
+            assert_eq!(value, x[((batch * 5 + y) * 7 + x_) * 3 + channel % 3]);
+        }
+    }
+
+    /// The head of pixels sees what the eyes cannot, and its gradient reaches the picture.
+    #[test]
+    fn a_head_sees_pixels() {
+        let device = Device::flex().autodiff();
+        for (shape, parts) in [([2, 64, 64, 3], 16), ([2, 45, 70, 1], 2 * 4)] {
+            let plain = discriminator([64, 64], 0, 1);
+            let mut seeing = plain.clone().with_pixel_head(shape[3], 0);
+            initialise(&mut seeing, 2, &device);
+            let x = pictures(shape).autodiff().require_grad();
+            let mut logits = seeing.forward(x.clone(), None);
+            assert_eq!(logits.len(), 5);
+            let of_pixels = logits.pop().unwrap();
+            assert_eq!(of_pixels.dims(), [2 * parts], "{shape:?}");
+            let gradients = of_pixels.mean().backward();
+            let of_x = host(x.grad(&gradients).unwrap());
+            assert!(of_x.iter().filter(|v| **v != 0.0).count() > of_x.len() / 2);
         }
     }
 

@@ -39,6 +39,8 @@ const FEW_FOR_A_GAN: usize = 64;
 const DEFAULT_MINUTES: f64 = 10.0;
 /// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
 const MINUTES_FOR_128: f64 = 120.0;
+/// Below this 32×32 emoji show more animals that can be named than 64×64 ones: see LAB.md.
+const MINUTES_FOR_EMOJI_64: f64 = 60.0;
 /// From here on a budget affords the batch of 64 of the papers.
 const LONG_MINUTES: f64 = 60.0;
 /// Below this a discriminator has no time to learn the pictures by heart, and DiffAugment only slows it: see LAB.md.
@@ -101,12 +103,17 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
 
     let (minutes, steps) = budget(&request.settings, &mut say);
 
-    let idx = matches!(Source::parse(&request.source), Ok(Source::Idx { .. }));
+    let source = Source::parse(&request.source);
+    let idx = matches!(source, Ok(Source::Idx { .. }));
+    let emoji = matches!(source, Ok(Source::Emoji(_)));
     let (width, height) = match (request.size, number("data.width"), number("data.height")) {
         (Some(size), _, _) => size,
         (None, Some(width), Some(height)) => (width as usize, height as usize),
         _ => {
-            let (side, why) = size_for(report, minutes);
+            let (side, why) = match emoji && minutes < MINUTES_FOR_EMOJI_64 {
+                true => (32, format!("clearer than 64x64 within {MINUTES_FOR_EMOJI_64:.0} minutes on a plain CPU")),
+                false => size_for(report, minutes),
+            };
             say("size", format!("{side}x{side}"), &why);
             (side, side)
         }
@@ -138,8 +145,8 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
 
     // Networks that were trained on photographs see coloured things well, on a ground of one colour, too; grey drawings and digits
-    // they do not help: see LAB.md.
-    let seen_well = !idx && channels == 3 && width.min(height) >= fastgan::SMALLEST;
+    // they do not help, nor the flat graphics of emoji: see LAB.md.
+    let seen_well = !idx && !emoji && channels == 3 && width.min(height) >= fastgan::SMALLEST;
     let named = request.family.clone().or_else(|| text(given("model.family")));
     let family = match named.as_deref() {
         Some(family) if family != "auto" => family.to_string(),
@@ -239,6 +246,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         // Sauer 2021, Appendix: 2e-4, β 0 and 0.99, and the hinge loss.
         "projected" => {
             gan.loss = GanLoss::Hinge;
+            gan.pixel_head = true;
             (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, smooth: true, stack }), 2e-4, 0.0)
         }
         // Kingma & Ba's defaults suit a single player.

@@ -201,6 +201,9 @@ pub struct GanConfig {
     pub drawing: f32,
     /// Longer side, in pixels, at which the frozen network of `projected` looks at pictures; a multiple of 32.
     pub feature_size: usize,
+    /// Has the discriminator of `projected` a head that sees pixels, too? See [`projected`](crate::models::projected). Runs
+    /// that began before there was one say nothing of it and go on without.
+    pub pixel_head: bool,
 }
 
 impl Default for GanConfig {
@@ -224,6 +227,7 @@ impl Default for GanConfig {
             ada_pictures: 100_000.0,
             drawing: 1.0,
             feature_size: 64,
+            pixel_head: false,
         }
     }
 }

@@ -81,8 +81,12 @@ fn discriminator(config: &RunConfig, device: &Device, eyes: Option<EfficientNetL
     };
     let eyes = eyes.ok_or_else(no_eyes)?.with_precision(config.train.precision);
     let size = projected::size(model.stack.height, model.stack.width, config.gan.feature_size);
-    let discriminator = projected::Discriminator::new(eyes, size, model.classes.len(), config.seed, device);
-    Ok(Discriminator::Projected(discriminator))
+    let classes = model.classes.len();
+    let discriminator = projected::Discriminator::new(eyes, size, classes, config.seed, device);
+    Ok(Discriminator::Projected(match config.gan.pixel_head {
+        true => discriminator.with_pixel_head(model.stack.channels, classes),
+        false => discriminator,
+    }))
 }
 
 /// The discriminator in `state`, on the processor and outside autodiff, out of a checkpoint of the run of `config`. `eyes` is what

@@ -56,7 +56,7 @@ fn few_pictures_get_a_vae_and_a_small_batch() {
 fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let photographs = CheckReport { distinct: 1000, transparent: 0, ..FOOD.clone() };
     let of = |report: &CheckReport, eyes: bool, size: (usize, usize)| {
-        let request = Request { source: "emoji:food".into(), size: Some(size), eyes, ..Request::default() };
+        let request = Request { source: "pictures".into(), size: Some(size), eyes, ..Request::default() };
         choose(&request, report).unwrap()
     };
     let choice = of(&photographs, true, (64, 64));
@@ -66,6 +66,10 @@ fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let cut_outs = CheckReport { transparent: FOOD.usable, ..photographs.clone() };
     let choice = of(&cut_outs, true, (64, 64));
     assert_eq!((choice.config.model.family(), choice.config.data.fit), ("projected", Fit::Pad));
+    assert!(choice.config.gan.pixel_head);
+    let emoji = Request { source: "emoji:food".into(), eyes: true, ..Request::default() };
+    let emoji = choose(&emoji, &photographs).unwrap().config;
+    assert_eq!((emoji.model.family(), emoji.data.width), ("dcgan", 32), "flat graphics");
     let without = of(&photographs, false, (64, 64));
     assert_eq!(without.config.model.family(), "dcgan");
     assert!(without.reasons.iter().any(|(what, _, why)| what == "model" && why.contains("weights get")));
