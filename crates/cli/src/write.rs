@@ -120,7 +120,7 @@ impl Desk<'_> {
         self.number += 1;
         self.piece = Some(piece);
         let head = format!("{}\n\n{}", text::sentence(&provenance), self.request.prompt);
-        if stream(&head)? { self.go_on() } else { Ok(false) }
+        self.go_on(&head)
     }
 
     fn more(&mut self, value: &str) -> Result<bool> {
@@ -129,16 +129,19 @@ impl Desk<'_> {
             return Err(Error::input("there is no text yet").hint("type a beginning"));
         };
         if piece.extend(tokens) {
-            self.go_on()
+            self.go_on("")
         } else {
             Err(Error::input("the text has come to its end").hint("/again for another one"))
         }
     }
 
-    /// Shows the piece as it is made.
-    fn go_on(&mut self) -> Result<bool> {
+    /// Shows `head` and then the piece as it is made. From the first letter of it on Ctrl-C ends the piece and not the program.
+    fn go_on(&mut self, head: &str) -> Result<bool> {
         let Some(piece) = &mut self.piece else { return Ok(true) };
         let read = while_writing(|| -> Result<bool> {
+            if !stream(head)? {
+                return Ok(false);
+            }
             while let Some(part) = piece.next()? {
                 if !stream(&part)? {
                     return Ok(false);

@@ -37,6 +37,8 @@ pub struct Choice {
 const FEW_FOR_A_GAN: usize = 64;
 /// Where the user names no budget.
 const DEFAULT_MINUTES: f64 = 10.0;
+/// With fewer pictures than this a head that sees pixels learns them by heart: see LAB.md.
+const ENOUGH_FOR_PIXELS: usize = 1000;
 /// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
 const MINUTES_FOR_128: f64 = 120.0;
 /// Below this 32×32 emoji show more animals that can be named than 64×64 ones: see LAB.md.
@@ -246,7 +248,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         // Sauer 2021, Appendix: 2e-4, β 0 and 0.99, and the hinge loss.
         "projected" => {
             gan.loss = GanLoss::Hinge;
-            gan.pixel_head = true;
+            gan.pixel_head = report.distinct >= ENOUGH_FOR_PIXELS;
             (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, smooth: true, stack }), 2e-4, 0.0)
         }
         // Kingma & Ba's defaults suit a single player.

@@ -66,6 +66,8 @@ fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let cut_outs = CheckReport { transparent: FOOD.usable, ..photographs.clone() };
     let choice = of(&cut_outs, true, (64, 64));
     assert_eq!((choice.config.model.family(), choice.config.data.fit), ("projected", Fit::Pad));
+    let few = CheckReport { distinct: 144, ..cut_outs };
+    assert!(!of(&few, true, (64, 64)).config.gan.pixel_head);
     assert!(choice.config.gan.pixel_head);
     let emoji = Request { source: "emoji:food".into(), eyes: true, ..Request::default() };
     let emoji = choose(&emoji, &photographs).unwrap().config;
