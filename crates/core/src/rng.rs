@@ -1,6 +1,7 @@
 //! Named random streams. There is no global generator and no generator state to save: every draw comes from a stream
 //! that is a pure function of (seed, name, index), so a resumed run draws exactly what the uninterrupted one would.
 
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -12,6 +13,19 @@ pub fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
     hasher.update(&index.to_le_bytes());
     hasher.update(name.as_bytes());
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+}
+
+/// A number below `n`, evenly likely but for a bias below n / 2^64.
+pub fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
+    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
+}
+
+/// Puts `items` into random order (Fisher–Yates, Durstenfeld 1964). Written out here because the order is part of what "same
+/// seed" promises, and `rand` may change its own shuffle between versions.
+pub fn shuffle<T>(rng: &mut ChaCha8Rng, items: &mut [T]) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, below(rng, i + 1));
+    }
 }
 
 /// `count` standard normal numbers.

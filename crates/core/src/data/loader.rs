@@ -133,15 +133,9 @@ impl Batches {
     }
 }
 
-/// Fisher–Yates (Durstenfeld 1964). Written out here because the order is part of what "same seed" promises, and `rand`
-/// may change its own shuffle between versions.
+/// The order of the pictures in one epoch.
 fn permutation(n: usize, seed: u64, epoch: u64) -> Vec<u32> {
-    let mut rng = rng::stream(seed, "shuffle", epoch);
     let mut order: Vec<u32> = (0..n as u32).collect();
-    for i in (1..n).rev() {
-        // Multiply-shift to 0..=i; the bias is below (i + 1) / 2^64.
-        let j = ((u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64) as usize;
-        order.swap(i, j);
-    }
+    rng::shuffle(&mut rng::stream(seed, "shuffle", epoch), &mut order);
     order
 }

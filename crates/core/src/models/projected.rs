@@ -261,18 +261,17 @@ mod tests {
         let (x, unfolded) = (host(x), host(unfolded));
         for (i, value) in unfolded.into_iter().enumerate() {
             let (channel, column, row, batch) = (i % 12, i / 12 % 3, i / 36 % 2, i / 72);
-            let [y, x_] = [2 * row + channel / 6, 2 * column + channel % 6 / 3];
-            assert_eq!(value, x[((batch * 5 + y) * 7 + x_) * 3 + channel % 3]);
+            let [y, across] = [2 * row + channel / 6, 2 * column + channel % 6 / 3];
+            assert_eq!(value, x[((batch * 5 + y) * 7 + across) * 3 + channel % 3]);
         }
     }
 
-    /// The head of pixels sees what the eyes cannot, and its gradient reaches the picture.
+    /// The head of pixels judges pictures of any size and colours, and its gradient reaches them.
     #[test]
     fn a_head_sees_pixels() {
         let device = Device::flex().autodiff();
         for (shape, parts) in [([2, 64, 64, 3], 16), ([2, 45, 70, 1], 2 * 4)] {
-            let plain = discriminator([64, 64], 0, 1);
-            let mut seeing = plain.clone().with_pixel_head(shape[3], 0);
+            let mut seeing = discriminator([64, 64], 0, 1).with_pixel_head(shape[3], 0);
             initialise(&mut seeing, 2, &device);
             let x = pictures(shape).autodiff().require_grad();
             let mut logits = seeing.forward(x.clone(), None);

@@ -37,7 +37,7 @@ pub struct Choice {
 const FEW_FOR_A_GAN: usize = 64;
 /// Where the user names no budget.
 const DEFAULT_MINUTES: f64 = 10.0;
-/// With fewer pictures than this a head that sees pixels learns them by heart: see LAB.md.
+/// From so many pictures on `projected` has a head that sees pixels: it helps with 6,000 of them and harms with 144, see LAB.md.
 const ENOUGH_FOR_PIXELS: usize = 1000;
 /// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
 const MINUTES_FOR_128: f64 = 120.0;
@@ -112,10 +112,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         (Some(size), _, _) => size,
         (None, Some(width), Some(height)) => (width as usize, height as usize),
         _ => {
-            let (side, why) = match emoji && minutes < MINUTES_FOR_EMOJI_64 {
-                true => (32, format!("clearer than 64x64 within {MINUTES_FOR_EMOJI_64:.0} minutes on a plain CPU")),
-                false => size_for(report, minutes),
-            };
+            let (side, why) = size_for(report, emoji, minutes);
             say("size", format!("{side}x{side}"), &why);
             (side, side)
         }
@@ -264,7 +261,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         }
     };
     // Who counts steps may want them again on another machine, as nearly as can be; who counts minutes wants as many as there can be.
-    // A fifth to a half more pictures with DCGAN; a tenth or nothing with the others: see LAB.md.
+    // At equal scores: that was compared for DCGAN only, and `projected`, which costs most, gains next to nothing. See LAB.md.
     let precision = if steps == 0 && family == "dcgan" && Precision::Bf16.is_supported() {
         let why = "this processor multiplies them faster, at about the same scores; --precision f32 for all digits";
         say("precision", "bf16".into(), why);
@@ -342,7 +339,10 @@ pub(super) fn unusable(error: toml::de::Error) -> Error {
 }
 
 /// A square size that the pictures can fill and the budget can afford, and why.
-fn size_for(report: &CheckReport, minutes: f64) -> (usize, String) {
+fn size_for(report: &CheckReport, emoji: bool, minutes: f64) -> (usize, String) {
+    if emoji && minutes < MINUTES_FOR_EMOJI_64 {
+        return (32, format!("clearer than 64x64 within {MINUTES_FOR_EMOJI_64:.0} minutes on a plain CPU"));
+    }
     let shorter = report.shorter_side.as_ref().map_or(64, |s| s.median);
     let fitting = match shorter {
         96.. => 128,

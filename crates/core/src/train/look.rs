@@ -33,7 +33,6 @@ pub(super) struct Looker {
     standard: Option<Standard>,
     real: Features,
     real_spread: f64,
-    noise: f64,
     name: String,
 }
 
@@ -69,20 +68,22 @@ impl Looker {
         let real = Features::from_rows(&rows);
         let standard = (features.scaling() == Scaling::Standardised).then(|| Standard::of(&real));
         let side = if heldout { "heldout" } else { "all" };
-        let real = standard.as_ref().map_or_else(|| real.clone(), |standard| standard.apply(&real));
+        let real = match &standard {
+            Some(standard) => standard.apply(&real),
+            None => real,
+        };
         Self {
             name: format!("kid_{}_{side}_n{count}", features.name()),
             features,
-            noise: kid_noise(&real),
             real,
             standard,
             real_spread: health::spread(&pictures),
         }
     }
 
-    /// A difference of scores that real pictures have among themselves.
+    /// A difference of scores that real pictures have among themselves: [`kid_noise`].
     pub fn noise(&self) -> f64 {
-        self.noise
+        kid_noise(&self.real)
     }
 
     /// Scores a model.
