@@ -337,7 +337,8 @@ pub struct ExplainArgs {
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct JudgeArgs {
-    /// Run directory (its best checkpoint), checkpoint directory or model file
+    /// Run directory (its best checkpoint), checkpoint directory or model file; or a folder or .zip of pictures that another program
+    /// has made
     pub model: PathBuf,
     /// Generated pictures, from 10 up; as many real ones, or half of what there is. Or pieces of text, from 4 up [default:
     /// 2000 pictures, 64 pieces]

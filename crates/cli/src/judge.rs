@@ -1,5 +1,6 @@
 //! `maliang judge`: scores with intervals and floors, collapse, copying; a report and a model card.
 
+mod pictures;
 mod text;
 
 use crate::args::JudgeArgs;
@@ -32,6 +33,9 @@ const IMPORTANCE_SAMPLES: usize = 64;
 pub fn run(args: &JudgeArgs) -> Result<()> {
     if writer::writes(&args.model) {
         return text::run(args);
+    }
+    if let Some(source) = pictures::instead_of_a_model(&args.model) {
+        return pictures::run(args, &source);
     }
     let label = args.producer.label()?;
     let features = args.features.as_deref().unwrap_or(FEATURES);
@@ -111,15 +115,11 @@ impl Job<'_> {
         let page = report::compose(&self.directory, self.run.as_ref())?;
         report::write(&path("report.html"), &page)?;
 
-        let total: f64 = times.iter().map(|(_, seconds)| seconds).sum();
-        eprintln!("judged in {}", duration(total));
-        if self.args.json {
-            return print(judgement.to_json());
-        }
-        print(table(&self.sampler, &judgement))?;
-        ["scores.json", "report.html", "card.md"]
-            .into_iter()
-            .try_for_each(|name| print(path(name).display().to_string()))
+        let info = &self.sampler.info;
+        let Judgement { generated, seed, .. } = judgement;
+        let title = format!("{}, step {}: {generated} pictures of seed {seed}", info.name, info.step);
+        let files = ["scores.json", "report.html", "card.md"];
+        conclude(self.args, &times, &judgement, &title, &self.directory, &files)
     }
 
     /// The pictures of the nearest pairs, generated and real, the generated ones made again and labelled.
@@ -137,6 +137,24 @@ impl Job<'_> {
         };
         judgement.copying.pairs.iter().map(pair).collect()
     }
+}
+
+/// Prints what was found, and where it was written.
+fn conclude(
+    args: &JudgeArgs,
+    times: &[(String, f64)],
+    judgement: &Judgement,
+    title: &str,
+    directory: &Path,
+    files: &[&str],
+) -> Result<()> {
+    let total: f64 = times.iter().map(|(_, seconds)| seconds).sum();
+    eprintln!("judged in {}", duration(total));
+    if args.json {
+        return print(judgement.to_json());
+    }
+    print(table(title, judgement))?;
+    files.iter().try_for_each(|name| print(directory.join(name).display().to_string()))
 }
 
 /// The run that a model belongs to, whether it is given by its run, a checkpoint or a file.
@@ -179,13 +197,9 @@ fn real_pictures(args: &JudgeArgs, sampler: &Sampler, run: Option<(&RunDir, &Run
     Dataset::open(&made, &scan, &cache, &|_, _| ())
 }
 
-/// Name and head of the table, scores, verdicts: at most 80 columns.
-fn table(sampler: &Sampler, judgement: &Judgement) -> String {
-    let title = format!(
-        "{}, step {}: {} pictures of seed {}",
-        sampler.info.name, sampler.info.step, judgement.generated, judgement.seed
-    );
-    let mut lines = vec![wrap(&title, 0, 0), String::new()];
+/// Title and head of the table, scores, verdicts: at most 80 columns.
+fn table(title: &str, judgement: &Judgement) -> String {
+    let mut lines = vec![wrap(title, 0, 0), String::new()];
     let rows = judgement.rows();
     let width = |cell: fn(&judge::Row) -> &String, least: usize| {
         rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0).max(least)

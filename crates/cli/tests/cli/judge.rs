@@ -130,6 +130,39 @@ fn a_model_file_is_judged_with_pictures_that_are_named() {
     assert!(place.path("there/scores.json").is_file() && !place.path("r/scores.json").exists());
 }
 
+/// Pictures of another program: other ones are near the floor by no copying; copies are caught, and repeats are not left out.
+#[test]
+fn pictures_of_another_program_are_judged() {
+    let place = Place::new();
+    place.pictures("real", 40, png::ColorType::Rgb);
+    place.pictures("made", 20, png::ColorType::Rgb);
+    std::fs::write(place.path("made/broken.png"), "no picture").unwrap();
+    place.refused(2, "judge made", &["holds no trained model", "--data"]);
+    let answer = place.ok("judge made --data real -o out");
+    answer.says("1 file of made cannot be used");
+    assert!(answer.out.contains("made: 20 pictures") && answer.out.contains("kid_randomconv_n20"), "{}", answer.out);
+    assert!(answer.out.lines().all(|line| line.chars().count() <= 80), "{}", answer.out);
+    let scores: Value = serde_json::from_slice(&place.bytes("out/scores.json")).unwrap();
+    assert_eq!((&scores["model"], &scores["pictures"]), (&Value::Null, &"made".into()));
+    let name = scores["copying"]["pairs"][0]["generated_name"].as_str().unwrap();
+    assert!(place.path("made").join(name).is_file(), "{name}");
+    let report = String::from_utf8(place.bytes("out/report.html")).unwrap();
+    assert!(report.contains("Pictures of made") && report.contains(name));
+    assert_eq!(report.matches("alt=\"Generated\"").count(), 20);
+    assert!(!place.path("out/card.md").exists() && !report.contains(&place.path("").display().to_string()));
+
+    // The same picture of the training set twenty times.
+    std::fs::create_dir(place.path("copied")).unwrap();
+    for i in 0..20 {
+        std::fs::copy(place.path("real/000.png"), place.path(format!("copied/{i:02}.png"))).unwrap();
+    }
+    let copied = place.ok("judge copied -n 30 --data real -o out");
+    copied.says("has 20 pictures that can be used");
+    let scores: Value = serde_json::from_slice(&place.bytes("out/scores.json")).unwrap();
+    assert_eq!(scores["generated"], 20);
+    assert_eq!(scores["collapse"]["duplicates"], 1.0, "{}", scores["collapse"]);
+}
+
 #[test]
 fn what_cannot_be_judged_is_refused() {
     let place = Place::new();

@@ -1,8 +1,9 @@
-//! One picture that the user names, prepared as training pictures are.
+//! Pictures that the user names, prepared as training pictures are.
 
 use super::source::{self, Raw};
-use super::{DataConfig, decode, resize};
+use super::{DataConfig, Item, Scan, decode, display_name, resize};
 use crate::{Error, Result};
+use rayon::prelude::*;
 use std::path::Path;
 
 /// Decodes the picture at `path` and fits it as `config` says: u8, `[height, width, channels]`.
@@ -23,4 +24,19 @@ pub fn read_picture(path: &Path, config: &DataConfig) -> Result<Vec<u8>> {
         Error::input(format!("{name} cannot be used: {reason}"))
             .hint("pictures are png, jpg, gif, webp, bmp, tiff, pnm, qoi and tga files")
     })
+}
+
+/// Decodes pictures of `scan` and fits them as `config` says: u8, `[height, width, channels]`.
+///
+/// # Errors
+/// The first one that cannot be read.
+pub fn read_pictures(scan: &Scan, items: &[&Item], config: &DataConfig) -> Result<Vec<Vec<u8>>> {
+    config.validate()?;
+    let read = |item: &&Item| {
+        let read = || resize::fit(decode::decode(&scan.read(item)?, &item.name)?.0, config);
+        read().map_err(|reason: String| {
+            Error::input(format!("{} of {} cannot be used: {reason}", display_name(&item.name), scan.source))
+        })
+    };
+    items.par_iter().map(read).collect()
 }

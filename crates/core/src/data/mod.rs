@@ -46,7 +46,7 @@ use memmap2::Mmap;
 pub use build::fingerprint;
 pub use check::{CheckReport, Checked, NearPair, SizeSummary, check};
 pub use config::{DataConfig, Fit};
-pub use given::read_picture;
+pub use given::{read_picture, read_pictures};
 pub use loader::{Batch, Loader};
 pub use manifest::{Counts, Duplicate, Manifest, Picture, Split};
 pub use source::{Item, Reject, Scan, Source, display_name, scan};

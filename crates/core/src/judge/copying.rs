@@ -40,6 +40,9 @@ pub struct Space {
 pub struct Pair {
     /// Number of the generated picture under the seed of the judgement.
     pub generated: usize,
+    /// Its name, where it came from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated_name: Option<String>,
     /// Number of the training picture.
     pub training: usize,
     /// Its name inside the source.
@@ -137,7 +140,7 @@ pub(super) fn report(
             } else {
                 ("pixels", pixel.nearest, pixel.ratio())
             };
-            Pair { generated: i, training, name: name_of(training), space: space.into(), ratio }
+            Pair { generated: i, generated_name: None, training, name: name_of(training), space: space.into(), ratio }
         })
         .collect();
     pairs.sort_by(|a, b| a.ratio.total_cmp(&b.ratio).then(a.generated.cmp(&b.generated)));

@@ -97,6 +97,9 @@ pub struct Judgement {
     pub format: u32,
     /// The model; nothing where the pictures came from elsewhere.
     pub model: Option<Subject>,
+    /// The folder or file of pictures that came from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<String>,
     /// The feature extractor.
     pub extractor: String,
     /// What is done to its features.
@@ -192,6 +195,7 @@ pub fn judge(
     Ok(Judgement {
         format: FORMAT,
         model: None,
+        pictures: None,
         extractor: extractor.name(),
         scaling: extractor.scaling(),
         n,

@@ -93,7 +93,9 @@ impl Judged {
     /// Adds scores, variety, copying and pairs to `report`, and says when the scores are not those of the best model of `run`.
     pub(super) fn add_to(&self, report: &mut Report, run: Option<&RunDir>) {
         if report.title.is_empty() {
-            report.title = self.judgement.model.as_ref().map_or("A model".into(), |model| model.name.clone());
+            let model = self.judgement.model.as_ref().map(|model| model.name.clone());
+            let pictures = || self.judgement.pictures.as_ref().map(|from| format!("Pictures of {from}"));
+            report.title = model.or_else(pictures).unwrap_or_else(|| "A model".into());
             if let Some(Record { model, .. }) = &self.record {
                 report.subtitle = format!("{} trained on {}", model.config.family(), model.data);
             }
@@ -113,10 +115,11 @@ impl Judged {
 
     fn pair(&self, found: &judge::Pair, generated: &[u8], real: &[u8]) -> Pair {
         let (name, percent) = (data::display_name(&found.name), found.ratio * 100.0);
-        let caption = format!(
-            "number {} of seed {}; {name}; {percent:.0} % of the usual distance ({})",
-            found.generated, self.judgement.seed, found.space
-        );
+        let generated_one = match &found.generated_name {
+            Some(name) => data::display_name(name),
+            None => format!("number {} of seed {}", found.generated, self.judgement.seed),
+        };
+        let caption = format!("{generated_one}; {name}; {percent:.0} % of the usual distance ({})", found.space);
         Pair { generated: generated.to_vec(), real: real.to_vec(), caption }
     }
 
@@ -189,9 +192,14 @@ impl Judged {
 /// The pictures of pair `i`, if they are there and the generated one is labelled as the one that was judged.
 fn pair(directory: &Path, judgement: &Judgement, i: usize) -> Option<[Vec<u8>; 2]> {
     let [generated, real] = pair_files(directory, i);
-    let recipe = read_label(&generated).ok()??.recipe?;
-    let (hash, number) = (&judgement.model.as_ref()?.blake3, judgement.copying.pairs[i].generated as u64);
-    let judged = (&recipe.model_hash, recipe.seed, recipe.index) == (hash, judgement.seed, number);
+    // What came from elsewhere has no label by which it could be known.
+    let judged = match &judgement.model {
+        Some(Subject { blake3, .. }) => {
+            let (recipe, number) = (read_label(&generated).ok()??.recipe?, judgement.copying.pairs[i].generated as u64);
+            (&recipe.model_hash, recipe.seed, recipe.index) == (blake3, judgement.seed, number)
+        }
+        None => judgement.copying.pairs[i].generated_name.is_some(),
+    };
     Some([std::fs::read(generated).ok()?, std::fs::read(real).ok()?]).filter(|_| judged)
 }
 

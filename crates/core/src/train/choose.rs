@@ -127,19 +127,12 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         }
         None => 3,
     };
-    let fit = if report.transparent * 2 > report.usable || idx {
-        say(
-            "fit",
-            "pad".into(),
-            if idx { "small drawings: nothing is cut off" } else { "cut-outs: nothing is cut off" },
-        );
-        Fit::Pad
-    } else {
-        say("fit", "crop".into(), "photographs: fills the square, edges are lost");
-        Fit::Crop
-    };
-    // IDX sets (MNIST and its kin) are white on black; transparent pictures read best on white.
-    let background = if idx { [0; 3] } else { [255; 3] };
+    let (fit, background) = fit_of(report);
+    match fit {
+        Fit::Pad if idx => say("fit", "pad".into(), "small drawings: nothing is cut off"),
+        Fit::Pad => say("fit", "pad".into(), "cut-outs: nothing is cut off"),
+        _ => say("fit", "crop".into(), "photographs: fills the square, edges are lost"),
+    }
     let holdout = if report.distinct < 8 { 0.0 } else { 0.1 };
     let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
 
@@ -315,6 +308,14 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     };
     reasons.retain(|(what, _, _)| !set_by_user(what));
     Ok(Choice { config, reasons })
+}
+
+/// How pictures of another shape are best brought to the size of a run, and the colour of the ground behind them.
+pub fn fit_of(report: &CheckReport) -> (Fit, [u8; 3]) {
+    let idx = report.formats.contains_key("idx");
+    let fit = if report.transparent * 2 > report.usable || idx { Fit::Pad } else { Fit::Crop };
+    // IDX sets (MNIST and its kin) are white on black; transparent pictures read best on white.
+    (fit, if idx { [0; 3] } else { [255; 3] })
 }
 
 /// Minutes and steps that may be used, 0 for no limit; at least one of the two is one.

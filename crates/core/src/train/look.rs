@@ -210,7 +210,7 @@ pub(super) fn write_reals(dir: &RunDir, config: &RunConfig, data: &Dataset) -> R
 }
 
 /// The last part of a source as typed: enough to recognise it, nothing about the machine.
-pub(crate) fn source_name(source: &str) -> String {
+pub fn source_name(source: &str) -> String {
     if source.starts_with("emoji:") {
         return source.to_string();
     }

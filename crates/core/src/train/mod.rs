@@ -29,11 +29,11 @@ mod trial;
 mod vae;
 
 pub use bounds::{Sample, likelihoods};
-pub use choose::{Choice, Request, candidates, choose, set};
+pub use choose::{Choice, Request, candidates, choose, fit_of, set};
 pub use config::{Augmentation, GanConfig, GanLoss, Limits, Reconstruction, RunConfig, TrainConfig, VaeTraining};
 pub(crate) use gan::trained_discriminator;
 pub use init::{Adopted, Donor};
-pub(crate) use look::source_name;
+pub use look::source_name;
 pub use maliang_kernels::Precision;
 pub use plateau::{PATIENCE, Plateau, Scored, plateau};
 pub use race::Race;
