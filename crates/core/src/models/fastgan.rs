@@ -29,7 +29,7 @@ pub struct FastganConfig {
     pub classes: Vec<String>,
     /// Is the picture passed through a [1 2 1] filter, along both axes, before it is squashed to [-1, 1]? A discriminator that
     /// looks through a network whose first convolution has a stride of two cannot see a pattern of two pixels, so that nothing
-    /// else keeps the generator from leaving one.
+    /// else keeps the generator from leaving one, unless the discriminator has a head that sees pixels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub smooth: bool,
     /// Picture size and widths: `base` channels at half the picture's size, half as many at the whole.

@@ -124,6 +124,16 @@ impl Discriminator {
         self.judge(self.look(x), labels)
     }
 
+    /// As [`forward`](Self::forward), of those heads only that see the pixels themselves, where some see through another network.
+    pub fn with_own_eyes(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Vec<Tensor<1>> {
+        match self {
+            Self::Projected(discriminator) if discriminator.has_pixel_head() => {
+                vec![discriminator.judge_pixels(x, labels)]
+            }
+            _ => self.forward(x, labels),
+        }
+    }
+
     /// As [`judge`](Self::judge) on what was seen of real pictures, and the loss of a task that the family learns on them besides.
     /// `choice` is a random number that the task may use.
     pub fn judge_real(

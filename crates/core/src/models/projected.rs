@@ -7,7 +7,7 @@
 //!
 //! A network that was trained on photographs begins by halving them, and what is finer than four pixels comes out of that as
 //! something coarser (aliasing), so that a grain of two or three pixels passes for the texture of a fur. So one more head, which
-//! is no part of the paper, sees the pixels themselves, in blocks as channels.
+//! is no part of the paper, sees the pixels themselves.
 //!
 //! What else differs from the paper: the maps keep their own resolution instead of being doubled once more, and doubling is
 //! nearest-neighbour, because together with the convolution that is one transposed convolution.
@@ -26,10 +26,8 @@ const TAPS: [usize; 4] = [24, 40, 112, 320];
 const MIXED: [usize; 4] = [64, 64, 128, 256];
 /// Channels of the heads after each halving, and of their last map.
 const HEADS: [&[usize]; 4] = [&[64, 128, 128], &[128, 128], &[128], &[128]];
-/// Side of the blocks of pixels that the head of pixels sees as one.
-const BLOCK: usize = 4;
 /// Channels of the head of pixels, as [`HEADS`].
-const PIXEL_HEAD: &[usize] = &[64, 128, 128];
+const PIXEL_HEAD: &[usize] = &[24, 48, 96, 96];
 /// Pictures are shown in multiples of this many pixels.
 const STRIDE: usize = 32;
 
@@ -85,12 +83,21 @@ impl Discriminator {
 
     /// With a head that sees pixels of `channels` channels.
     pub fn with_pixel_head(mut self, channels: usize, classes: usize) -> Self {
-        self.heads.push(Head::new(BLOCK * BLOCK * channels, PIXEL_HEAD, classes));
+        self.heads.push(Head::new(channels, PIXEL_HEAD, classes));
         self
     }
 
-    fn has_pixel_head(&self) -> bool {
+    /// Has it a head that sees pixels?
+    pub fn has_pixel_head(&self) -> bool {
         self.heads.len() > TAPS.len()
+    }
+
+    /// The logits of the head that sees pixels.
+    ///
+    /// # Panics
+    /// Without such a head.
+    pub fn judge_pixels(&self, x: Tensor<4>, labels: Option<Tensor<2>>) -> Tensor<1> {
+        self.heads[TAPS.len()].forward(x, labels)
     }
 
     /// Pictures `[batch, height, width, channels]`, labels one-hot `[batch, classes]` → logits of each head, those of a picture
@@ -107,7 +114,7 @@ impl Discriminator {
     /// The mixed maps of pictures, from the finest to the coarsest, and their pixels for a head that sees them.
     pub fn look(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         let [_, height, width, channels] = x.dims();
-        let pixels = self.has_pixel_head().then(|| unfold(x.clone(), BLOCK));
+        let pixels = self.has_pixel_head().then(|| x.clone());
         let x = if [height, width] == self.size { x } else { resize(x, self.size, Filter::Triangle) };
         let x = if channels == 1 { x.repeat_dim(3, 3) } else { x };
         let in_its_precision = |options| Conv2dOptions { precision: self.eyes.precision(), ..options };
@@ -197,17 +204,6 @@ pub fn size(height: usize, width: usize, longer: usize) -> [usize; 2] {
     [height, width].map(|side| ((side as f64 * scale / STRIDE as f64).round() as usize).max(1) * STRIDE)
 }
 
-/// Blocks of `block`×`block` pixels as channels: `[batch, height, width, channels]` → `[batch, height / block, width / block,
-/// block · block · channels]` ("space to depth"). What is left over at the bottom and on the right is left out.
-fn unfold(x: Tensor<4>, block: usize) -> Tensor<4> {
-    let [batch, height, width, channels] = x.dims();
-    let [rows, columns] = [height / block, width / block];
-    x.slice([0..batch, 0..rows * block, 0..columns * block])
-        .reshape([batch, rows, block, columns, block * channels])
-        .swap_dims(2, 3)
-        .reshape([batch, rows, columns, block * block * channels])
-}
-
 /// A constant for use with `x`: on the same side of autodiff.
 fn like(constant: &Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
     if x.is_autodiff() { constant.clone().autodiff() } else { constant.clone() }
@@ -253,24 +249,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn blocks_of_pixels_become_channels() {
-        let x = Tensor::<1, burn::tensor::Int>::arange(0..2 * 5 * 7 * 3, &Device::flex()).float().reshape([2, 5, 7, 3]);
-        let unfolded = unfold(x.clone(), 2);
-        assert_eq!(unfolded.dims(), [2, 2, 3, 12]);
-        let (x, unfolded) = (host(x), host(unfolded));
-        for (i, value) in unfolded.into_iter().enumerate() {
-            let (channel, column, row, batch) = (i % 12, i / 12 % 3, i / 36 % 2, i / 72);
-            let [y, across] = [2 * row + channel / 6, 2 * column + channel % 6 / 3];
-            assert_eq!(value, x[((batch * 5 + y) * 7 + across) * 3 + channel % 3]);
-        }
-    }
-
     /// The head of pixels judges pictures of any size and colours, and its gradient reaches them.
     #[test]
     fn a_head_sees_pixels() {
         let device = Device::flex().autodiff();
-        for (shape, parts) in [([2, 64, 64, 3], 16), ([2, 45, 70, 1], 2 * 4)] {
+        for (shape, parts) in [([2, 64, 64, 3], 8 * 8), ([2, 45, 70, 1], 5 * 8)] {
             let mut seeing = discriminator([64, 64], 0, 1).with_pixel_head(shape[3], 0);
             initialise(&mut seeing, 2, &device);
             let x = pictures(shape).autodiff().require_grad();
@@ -278,6 +261,7 @@ mod tests {
             assert_eq!(logits.len(), 5);
             let of_pixels = logits.pop().unwrap();
             assert_eq!(of_pixels.dims(), [2 * parts], "{shape:?}");
+            assert_eq!(host(seeing.judge_pixels(x.clone(), None)), host(of_pixels.clone()));
             let gradients = of_pixels.mean().backward();
             let of_x = host(x.grad(&gradients).unwrap());
             assert!(of_x.iter().filter(|v| **v != 0.0).count() > of_x.len() / 2);

@@ -51,9 +51,9 @@ const FEW_EPOCHS: f64 = 60.0;
 /// Far less than the 10 of Mescheder 2018: what short runs can spare. See LAB.md.
 const R1: f32 = 0.03;
 const R1_PIXELS: f32 = 64.0 * 64.0;
-/// Half-life of DCGAN's average in pictures: its generator keeps wandering about, at the high rates of small pictures above all. Short
-/// runs are spared by the ramp-up (`train/optim.rs`). See LAB.md.
-const DCGAN_EMA: f64 = 40_000.0;
+/// Half-life, in pictures, of the average of DCGAN and `projected`, whose generators keep wandering about. Short runs are spared by the
+/// ramp-up (`train/optim.rs`). See LAB.md.
+const LONG_EMA: f64 = 40_000.0;
 /// Up to this side DCGAN learns at higher rates, and at still higher ones where there are many pictures: see LAB.md.
 const SMALL_SIDE: usize = 32;
 const MANY: usize = 10_000;
@@ -238,8 +238,11 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         // Sauer 2021, Appendix: 2e-4, β 0 and 0.99, and the hinge loss.
         "projected" => {
             gan.loss = GanLoss::Hinge;
-            gan.pixel_head = report.distinct >= ENOUGH_FOR_PIXELS;
-            (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, smooth: true, stack }), 2e-4, 0.0)
+            let pixel_head = given("gan.pixel_head").and_then(Value::as_bool);
+            gan.pixel_head = pixel_head.unwrap_or(report.distinct >= ENOUGH_FOR_PIXELS);
+            // Who sees pixels need not be kept from patterns of two of them, and the filter has marks of its own: see LAB.md.
+            let smooth = !gan.pixel_head;
+            (ModelConfig::Projected(FastganConfig { z_dim: 256, classes, smooth, stack }), 2e-4, 0.0)
         }
         // Kingma & Ba's defaults suit a single player.
         "vae" => {
@@ -273,7 +276,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         epsilon: 1e-8,
         weight_decay: 0.0,
         clip_norm: 0.0,
-        ema_half_life: if family == "dcgan" { DCGAN_EMA } else { 10_000.0 },
+        ema_half_life: if matches!(family.as_str(), "dcgan" | "projected") { LONG_EMA } else { 10_000.0 },
         flip: Some(flip),
         precision,
         look_every: 0,

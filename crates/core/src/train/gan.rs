@@ -264,7 +264,7 @@ impl GanTrainer {
         let of = |kind: Penalty, (pictures, labels): (Tensor<4>, &Option<Tensor<2>>)| {
             let sum = |discriminator: &Discriminator, x: Tensor<4>| {
                 let batch = x.dims()[0] as f32;
-                let heads = discriminator.forward(x, labels.clone()).into_iter();
+                let heads = discriminator.with_own_eyes(x, labels.clone()).into_iter();
                 // The opinion of a picture is the mean of its parts, added up over the heads.
                 heads.map(|logits| logits.mean() * batch).reduce(|a, b| a + b).expect("at least one head")
             };

@@ -66,9 +66,12 @@ fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let cut_outs = CheckReport { transparent: FOOD.usable, ..photographs.clone() };
     let choice = of(&cut_outs, true, (64, 64));
     assert_eq!((choice.config.model.family(), choice.config.data.fit), ("projected", Fit::Pad));
+    // Either a discriminator that sees pixels, or a generator that cannot make patterns of two.
     let few = CheckReport { distinct: 144, ..cut_outs };
-    assert!(!of(&few, true, (64, 64)).config.gan.pixel_head);
-    assert!(choice.config.gan.pixel_head);
+    for (choice, sees) in [(of(&few, true, (64, 64)), false), (choice, true)] {
+        let ModelConfig::Projected(model) = &choice.config.model else { panic!("{:?}", choice.config.model) };
+        assert_eq!((choice.config.gan.pixel_head, model.smooth), (sees, !sees));
+    }
     let emoji = Request { source: "emoji:food".into(), eyes: true, ..Request::default() };
     let emoji = choose(&emoji, &photographs).unwrap().config;
     assert_eq!((emoji.model.family(), emoji.data.width), ("dcgan", 32), "flat graphics");
