@@ -55,8 +55,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     if data.fingerprint() != sampler.info.data_fingerprint {
         eprintln!("note: these are not the pictures that the model was trained on: copies are looked for among these");
     }
-    let directory = args.output.clone().unwrap_or_else(|| default_directory(&args.model));
-    std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
+    let directory = directory(args)?;
 
     let clock = Clock::start();
     let options = Options { n: args.number.unwrap_or(PICTURES), seed: args.seed };
@@ -170,9 +169,13 @@ fn seconds(run: &RunDir) -> Option<f64> {
     Some(checkpoint::counters(&run.pointed("last")?).ok()?.seconds)
 }
 
-/// In the run directory for a run's best model; here for a checkpoint or a file, which must not overwrite the former.
-fn default_directory(model: &Path) -> PathBuf {
-    if RunDir::is_run(model) { model.to_path_buf() } else { PathBuf::from(".") }
+/// Where to write: what was named, else the run directory for a run's best model, and here for anything else, which must not overwrite
+/// the former. It is made where it is missing.
+fn directory(args: &JudgeArgs) -> Result<PathBuf> {
+    let default = if RunDir::is_run(&args.model) { &args.model } else { Path::new(".") };
+    let directory = args.output.as_deref().unwrap_or(default).to_path_buf();
+    std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
+    Ok(directory)
 }
 
 /// The real side: what was named with --data, else the pictures of the run.

@@ -1,14 +1,16 @@
 //! `maliang judge` of pictures that another program has made: the same scores and report, and no card, since nothing is known of
 //! the model.
 
-use super::{Clock, FEATURES, PICTURES, conclude};
+use super::{Clock, FEATURES, PICTURES, conclude, directory};
 use crate::args::JudgeArgs;
 use crate::terminal::{cache_dir, weights_store};
-use maliang::data::{self, CheckReport, DataConfig, Dataset, Item, Scan, Source, read_pictures};
+use crate::train::scan_and_check;
+use maliang::data::{CheckReport, DataConfig, Dataset, Item, Scan, Source, read_pictures};
+use maliang::generate::locate;
 use maliang::generate::picture::{Picture, encode_real_png};
-use maliang::judge::{self, Judgement, Options};
+use maliang::judge::{self, Judgement, Options, evenly};
 use maliang::report::{self, Judged};
-use maliang::train::{self, RunDir, checkpoint, fit_of};
+use maliang::train::{self, RunDir, fit_of};
 use maliang::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,7 +19,8 @@ use std::path::Path;
 
 /// The pictures where a model was expected: a folder or a .zip that holds no model.
 pub fn instead_of_a_model(path: &Path) -> Option<Source> {
-    let model = RunDir::is_run(path) || path.join(checkpoint::MODEL_FILE).is_file();
+    // Of a file only its beginning tells.
+    let model = path.is_dir() && (RunDir::is_run(path) || locate::file(path).is_ok());
     let source = Source::parse(path.to_str()?).ok().filter(|_| !model)?;
     matches!(source, Source::Folder(_) | Source::Zip(_)).then_some(source)
 }
@@ -31,22 +34,21 @@ pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
     };
     let features = args.features.as_deref().unwrap_or(FEATURES);
     let extractor = judge::extractor(features, &weights_store())?;
-    let (made, real_scan) = (Made::open(source)?, data::scan(&Source::parse(real)?)?);
-    let checked = data::check(&real_scan, &|_, _| ())?;
+    let (made, (real_scan, checked)) = (Made::open(source)?, scan_and_check(&Source::parse(real)?)?);
     let (fit, background) = fit_of(&checked);
-    let grey = is_grey(&made.checked) && is_grey(&checked);
+    let grey = made.checked.is_grey() && checked.is_grey();
     let config =
         DataConfig { channels: if grey { 1 } else { 3 }, fit, background, source: real.clone(), ..made.size() };
     config.validate()?;
     let data = Dataset::open(&config, &real_scan, &cache_dir(), &|_, _| ())?;
-    let count = args.number.unwrap_or(PICTURES).min(made.items.len());
+    let wanted = evenly(made.items.len(), args.number.unwrap_or(PICTURES));
+    let items: Vec<&Item> = wanted.into_iter().map(|i| &made.items[i]).collect();
+    let count = items.len();
     if args.number.is_some_and(|number| number > count) {
         eprintln!("note: {source} has {count} pictures that can be used");
     }
-    let directory = args.output.clone().unwrap_or_else(|| ".".into());
-    std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
+    let directory = directory(args)?;
 
-    let items = made.some(count);
     let unreadable = RefCell::new(None);
     let make = |range: Range<usize>| {
         read_pictures(&made.scan, &items[range.clone()], &config).unwrap_or_else(|error| {
@@ -71,7 +73,7 @@ pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
         encode_real_png(&Picture { width, height, channels, pixels })
     };
     let pairs = judgement.copying.pairs.iter().map(|pair| {
-        let made = make(pair.generated..pair.generated + 1).remove(0);
+        let made = read_pictures(&made.scan, &items[pair.generated..=pair.generated], &config)?.remove(0);
         Ok([encode(made)?, encode(data.train(pair.training).to_vec())?])
     });
     let judged = Judged { pairs: pairs.collect::<Result<_>>()?, judgement, record: None };
@@ -79,10 +81,6 @@ pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
     report::write(&directory.join("report.html"), &report::compose(&directory, None)?)?;
     let title = format!("{source}: {count} pictures of {}x{}", config.width, config.height);
     conclude(args, &times, &judged.judgement, &title, &directory, &["scores.json", "report.html"])
-}
-
-fn is_grey(checked: &CheckReport) -> bool {
-    checked.grey == checked.usable
 }
 
 /// The pictures to judge.
@@ -95,24 +93,15 @@ struct Made {
 
 impl Made {
     fn open(source: &Source) -> Result<Self> {
-        let scan = data::scan(source)?;
-        let checked = data::check(&scan, &|_, _| ())?;
+        let (scan, checked) = scan_and_check(source)?;
         let unusable: HashSet<&str> = checked.rejects.iter().map(|reject| reject.name.as_str()).collect();
         let items: Vec<Item> =
             scan.items.iter().filter(|item| !unusable.contains(item.name.as_str())).cloned().collect();
-        if items.is_empty() {
-            return Err(scan.nothing_usable(&checked.rejects));
-        }
         if !unusable.is_empty() {
             let files = if unusable.len() == 1 { "file" } else { "files" };
             eprintln!("note: {} {files} of {source} cannot be used; `maliang data check` names them", unusable.len());
         }
         Ok(Self { scan, checked, items })
-    }
-
-    /// `count` of them, evenly spaced, because their names may stand in the order of classes.
-    fn some(&self, count: usize) -> Vec<&Item> {
-        (0..count).map(|i| &self.items[i * self.items.len() / count]).collect()
     }
 
     /// The size that they have, or the middle one.

@@ -1,6 +1,6 @@
 //! `maliang judge` of a model that writes: bits per byte beside an n-gram model, repetition, copying; a report and a card.
 
-use super::{Clock, default_directory, run_of, seconds};
+use super::{Clock, directory, run_of, seconds};
 use crate::args::JudgeArgs;
 use crate::bench::machine::Machine;
 use crate::terminal::{cache_dir, duration, print, wrap};
@@ -51,8 +51,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     })?;
     let config = run.text_config()?;
     let corpus = corpus_of(&run, &config, &cache_dir())?;
-    let directory = args.output.clone().unwrap_or_else(|| default_directory(&args.model));
-    std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
+    let directory = directory(args)?;
     let job = Job { args, label, author, model, run, config, corpus, directory: &directory };
     job.judge(number)
 }

@@ -130,7 +130,7 @@ fn a_model_file_is_judged_with_pictures_that_are_named() {
     assert!(place.path("there/scores.json").is_file() && !place.path("r/scores.json").exists());
 }
 
-/// Pictures of another program: other ones are near the floor by no copying; copies are caught, and repeats are not left out.
+/// Pictures of another program: what cannot be read is left out and said, and repeats are not left out.
 #[test]
 fn pictures_of_another_program_are_judged() {
     let place = Place::new();

@@ -128,6 +128,13 @@ pub struct CheckReport {
     pub items: Vec<Checked>,
 }
 
+impl CheckReport {
+    /// Is every picture grey?
+    pub fn is_grey(&self) -> bool {
+        self.grey == self.usable
+    }
+}
+
 /// Decodes every picture of a scan, in parallel. A source without a single usable picture gives a report too: see
 /// [`CheckReport::usable`].
 pub fn check(scan: &Scan, on_progress: OnProgress) -> Result<CheckReport> {

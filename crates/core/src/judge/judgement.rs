@@ -280,7 +280,7 @@ fn scores(
 }
 
 /// `count` numbers below `total`, evenly spaced, because pictures lie in the order of their names and so of their classes.
-fn evenly(total: usize, count: usize) -> Vec<usize> {
+pub fn evenly(total: usize, count: usize) -> Vec<usize> {
     let count = count.min(total);
     (0..count).map(|i| i * total / count).collect()
 }

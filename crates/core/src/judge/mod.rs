@@ -29,7 +29,7 @@ pub use copying::{Copying, Pair, Space};
 pub use estimate::Estimate;
 pub use features::{Extractor, Features, Scaling, Standard};
 pub use frechet::{extrapolated, frechet, frechet_interval};
-pub use judgement::{Better, Judgement, OnStage, Options, Score, Subject, judge};
+pub use judgement::{Better, Judgement, OnStage, Options, Score, Subject, evenly, judge};
 pub use kid::{REPLICATES, kid, kid_interval, kid_noise};
 pub use likelihood::{Bounds, Likelihood};
 pub use nearness::{Match, Measures, Training, Verdict, matches, measures, verdict};

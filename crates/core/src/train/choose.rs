@@ -121,7 +121,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
 
     let channels = match number("data.channels") {
         Some(channels) => channels as usize,
-        None if report.grey == report.usable => {
+        None if report.is_grey() => {
             say("channels", "1".into(), "every picture is grey");
             1
         }
