@@ -118,7 +118,7 @@ pub enum KeysVerb {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ScopeArg {
-    /// See which models there are
+    /// Look, and take finished models along
     Read,
     /// That, and make pictures and text
     Generate,
@@ -306,7 +306,7 @@ pub struct GenerateArgs {
     /// written with --output; markdown, and abc, midi and wav for music, are files [default: text]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Where to write [default: generated/ inside the run, else here]
+    /// Where to write [default: generated/ inside the run, or here]
     #[arg(short, long, visible_alias = "out", value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write "AI生成 AI-generated" below every picture (grids always have it)
@@ -327,7 +327,7 @@ pub struct ExplainArgs {
     /// Print what was found as JSON instead of the list of files
     #[arg(long)]
     pub json: bool,
-    /// Where to write [default: explain/ inside the run, else here]
+    /// Where to write [default: explain/ inside the run, or here]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     #[command(flatten)]

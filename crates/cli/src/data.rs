@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use maliang::data::{self, CheckReport, Fit, Reject, SizeSummary, Source, display_name};
+use maliang::data::{self, CheckReport, Fit, Reject, SizeSummary, Source, display_name, too_small};
 use maliang::{Error, Result};
 
 /// Widest line that is printed.
@@ -177,28 +177,17 @@ fn advice(out: &mut String, report: &CheckReport) {
         let few = counted(report.distinct, "different picture");
         let _ = writeln!(out, "Few: {few}. Below 100, expect copies: add more if you can.");
     }
-    let side = report.shorter_side.map_or(0, |side| side.min);
-    if side < report.suggested_size {
-        let small = report.items.iter().filter(|item| item.width.min(item.height) < report.suggested_size).count();
-        let _ = writeln!(
-            out,
-            "Small: {} would be enlarged at --size {}.",
-            counted(small, "picture"),
-            report.suggested_size
-        );
+    let size = report.suggested_size;
+    let small = report.items.iter().filter(|item| too_small(item.width.min(item.height), size)).count();
+    if small > 0 {
+        let _ = writeln!(out, "Small: {} would be enlarged a lot at --size {size}.", counted(small, "picture"));
     }
-    let fit = if report.suggested_fit == Fit::Pad { " --fit pad" } else { "" };
-    let size = report.suggested_size.min(64);
-    let _ = writeln!(out, "Next: maliang train {} --size {size}{fit}", quoted(&report.source));
-    if report.suggested_fit == Fit::Pad {
-        let _ = writeln!(out, "      Most are cut-outs of many shapes: padding keeps them whole.");
+    let _ = writeln!(out, "Next: maliang train {}", quoted(&report.source));
+    if report.suggested_fit == Fit::Pad && report.items.iter().any(|item| item.width != item.height) {
+        let _ = writeln!(out, "      Those that are not square will be padded; --fit crop cuts them instead.");
     }
-    if report.suggested_size > 64 {
-        let _ = writeln!(
-            out,
-            "      The pictures are good for up to --size {}, which takes longer.",
-            report.suggested_size
-        );
+    if size > 64 {
+        let _ = writeln!(out, "      The pictures are good for up to --size {size}, which takes longer.");
     }
 }
 

@@ -52,18 +52,18 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
         );
     }
     let data = real_pictures(args, &sampler, run.as_ref().zip(config.as_ref()))?;
-    if data.fingerprint() != sampler.info.data_fingerprint {
+    let other_data = data.fingerprint() != sampler.info.data_fingerprint;
+    if other_data {
         eprintln!("note: these are not the pictures that the model was trained on: copies are looked for among these");
     }
     let directory = directory(args)?;
 
     let clock = Clock::start();
     let options = Options { n: args.number.unwrap_or(PICTURES), seed: args.seed };
+    let classes = classes(&sampler, &data, options.n);
     let make = |range: std::ops::Range<usize>| {
-        let numbers = range.map(|i| i as u64);
-        let latents: Vec<_> = numbers.clone().map(|i| sampler.latent(args.seed, i, 1.0)).collect();
-        let classes: Vec<_> = numbers.map(|i| sampler.class_of(i)).collect();
-        sampler.pictures(&latents, &classes).into_iter().map(|picture| picture.pixels).collect()
+        let latents: Vec<_> = range.clone().map(|i| sampler.latent(args.seed, i as u64, 1.0)).collect();
+        sampler.pictures(&latents, &classes[range]).into_iter().map(|picture| picture.pixels).collect()
     };
     let stage = |what: &str, done: usize, all: usize| clock.at(what, done, all);
     let judgement = judge::judge(&make, &data, &*extractor, &options, &cache_dir(), &stage);
@@ -75,8 +75,9 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     let info = &sampler.info;
     let subject = Subject { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
     let judgement = Judgement { model: Some(subject), likelihoods, ..judgement? };
+    let judgement = if other_data { judgement.of_other_data() } else { judgement };
     let record = Record { model: info.clone(), data: data.manifest().clone(), machine: Machine::here().line(), times };
-    let job = Job { args, label, sampler, run, config, data, directory };
+    let job = Job { args, label, sampler, run, config, data, directory, classes };
     let pairs = job.pairs(&judgement)?;
     job.write(Judged { judgement, record: Some(record), pairs })
 }
@@ -89,6 +90,22 @@ struct Job<'a> {
     config: Option<RunConfig>,
     data: Dataset,
     directory: PathBuf,
+    /// Of each generated picture.
+    classes: Vec<usize>,
+}
+
+/// The classes of so many pictures, in the proportions of the data where it has those of the model.
+fn classes(sampler: &Sampler, data: &Dataset, count: usize) -> Vec<usize> {
+    let known = sampler.info.config.classes();
+    if known.is_empty() || known != data.labels() {
+        return (0..count).map(|i| sampler.class_of(i as u64)).collect();
+    }
+    let mut pictures = vec![0; known.len()];
+    let labels = (0..data.train_len())
+        .map(|i| data.train_label(i))
+        .chain((0..data.heldout_len()).map(|i| data.heldout_label(i)));
+    labels.flatten().for_each(|class| pictures[class] += 1);
+    judge::proportional(&pictures, count)
 }
 
 impl Job<'_> {
@@ -126,7 +143,7 @@ impl Job<'_> {
         let seed = self.args.seed;
         let pair = |pair: &judge::Pair| {
             let number = pair.generated as u64;
-            let class = self.sampler.class_of(number);
+            let class = self.classes[pair.generated];
             let made = self.sampler.pictures(&[self.sampler.latent(seed, number, 1.0)], &[class]);
             let named = (!self.sampler.info.config.classes().is_empty()).then_some(class);
             let provenance = self.sampler.provenance(&self.label, seed, number, named, 1.0, "normal");
@@ -170,10 +187,15 @@ fn seconds(run: &RunDir) -> Option<f64> {
 }
 
 /// Where to write: what was named, else the run directory for a run's best model, and here for anything else, which must not overwrite
-/// the former. It is made where it is missing.
-fn directory(args: &JudgeArgs) -> Result<PathBuf> {
+/// the former.
+fn output(args: &JudgeArgs) -> &Path {
     let default = if RunDir::is_run(&args.model) { &args.model } else { Path::new(".") };
-    let directory = args.output.as_deref().unwrap_or(default).to_path_buf();
+    args.output.as_deref().unwrap_or(default)
+}
+
+/// [`output`], which is made where it is missing.
+fn directory(args: &JudgeArgs) -> Result<PathBuf> {
+    let directory = output(args).to_path_buf();
     std::fs::create_dir_all(&directory).map_err(|e| Error::io("create", &directory, &e))?;
     Ok(directory)
 }

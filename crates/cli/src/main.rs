@@ -1,7 +1,8 @@
 //! The command line of Maliang: arguments as typed are resolved once, then one file a verb does the work.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the machine or a file failed, 2 the input cannot
-//! be used, 3 training diverged, 4 a recipe's claim was missed, 70 a bug.
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, or saved and stopped by Ctrl-C; 1 the machine or a file
+//! failed, 2 the input cannot be used, 3 training diverged, 4 a recipe's claim was missed, 70 a bug, 130 stopped by Ctrl-C with
+//! nothing done.
 
 mod args;
 mod bench;

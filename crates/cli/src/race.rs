@@ -52,8 +52,8 @@ fn run(race: Race, data: Dataset) -> Result<()> {
     let seeing = candidates.iter().find(|config| config.needs_eyes());
     let through = seeing.map(eyes).transpose()?.flatten();
     // Who trained through a network would be flattered by it.
-    let trained = seeing.is_none() && !weights_store().list().is_empty();
-    let judge = judge::extractor(if trained { "effnetlite0" } else { "randomconv" }, &weights_store())?;
+    let store = weights_store();
+    let judge = if seeing.is_some() { judge::extractor("randomconv", &store) } else { judge::best_extractor(&store) }?;
     let mut progress = Progress::new();
     let decided = race.run(&Arc::new(data), &cache_dir(), through.as_ref(), judge, &mut progress);
     progress.finish();

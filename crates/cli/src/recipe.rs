@@ -15,7 +15,8 @@ use toml::{Table, Value};
 /// A claim was missed.
 const MISSED: u8 = 4;
 
-/// Trains, judges, prints a table of the claims; the exit code says whether all are kept.
+/// Trains, judges, prints a table of the claims; the exit code says whether all are kept. Who stops it has no answer yet, so that is
+/// no success.
 pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     let (claim, settings) = read(&args.recipe)?;
     let protocols = claim.protocols()?;
@@ -45,7 +46,7 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     let run = RunDir::new(&out);
     if terminal::interrupted() {
         eprintln!("`maliang recipe {} {source} --out {}` goes on, too", args.recipe.display(), out.display());
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::from(terminal::INTERRUPTED));
     }
     let judgements = protocols.into_iter().map(|protocol| judged(&out, protocol.extractor, protocol.n, claim.seed));
     let judgements = judgements.collect::<Result<Vec<Judgement>>>()?;

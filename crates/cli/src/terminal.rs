@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// The exit code where Ctrl-C left nothing done, as shells have it.
+pub const INTERRUPTED: u8 = 130;
 /// The trainer of a server that fell over has left its run after this time.
 const LEAVING: Duration = Duration::from_secs(60);
 /// Set by the first Ctrl-C or SIGTERM.
@@ -21,8 +23,9 @@ static WRITING: AtomicBool = AtomicBool::new(false);
 /// From now on the first Ctrl-C (or SIGTERM) asks training to save and stop, the second ends the process at once.
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+        // A server, and who stops a server, may ask more than once; it ends by force what does not end.
+        if STOP.swap(true, Ordering::SeqCst) && SERVER.is_none() {
+            std::process::exit(i32::from(INTERRUPTED));
         }
         eprintln!("\nsaving and stopping; once more stops at once without saving");
     })
@@ -33,7 +36,7 @@ pub fn catch_interrupts() -> Result<()> {
 pub fn catch_interrupts_of_pieces() -> Result<()> {
     ctrlc::set_handler(|| {
         if !WRITING.load(Ordering::SeqCst) || STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(i32::from(INTERRUPTED));
         }
     })
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))

@@ -9,7 +9,7 @@ use maliang::data::text::is_text;
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
 use maliang::models::ModelConfig;
-use maliang::pretrained::EfficientNetLite0;
+use maliang::pretrained::{EFFICIENTNET_LITE0, EfficientNetLite0};
 use maliang::train::{self, Choice, Donor, Outcome, Race, Request, Run, RunConfig, RunDir, TrainConfig};
 use maliang::{Error, Result, report};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ fn train(args: &TrainArgs) -> Result<()> {
         family: args.model.clone(),
         size,
         settings,
-        eyes: !weights_store().list().is_empty(),
+        eyes: weights_store().has(EFFICIENTNET_LITE0),
     };
     if args.race {
         return race::start(RunDir::new(out), &request, &checked, &scan);

@@ -1,4 +1,4 @@
-//! Maliang: train, judge and generate with generative models of your own pictures.
+//! Maliang: train, judge and generate with generative models of your own pictures and texts.
 //!
 //! The library never prints, parses flags or opens sockets: it reports through typed events and errors.
 #![deny(missing_docs)]

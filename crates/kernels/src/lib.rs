@@ -7,7 +7,8 @@
 //! Activations are NHWC (`[batch, height, width, channel]`), convolution weights `[kh, kw, c_in, c_out]`.
 //! Shapes that do not fit panic: callers check them where they enter the program.
 //!
-//! This is the only crate of the project with `unsafe`; every block says why it is sound.
+//! All `unsafe` of the project is here, but for the one call in the core that maps caches into memory; every block says why it is
+//! sound.
 
 mod activation;
 mod augment;

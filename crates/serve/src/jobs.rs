@@ -24,6 +24,8 @@ use utoipa::ToSchema;
 const MOST_WAITING: i64 = 100;
 /// Lines of what a job says that are kept: the first ones say what was chosen and why, the last ones how it ended.
 const LINES: usize = 60;
+/// How a program ends that was stopped before it had anything to save.
+const INTERRUPTED: i32 = 130;
 /// A trainer that was asked to stop has this long to save.
 const SAVING: Duration = Duration::from_secs(60);
 
@@ -187,6 +189,8 @@ pub struct Jobs {
     changed: Notify,
     /// The job in work is to end.
     cancelled: Notify,
+    /// Held by who looks for the name of a new run, until its job is in the queue.
+    naming: Mutex<()>,
 }
 
 impl Jobs {
@@ -210,15 +214,28 @@ impl Jobs {
                  id INTEGER PRIMARY KEY, place REAL NOT NULL, state TEXT NOT NULL, request TEXT NOT NULL, source TEXT NOT NULL,
                  run TEXT NOT NULL, created INTEGER NOT NULL, started INTEGER, ended INTEGER, said TEXT NOT NULL DEFAULT ''
              ) STRICT;
-             UPDATE jobs SET state = 'queued', place = (SELECT min(place) FROM jobs) - 1 WHERE state = 'running';",
+             UPDATE jobs SET state = 'queued', place = (SELECT min(place) FROM jobs) - 1 WHERE state = 'running';
+             UPDATE jobs SET ended = unixepoch() WHERE state = 'cancelled' AND ended IS NULL;",
         )
         .map_err(wrong)?;
-        Ok(Self { db: Mutex::new(db), trainer, runs, changed: Notify::new(), cancelled: Notify::new() })
+        Ok(Self {
+            db: Mutex::new(db),
+            trainer,
+            runs,
+            changed: Notify::new(),
+            cancelled: Notify::new(),
+            naming: Mutex::new(()),
+        })
     }
 
     /// The program that trains.
     pub fn trainer(&self) -> &Path {
         &self.trainer
+    }
+
+    /// Nobody else gives or takes back the name of a run meanwhile.
+    pub fn naming(&self) -> MutexGuard<'_, ()> {
+        lock(&self.naming)
     }
 
     fn db(&self) -> MutexGuard<'_, Connection> {
@@ -254,7 +271,7 @@ impl Jobs {
     pub fn list(&self) -> Answer<Vec<Job>> {
         let db = self.db();
         let mut statement = db.prepare(
-            "SELECT * FROM jobs ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
+            "SELECT * FROM jobs ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END, ended IS NOT NULL,
              CASE state WHEN 'queued' THEN place ELSE -coalesce(ended, 0) END, id LIMIT 1000",
         )?;
         let mut jobs: Vec<Job> = statement.query_map([], job)?.collect::<rusqlite::Result<_>>()?;
@@ -274,7 +291,26 @@ impl Jobs {
     /// # Errors
     /// There is none of that number.
     pub fn get(&self, id: i64) -> Answer<Job> {
-        self.list()?.into_iter().find(|job| job.id == id).ok_or_else(|| Problem::no_job(id))
+        let db = self.db();
+        let found = db.query_row("SELECT * FROM jobs WHERE id = ?", [id], job).optional()?;
+        let mut job = found.ok_or_else(|| Problem::no_job(id))?;
+        if job.state == JobState::Queued {
+            let before = "SELECT count(*) FROM jobs AS other, jobs AS own
+                          WHERE own.id = ? AND other.state = 'queued' AND (other.place, other.id) < (own.place, own.id)";
+            job.position = Some(db.query_row(before, [id], |row| row.get::<_, i64>(0))? as usize);
+        }
+        drop(db);
+        self.estimate(&mut job);
+        Ok(job)
+    }
+
+    /// Is a job of this run not done yet?
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn awaits(&self, run: &str) -> Answer<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE run = ? AND ended IS NULL)";
+        Ok(self.db().query_row(query, [run], |row| row.get(0))?)
     }
 
     /// Ends a job: one that waits at once, one in work as soon as it has saved.
@@ -382,8 +418,10 @@ impl Jobs {
             }
             let said = text(&said);
             let well = status.is_some_and(|status| status.success());
-            // A run has been saved; what judges or explains loses nothing by beginning anew.
-            if stopped && (well || request.task != Task::Train) {
+            // A run has been saved, and one that was not goes on from its last look; what judges or explains loses nothing by
+            // beginning anew. Only what has failed by itself does not come again.
+            let ended_by_signal = status.is_none_or(|status| status.code().is_none_or(|code| code == INTERRUPTED));
+            if stopped && !self.is_cancelled(id) && (well || ended_by_signal || request.task != Task::Train) {
                 self.say(id, &said);
                 let _ = self.db().execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [id]);
                 return;
@@ -414,14 +452,7 @@ impl Jobs {
 
     fn start(&self, request: &JobRequest, source: &str, run: &str) -> std::io::Result<Child> {
         let out = self.runs.join(run);
-        // At low priority, by the program that does that everywhere but on Windows.
-        let mut command = if cfg!(unix) {
-            let mut nice = Command::new("nice");
-            nice.args(["-n", "10"]).arg(&self.trainer);
-            nice
-        } else {
-            Command::new(&self.trainer)
-        };
+        let mut command = at_low_priority(&self.trainer);
         command.arg(request.task.name());
         if request.task != Task::Train {
             command.arg(source).args(request.choices());
@@ -432,6 +463,9 @@ impl Jobs {
         } else {
             command.arg(source).arg("--out").arg(&out).args(request.choices());
         }
+        // Ctrl-C in a terminal goes to all processes of a group: this one is told to save by the server, and once.
+        #[cfg(unix)]
+        command.process_group(0);
         command.env("MALIANG_PARENT", std::process::id().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()
     }
@@ -452,6 +486,16 @@ impl Jobs {
             tracing::error!(%error, job = id, "the queue cannot be written");
         }
     }
+}
+
+/// A program at low priority, by the one that does that everywhere but on Windows.
+pub fn at_low_priority(program: &Path) -> Command {
+    if !cfg!(unix) {
+        return Command::new(program);
+    }
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "10"]).arg(program);
+    nice
 }
 
 /// The first and the last lines that a trainer says.

@@ -39,6 +39,7 @@ use jobs::Jobs;
 use maliang::provenance::label::Label;
 use maliang::train::RunDir;
 use maliang::{Error, ErrorKind, Result};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use problem::{Answer, Problem};
 use shelf::{Entry, Model, Shelf};
 use std::future::Future;
@@ -49,7 +50,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -145,6 +146,18 @@ impl Server {
     fn sign(&self, query: &str) -> blake3::Hash {
         blake3::keyed_hash(&self.secret, query.as_bytes())
     }
+
+    /// The link to `page` of the run `id`, which a browser can open without a key until the server is started anew.
+    fn link(&self, id: &str, page: &str) -> String {
+        let path = format!("/v1/runs/{}/{page}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+        let signature = self.sign(&path).to_hex();
+        format!("{path}?signature={signature}")
+    }
+
+    /// Does the path come from [`link`](Self::link)?
+    fn signed_path(&self, path: &str, signature: &str) -> bool {
+        blake3::Hash::from_hex(signature).is_ok_and(|signature| signature == self.sign(path))
+    }
 }
 
 #[derive(OpenApi)]
@@ -206,7 +219,9 @@ pub fn app(server: &Arc<Server>) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
+        // Clients such as OpenAI's own send headers of theirs along.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([guard::REQUEST_ID, header::RETRY_AFTER]);
     router
         .route("/", get(studio::page))
         .route("/studio", get(studio::redirect))

@@ -75,9 +75,10 @@ async function begun(main, id, path, signal) {
 
 /** Buttons for the pages that there are of a run. */
 function pagesOf(run, path) {
-  const open = (name, what) =>
-    action(w(what), async () => window.open(URL.createObjectURL(await getBlob(`${path}/${name}`)), "_blank", "noopener"));
-  return [run.report && open("report", "report"), run.judged && open("card", "card"), run.explained && open("explanation", "explanation")].filter(Boolean);
+  // Pages by their own addresses, which keep them apart from this one; a new tab sends no key, so the links are signed.
+  const page = (name) => action(w(name), async () => window.open(run.pages[name], "_blank", "noopener"));
+  const card = () => action(w("card"), async () => window.open(URL.createObjectURL(await getBlob(`${path}/card`)), "_blank", "noopener"));
+  return [run.pages?.report && page("report"), run.judged && card(), run.pages?.explanation && page("explanation")].filter(Boolean);
 }
 
 /** What can be done with a run: stop it where a job trains it; else go on, judge, explain, delete. Keeps up with the jobs. */

@@ -1,52 +1,75 @@
 //! `maliang judge` of pictures that another program has made: the same scores and report, and no card, since nothing is known of
 //! the model.
 
-use super::{Clock, FEATURES, PICTURES, conclude, directory};
+use super::{Clock, FEATURES, PICTURES, conclude, directory, output};
 use crate::args::JudgeArgs;
 use crate::terminal::{cache_dir, weights_store};
 use crate::train::scan_and_check;
-use maliang::data::{CheckReport, DataConfig, Dataset, Item, Scan, Source, read_pictures};
+use maliang::data::{CheckReport, DataConfig, Dataset, Item, Scan, Source, read_packet, read_pictures};
 use maliang::generate::locate;
-use maliang::generate::picture::{Picture, encode_real_png};
-use maliang::judge::{self, Judgement, Options, evenly};
+use maliang::generate::picture::{Picture, encode_given_png, encode_real_png};
+use maliang::judge::{self, Given, Judgement, Options, permutation};
+use maliang::models::SIDES;
 use maliang::report::{self, Judged};
-use maliang::train::{self, RunDir, fit_of};
+use maliang::train::{Race, RunDir, source_name};
 use maliang::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
-/// The pictures where a model was expected: a folder or a .zip that holds no model.
+/// The pictures where a model was expected: a folder or a .zip that holds neither a model nor runs.
 pub fn instead_of_a_model(path: &Path) -> Option<Source> {
-    // Of a file only its beginning tells.
-    let model = path.is_dir() && (RunDir::is_run(path) || locate::file(path).is_ok());
-    let source = Source::parse(path.to_str()?).ok().filter(|_| !model)?;
-    matches!(source, Source::Folder(_) | Source::Zip(_)).then_some(source)
+    let source = Source::parse(path.to_str()?).ok()?;
+    match &source {
+        Source::Folder(_) => {
+            let runs =
+                || std::fs::read_dir(path).is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| is_run(&one.path()))));
+            (!is_run(path) && locate::file(path).is_err() && !runs()).then_some(source)
+        }
+        Source::Zip(_) => Some(source),
+        Source::Idx { .. } | Source::Emoji(_) => None,
+    }
+}
+
+fn is_run(path: &Path) -> bool {
+    RunDir::is_run(path) || Race::is_race(path)
 }
 
 /// Judges the pictures of `source`, prints a table, and writes `scores.json` and `report.html`.
 pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
-    let Some(real) = &args.data else {
+    let Some(named) = &args.data else {
         return Err(Error::input(format!("{source} holds no trained model")).hint(
             "give a run directory (see `maliang runs`), or name real pictures with --data to judge those of a folder",
         ));
     };
+    let real = Source::parse(named)?;
     let features = args.features.as_deref().unwrap_or(FEATURES);
     let extractor = judge::extractor(features, &weights_store())?;
-    let (made, (real_scan, checked)) = (Made::open(source)?, scan_and_check(&Source::parse(real)?)?);
-    let (fit, background) = fit_of(&checked);
+    outside(output(args), [source, &real])?;
+    let (made, (real_scan, checked)) = (Made::open(source)?, scan_and_check(&real)?);
     let grey = made.checked.is_grey() && checked.is_grey();
-    let config =
-        DataConfig { channels: if grey { 1 } else { 3 }, fit, background, source: real.clone(), ..made.size() };
+    let config = DataConfig {
+        channels: if grey { 1 } else { 3 },
+        fit: checked.suggested_fit,
+        background: checked.suggested_background,
+        source: named.clone(),
+        ..made.size()
+    };
     config.validate()?;
-    let data = Dataset::open(&config, &real_scan, &cache_dir(), &|_, _| ())?;
-    let wanted = evenly(made.items.len(), args.number.unwrap_or(PICTURES));
-    let items: Vec<&Item> = wanted.into_iter().map(|i| &made.items[i]).collect();
+    // In an order that has nothing to do with their names: the scores may be those of the first of them only.
+    let mut order = permutation(made.items.len(), args.seed, "judge-given");
+    order.truncate(args.number.unwrap_or(PICTURES));
+    let items: Vec<&Item> = order.into_iter().map(|i| &made.items[i]).collect();
     let count = items.len();
+    if count < judge::FEWEST {
+        let few = format!("{count} pictures of {source} are too few to judge: at least {}", judge::FEWEST);
+        return Err(Error::input(few));
+    }
     if args.number.is_some_and(|number| number > count) {
         eprintln!("note: {source} has {count} pictures that can be used");
     }
+    let data = Dataset::open(&config, &real_scan, &cache_dir(), &|_, _| ())?;
     let directory = directory(args)?;
 
     let unreadable = RefCell::new(None);
@@ -64,23 +87,45 @@ pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
     if let Some(error) = unreadable.take() {
         return Err(error);
     }
-    let mut judgement = Judgement { pictures: Some(train::source_name(&source.to_string())), ..judgement? };
+    let given = Given { pictures: source_name(&source.to_string()), real: source_name(named) };
+    let mut judgement = Judgement { given: Some(given), ..judgement? }.of_other_data();
     for pair in &mut judgement.copying.pairs {
         pair.generated_name = Some(items[pair.generated].name.clone());
     }
-    let encode = |pixels: Vec<u8>| {
-        let DataConfig { width, height, channels, .. } = config;
-        encode_real_png(&Picture { width, height, channels, pixels })
-    };
+    let DataConfig { width, height, channels, .. } = config;
+    let picture = |pixels: Vec<u8>| Picture { width, height, channels, pixels };
     let pairs = judgement.copying.pairs.iter().map(|pair| {
-        let made = read_pictures(&made.scan, &items[pair.generated..=pair.generated], &config)?.remove(0);
-        Ok([encode(made)?, encode(data.train(pair.training).to_vec())?])
+        let item = items[pair.generated];
+        let pixels = read_pictures(&made.scan, &[item], &config)?.remove(0);
+        let generated = encode_given_png(&picture(pixels), read_packet(&made.scan, item))?;
+        Ok([generated, encode_real_png(&picture(data.train(pair.training).to_vec()))?])
     });
     let judged = Judged { pairs: pairs.collect::<Result<_>>()?, judgement, record: None };
     judged.save(&directory)?;
     report::write(&directory.join("report.html"), &report::compose(&directory, None)?)?;
-    let title = format!("{source}: {count} pictures of {}x{}", config.width, config.height);
+    let title = format!("{source}: {count} pictures of {width}x{height}");
     conclude(args, &times, &judged.judgement, &title, &directory, &["scores.json", "report.html"])
+}
+
+/// Refuses to write among the pictures, which would be judged the next time, and into a run, whose scores are its own.
+fn outside(output: &Path, sources: [&Source; 2]) -> Result<()> {
+    let real_path = |path: &Path| path.canonicalize().map_err(|e| Error::io("find", path, &e));
+    // It need not be there yet.
+    let absolute = std::path::absolute(output).map_err(|e| Error::io("find", output, &e))?;
+    let there = absolute.ancestors().find(|path| path.exists()).map_or_else(|| Ok(absolute.clone()), real_path)?;
+    for source in sources {
+        if let Source::Folder(folder) = source
+            && there.starts_with(real_path(folder)?)
+        {
+            return Err(Error::input(format!("the report would be written among the pictures of {source}"))
+                .hint("name another directory with -o, for example -o judged"));
+        }
+    }
+    if is_run(output) {
+        return Err(Error::input(format!("{} is a run, and keeps the scores of its own model", output.display()))
+            .hint("name another directory with -o"));
+    }
+    Ok(())
 }
 
 /// The pictures to judge.
@@ -104,13 +149,23 @@ impl Made {
         Ok(Self { scan, checked, items })
     }
 
-    /// The size that they have, or the middle one.
+    /// The size that they have, or the middle one; at most that of the largest model's, which is what extractors are made for.
     fn size(&self) -> DataConfig {
         let (width, height) = (self.checked.width, self.checked.height);
         let sizes = width.zip(height).expect("a usable picture has a size");
         let (width, height) = (sizes.0.median, sizes.1.median);
-        if [sizes.0, sizes.1].iter().any(|size| size.min != size.max) {
-            eprintln!("note: not all have the same size; all are judged at {width}x{height}, the middle one");
+        let (longest, most) = (width.max(height), *SIDES.end());
+        let scaled = |side: usize| if longest > most { (side * most / longest).max(1) } else { side };
+        let differ = [sizes.0, sizes.1].iter().any(|size| size.min != size.max);
+        let (width, height) = (scaled(width), scaled(height));
+        match (differ, longest > most) {
+            (true, false) => {
+                eprintln!("note: not all have the same size; all are judged at {width}x{height}, the middle one")
+            }
+            (_, true) => {
+                eprintln!("note: scores look at {most} pixels a side at most; all are judged at {width}x{height}")
+            }
+            (false, false) => {}
         }
         DataConfig { width, height, ..DataConfig::default() }
     }

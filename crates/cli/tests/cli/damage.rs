@@ -22,6 +22,10 @@ fn falls_back(place: &Place, run: &str, file: &str) {
     place.no_leftovers(run);
     for checkpoint in std::fs::read_dir(place.path(run).join("checkpoints")).unwrap() {
         let checkpoint = checkpoint.unwrap().path();
+        if checkpoint.extension().is_some_and(|extension| extension == "damaged") {
+            answer.says(checkpoint.file_name().unwrap().to_str().unwrap());
+            continue;
+        }
         place.ok(&format!("generate {} -n 1 -o out", checkpoint.display()));
     }
 }
@@ -83,6 +87,65 @@ fn every_checkpoint_damaged_is_said() {
     place.refused(1, "generate r -n 1 -o out", &["no usable model in r"]);
     place.refused(1, &format!("generate {} -n 1 -o out", best.display()), &["no usable model", "damaged"]);
     assert!(!place.path("out").exists());
+    // Beginning anew would overwrite what may still be saved.
+    let before = place.files("r");
+    place.refused(1, "train r --steps 20", &["no checkpoint in r/checkpoints is whole", "damaged", "copy"]);
+    let new: Vec<_> = place.files("r").into_iter().filter(|(path, bytes)| before.get(path) != Some(bytes)).collect();
+    assert!(
+        new.iter().all(|(path, _)| path.ends_with("lock") || path.ends_with("run.toml")),
+        "{:?}",
+        new.iter().map(|n| &n.0)
+    );
+}
+
+/// The newest two are damaged, and an older one has to do: what is saved from there on counts, and not what is damaged.
+#[test]
+fn two_damaged_checkpoints_do_not_push_out_new_ones() {
+    let place = Place::new();
+    place.train("r", 30, "");
+    place.twin("r", 60, "");
+    let mut all: Vec<_> = std::fs::read_dir(place.path("r/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    all.sort();
+    assert!(all.len() >= 3, "{all:?}");
+    all.iter().rev().take(2).for_each(|path| flip_bit(&path.join("state.safetensors")));
+    place.ok("train r --steps 60");
+    assert!(place.weights("r") == place.weights("twin"));
+    assert_eq!(place.metrics("r").last().unwrap()["step"], 60);
+}
+
+/// One bad byte in the log costs its line, not the log.
+#[test]
+fn a_damaged_line_of_the_log_is_one_line() {
+    let place = Place::new();
+    place.train("r", 12, "");
+    let mut log = place.bytes("r/metrics.jsonl");
+    let lines = place.metrics("r").len();
+    log[3] = 0xff;
+    std::fs::write(place.path("r/metrics.jsonl"), log).unwrap();
+    place.ok("train r --steps 12");
+    assert_eq!(place.metrics("r").len(), lines - 1);
+}
+
+/// What was changed by hand in a run's settings, or left by another run, is refused in a sentence.
+#[test]
+fn settings_that_do_not_fit_the_run_are_refused() {
+    let place = Place::new();
+    place.train("r", 3, "");
+    let text = String::from_utf8(place.bytes("r/run.toml")).unwrap();
+    let write = |text: &str| std::fs::write(place.path("r/run.toml"), text).unwrap();
+    write(&text.replace("width = 16", "width = 24").replace("height = 16", "height = 24"));
+    place.refused(2, "train r --steps 6", &["[data]", "run.toml"]);
+    write(&text);
+    for (huge, word) in [("--steps 18446744073709551615", "train.steps"), ("--set train.steps=1e19", "setting")] {
+        place.refused(2, &format!("train emoji:food {TINY} --out s {huge}"), &[word]);
+    }
+    place.refused(
+        2,
+        &format!("train emoji:food {TINY} --steps 1 --out s --set data.channels=1e19"),
+        &["data.channels"],
+    );
+    std::fs::remove_file(place.path("r/run.toml")).unwrap();
+    place.refused(2, &format!("train emoji:food {TINY} --steps 9 --out r"), &["checkpoints of another run", "--out"]);
 }
 
 /// The flipped bit of a weight is still a number: only the checksum can tell.

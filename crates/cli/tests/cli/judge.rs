@@ -1,6 +1,7 @@
 //! `maliang judge`: what it prints and what it leaves.
 
 use crate::support::{NARROW, Place};
+use maliang::generate::picture::{Picture, encode_real_png, read_label};
 use serde_json::Value;
 use std::path::Path;
 
@@ -143,11 +144,12 @@ fn pictures_of_another_program_are_judged() {
     assert!(answer.out.contains("made: 20 pictures") && answer.out.contains("kid_randomconv_n20"), "{}", answer.out);
     assert!(answer.out.lines().all(|line| line.chars().count() <= 80), "{}", answer.out);
     let scores: Value = serde_json::from_slice(&place.bytes("out/scores.json")).unwrap();
-    assert_eq!((&scores["model"], &scores["pictures"]), (&Value::Null, &"made".into()));
+    let given = serde_json::json!({ "pictures": "made", "real": "real" });
+    assert_eq!((&scores["model"], &scores["given"]), (&Value::Null, &given));
     let name = scores["copying"]["pairs"][0]["generated_name"].as_str().unwrap();
     assert!(place.path("made").join(name).is_file(), "{name}");
     let report = String::from_utf8(place.bytes("out/report.html")).unwrap();
-    assert!(report.contains("Pictures of made") && report.contains(name));
+    assert!(report.contains("Pictures of made") && report.contains(name) && report.contains("Compared with real, 40"));
     assert_eq!(report.matches("alt=\"Generated\"").count(), 20);
     assert!(!place.path("out/card.md").exists() && !report.contains(&place.path("").display().to_string()));
 
@@ -161,6 +163,75 @@ fn pictures_of_another_program_are_judged() {
     let scores: Value = serde_json::from_slice(&place.bytes("out/scores.json")).unwrap();
     assert_eq!(scores["generated"], 20);
     assert_eq!(scores["collapse"]["duplicates"], 1.0, "{}", scores["collapse"]);
+}
+
+/// With few real pictures the scores are those of as many made ones, which stand for all of them, whatever their names.
+#[test]
+fn names_do_not_decide_which_pictures_are_scored() {
+    let place = Place::new();
+    place.pictures("real", 20, png::ColorType::Rgb);
+    place.pictures("b", 20, png::ColorType::Rgb);
+    place.pictures("real/c", 20, png::ColorType::Rgb);
+    // Half of them one picture twenty times, first by name; the other half twenty pictures.
+    std::fs::create_dir_all(place.path("made/a")).unwrap();
+    for i in 0..20 {
+        std::fs::copy(place.path("b/000.png"), place.path(format!("made/a/{i:02}.png"))).unwrap();
+    }
+    std::fs::rename(place.path("b"), place.path("made/b")).unwrap();
+    place.ok("judge made --data real -o out");
+    let scores: Value = serde_json::from_slice(&place.bytes("out/scores.json")).unwrap();
+    assert_eq!((&scores["n"], &scores["generated"]), (&20.into(), &40.into()));
+    let repeated = scores["collapse"]["duplicates"].as_f64().unwrap();
+    assert!((0.2..0.8).contains(&repeated), "{repeated}");
+}
+
+/// Labels of what made a picture go along with it, and what is too large for any extractor is scaled down.
+#[test]
+fn given_pictures_keep_their_labels() {
+    let place = Place::new();
+    place.train("r", 2, "");
+    place.ok("generate r -n 12 -o made");
+    for file in std::fs::read_dir(place.path("made")).unwrap() {
+        let path = file.unwrap().path();
+        if path.to_string_lossy().ends_with("-grid.png") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    place.ok("judge made --data emoji:food -o out");
+    let made = std::fs::read_dir(place.path("made")).unwrap().next().unwrap().unwrap().path();
+    let hash = read_label(&made).unwrap().unwrap().recipe.unwrap().model_hash;
+    let kept = read_label(&place.path("out/judged/00-generated.png")).unwrap().expect("a label").recipe.unwrap();
+    assert_eq!(kept.model_hash, hash);
+    assert_eq!(read_label(&place.path("out/judged/00-real.png")).unwrap(), None);
+
+    std::fs::create_dir(place.path("large")).unwrap();
+    for i in 0..10u8 {
+        let picture = Picture::filled(600, 300, 3, i * 20);
+        std::fs::write(place.path(format!("large/{i}.png")), encode_real_png(&picture).unwrap()).unwrap();
+    }
+    place.ok("judge large --data emoji:food -o out").says("judged at 256x128");
+}
+
+/// What is no folder of pictures, and places where a report would be taken for pictures or for that of a run.
+#[test]
+fn given_pictures_that_cannot_be_judged_are_refused() {
+    let place = Place::new();
+    place.pictures("real", 12, png::ColorType::Rgb);
+    place.pictures("made", 12, png::ColorType::Rgb);
+    place.pictures("few", 5, png::ColorType::Rgb);
+    place.train("runs/r", 1, "");
+    place.refused(2, "judge few --data real -o out", &["5 pictures of few", "at least 10"]);
+    place.refused(2, "judge runs --data real -o out", &["runs"]);
+    place.refused(2, "judge made --data real -o runs/r", &["runs/r", "-o"]);
+    for (command, folder) in [
+        ("judge made --data real -o made/new/report", "made"),
+        ("judge made --data real -o real", "real"),
+        ("judge made --data .", "."),
+    ] {
+        place.refused(2, command, &[&format!("among the pictures of {folder}"), "-o"]);
+    }
+    assert!(!place.path("out").exists() && !place.path("made/new").exists() && !place.path("scores.json").exists());
+    assert!(!place.path("runs/r/scores.json").exists());
 }
 
 #[test]

@@ -84,6 +84,23 @@ fn a_signal_saves_and_says_how_to_go_on() {
     }
 }
 
+/// A recipe that was stopped has judged nothing: what comes after `&&` must not run.
+#[test]
+fn a_stopped_recipe_is_no_success() {
+    let place = Place::new();
+    place.ok(&format!("train emoji:food {TINY} --steps 1 --out tiny"));
+    let run = String::from_utf8(place.bytes("tiny/run.toml")).unwrap();
+    let endless = run.replace("\nsteps = 1\n", &format!("\nsteps = {ENDLESS}\n"));
+    std::fs::write(place.path("x.toml"), endless + "\n[claim]\nminutes = 9.0\n").unwrap();
+    let mut running = place.start("recipe x.toml emoji:food --out r");
+    running.wait_for("step     10");
+    running.signal("INT");
+    let answer = running.end();
+    assert_eq!(answer.code, Some(130), "{}", answer.err);
+    answer.says("saved at step").says("maliang recipe x.toml emoji:food --out r");
+    assert!(!place.path("r/scores.json").exists());
+}
+
 #[test]
 fn the_second_signal_is_immediate() {
     let place = Place::new();

@@ -114,6 +114,9 @@ fn a_model_is_judged_by_inception() {
     place.refused(1, "weights add torchvision.safetensors", &["[1000, 2048]", "torchvision"]);
     assert_eq!(place.ok("weights list").out, added.out, "what was refused changed nothing");
 
+    place.pictures("many", 80, png::ColorType::Rgb);
+    let chosen = place.ok("train many --size 32 --dry-run");
+    assert!(chosen.out.contains("family = \"dcgan\"") && chosen.err.contains("weights get"), "{}", chosen.err);
     place.pictures("few", 8, png::ColorType::Rgb);
     let answer = place.ok("judge r -n 10 --features inception --data few -o out");
     for name in ["kid_inception_unverified_n4", "fd_inception_unverified_n4", "coverage_inception_unverified_n4_k5"] {

@@ -94,10 +94,13 @@ pub struct CheckReport {
     pub height: Option<SizeSummary>,
     /// The shorter sides in pixels.
     pub shorter_side: Option<SizeSummary>,
-    /// The largest of 32, 64, 128, 256 that at most a tenth of the pictures would have to be enlarged for (at least 32).
+    /// The largest of 32, 64, 128, 256 for which at most a tenth of the pictures are [too small](super::too_small) (at least 32).
     pub suggested_size: usize,
-    /// Pad if most pictures are transparent and not square (their border vanishes into the background), else crop.
+    /// How training brings pictures of another shape to its size: pad where most are transparent (the border vanishes into the
+    /// ground) or of an IDX set, else crop.
     pub suggested_fit: Fit,
+    /// The ground to see through and to pad with, RGB: black for IDX sets (MNIST and its kin are white on black), else white.
+    pub suggested_background: [u8; 3],
     /// How many of each file format.
     pub formats: BTreeMap<String, usize>,
     /// How many of each way of storing pixels.
@@ -179,6 +182,9 @@ pub fn check(scan: &Scan, on_progress: OnProgress) -> Result<CheckReport> {
         })
     };
     let by_label = tally(|item| item.label.as_deref().unwrap_or_default());
+    let formats = tally(|item| &item.format);
+    let idx = formats.contains_key("idx");
+    let transparent = count(|item| item.transparent);
     // Of the pictures that training will see: a class with nothing but copies of another's is none.
     let labels = classes(firsts.iter().map(|&index| items[index].label.as_deref()));
     Ok(CheckReport {
@@ -191,13 +197,14 @@ pub fn check(scan: &Scan, on_progress: OnProgress) -> Result<CheckReport> {
         height: SizeSummary::of(items.iter().map(|item| item.height)),
         shorter_side: SizeSummary::of(items.iter().map(|item| item.width.min(item.height))),
         suggested_size: suggested_size(&items),
-        suggested_fit: suggested_fit(&items),
-        formats: tally(|item| &item.format),
+        suggested_fit: if idx || transparent * 2 > items.len() { Fit::Pad } else { Fit::Crop },
+        suggested_background: if idx { [0; 3] } else { [255; 3] },
+        formats,
         modes: tally(|item| &item.mode),
         labels: labels.into_iter().map(|label| (label.clone(), by_label[&label])).collect(),
         captions: count(|item| item.caption.is_some()),
         grey: count(|item| item.grey),
-        transparent: count(|item| item.transparent),
+        transparent,
         animated: count(|item| item.animated),
         rotated: count(|item| item.rotated),
         notes: scan.notes.clone(),
@@ -273,10 +280,10 @@ fn suggested_size(items: &[Checked]) -> usize {
     let mut sides: Vec<usize> = items.iter().map(|item| item.width.min(item.height)).collect();
     sides.sort_unstable();
     let tenth = sides.get(sides.len() / 10).copied().unwrap_or(0);
-    [256, 128, 64].into_iter().find(|&size| size <= tenth).unwrap_or(32)
+    [256, 128, 64].into_iter().find(|&size| !too_small(tenth, size)).unwrap_or(32)
 }
 
-fn suggested_fit(items: &[Checked]) -> Fit {
-    let cut_outs = items.iter().filter(|item| item.transparent && item.width != item.height).count();
-    if cut_outs * 2 > items.len() { Fit::Pad } else { Fit::Crop }
+/// Would a picture whose shorter side is `side` have to be enlarged by more than a third to fill `size`?
+pub fn too_small(side: usize, size: usize) -> bool {
+    side * 4 < size * 3
 }

@@ -2,8 +2,10 @@
 
 use super::source::{self, Raw};
 use super::{DataConfig, Item, Scan, decode, display_name, resize};
+use crate::provenance::container;
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::io::Cursor;
 use std::path::Path;
 
 /// Decodes the picture at `path` and fits it as `config` says: u8, `[height, width, channels]`.
@@ -39,4 +41,9 @@ pub fn read_pictures(scan: &Scan, items: &[&Item], config: &DataConfig) -> Resul
         })
     };
     items.par_iter().map(read).collect()
+}
+
+/// The XMP packet in the file of `item`, such as a label of what made the picture; nothing where none can be read.
+pub fn read_packet(scan: &Scan, item: &Item) -> Option<String> {
+    container::xmp(&mut Cursor::new(scan.read(item).ok()?.bytes())).ok()?
 }

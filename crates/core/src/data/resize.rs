@@ -36,7 +36,7 @@ pub(super) fn fit(image: DynamicImage, config: &DataConfig) -> Result<Vec<u8>, S
 }
 
 /// Rec. 601 luma, rounded.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
+pub(crate) fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
 }
 
@@ -98,7 +98,7 @@ fn pad(flat: Flat, width: usize, height: usize, background: [u8; 3]) -> Flat {
 fn to_channels(flat: Flat, channels: usize) -> Flat {
     let pixels = match (flat.channels, channels) {
         (1, 3) => flat.pixels.iter().flat_map(|&v| [v; 3]).collect(),
-        (3, 1) => flat.pixels.chunks_exact(3).map(|p| luma(p[0], p[1], p[2])).collect(),
+        (3, 1) => flat.pixels.chunks_exact(3).map(|p| luma([p[0], p[1], p[2]])).collect(),
         _ => return flat,
     };
     Flat { pixels, channels, ..flat }

@@ -3,6 +3,7 @@
 
 use crate::data::{Dataset, preprocess};
 use crate::generate::sampler::Sampler;
+use crate::judge::evenly;
 use crate::matrix::{Matrix, eigenvectors};
 use crate::models::PictureModel;
 use crate::nn::host;
@@ -125,8 +126,7 @@ fn axes(weights: Vec<f64>) -> Vec<(f64, Vec<f32>)> {
 fn kl(sampler: &Sampler, data: &Dataset) -> Vec<f64> {
     let d = sampler.info.config.z_dim();
     let count = data.train_len().min(ENCODED);
-    // Evenly spaced, because pictures lie in the order of their names and so of their classes.
-    let numbers: Vec<usize> = (0..count).map(|i| i * data.train_len() / count).collect();
+    let numbers = evenly(data.train_len(), count);
     let mut sums = vec![0.0; d];
     for part in numbers.chunks(BATCH) {
         let values: Vec<f32> = part.iter().flat_map(|&i| preprocess::to_unit(data.train(i))).collect();

@@ -85,6 +85,14 @@ pub fn encode_real_png(picture: &Picture) -> Result<Vec<u8>> {
     png_bytes(picture, None)
 }
 
+/// What somebody else has made, as PNG with the XMP packet of its file: whatever labels it had, it keeps.
+///
+/// # Errors
+/// As [`encode_real_png`].
+pub fn encode_given_png(picture: &Picture, packet: Option<String>) -> Result<Vec<u8>> {
+    png_bytes(picture, packet)
+}
+
 /// The bytes of [`write_png`].
 pub fn encode_png(picture: &Picture, provenance: &Provenance) -> Result<Vec<u8>> {
     let bytes = png_bytes(picture, Some(xmp::merge(None, provenance)?))?;
@@ -154,10 +162,10 @@ fn check_label(bytes: &[u8], provenance: &Provenance) -> Result<()> {
     }
 }
 
-/// The label of a PNG, GIF or JPEG file, or `None` where it carries none. The picture itself is not decoded.
+/// The label of a PNG, GIF, JPEG or WebP file, or `None` where it carries none. The picture itself is not decoded.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, or is neither PNG nor GIF nor JPEG.
+/// The file cannot be read, is damaged, or is neither PNG nor GIF nor JPEG nor WebP.
 pub fn read_label(path: &Path) -> Result<Option<ReadLabel>> {
     let file = File::open(path).map_err(|source| Error::io("read", path, &source))?;
     label_of(&mut BufReader::new(file), path)

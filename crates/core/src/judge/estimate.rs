@@ -15,11 +15,19 @@ pub struct Estimate {
 
 /// Half-width of a 95 % interval in standard errors.
 const Z: f64 = 1.959_964;
+/// The same where the standard error is that of a few numbers: the 97.5 % point of Student's t with 1, 2, … degrees of freedom.
+const T: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
 impl Estimate {
     /// `value` with a normal interval of this standard error.
     pub(crate) fn normal(value: f64, error: f64) -> Self {
         Self { value, low: value - Z * error, high: value + Z * error }
+    }
+
+    /// `value` with the interval of Student's t, for a standard error of so many degrees of freedom.
+    pub(crate) fn student(value: f64, error: f64, freedom: usize) -> Self {
+        let t = T.get(freedom.max(1) - 1).copied().unwrap_or(Z);
+        Self { value, low: value - t * error, high: value + t * error }
     }
 
     /// `value` between the 2.5 % and the 97.5 % quantile of `replicates`.

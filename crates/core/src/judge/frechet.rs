@@ -75,7 +75,8 @@ pub fn frechet_interval(real: &Features, fake: &Features) -> Estimate {
     let left: Vec<f64> = (0..groups).map(|g| frechet(&without(real, g), &without(fake, g))).collect();
     let mean = left.iter().sum::<f64>() / groups as f64;
     let spread: f64 = left.iter().map(|v| (v - mean).powi(2)).sum();
-    let estimate = Estimate::normal(value, (spread * (groups - 1) as f64 / groups as f64).sqrt());
+    let error = (spread * (groups - 1) as f64 / groups as f64).sqrt();
+    let estimate = Estimate::student(value, error, groups - 1);
     Estimate { low: estimate.low.max(0.0), ..estimate }
 }
 

@@ -7,7 +7,7 @@
 
 use super::collapse::{Collapse, diversity, duplicate_rate};
 use super::copying::{self, COPYCAT_LEVELS, Copying, Sets};
-use super::draw::permutation;
+use super::draw::{evenly, permutation};
 use super::estimate::Estimate;
 use super::features::{Extractor, Features, Scaling, Standard};
 use super::likelihood::Likelihood;
@@ -28,8 +28,10 @@ const FORMAT: u32 = 1;
 pub const K: usize = 5;
 /// Seed of the draw of real pictures: part of the protocol, never of a run.
 const REAL_SEED: u64 = 0;
+/// Generated pictures, at least.
+pub const FEWEST: usize = 10;
 /// Generated pictures, at least and at most.
-const NUMBERS: std::ops::RangeInclusive<usize> = 10..=100_000;
+const NUMBERS: std::ops::RangeInclusive<usize> = FEWEST..=100_000;
 /// Real pictures, at least: two for each side.
 const FEWEST_REAL: usize = 4;
 /// Training pictures whose features are searched for copies, at most; pixels are searched in all of them.
@@ -89,6 +91,16 @@ pub struct Subject {
     pub step: u64,
 }
 
+/// Pictures of unknown origin that were judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Their folder or file.
+    pub pictures: String,
+    /// Where the real pictures lie that they were compared with.
+    pub real: String,
+}
+
 /// Everything that was found, as it stands in `scores.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,9 +109,9 @@ pub struct Judgement {
     pub format: u32,
     /// The model; nothing where the pictures came from elsewhere.
     pub model: Option<Subject>,
-    /// The folder or file of pictures that came from elsewhere.
+    /// What was judged instead, where the pictures came from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pictures: Option<String>,
+    pub given: Option<Given>,
     /// The feature extractor.
     pub extractor: String,
     /// What is done to its features.
@@ -128,6 +140,13 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Says with the verdict on copying that the real pictures are not those that the pictures were learned from.
+    #[must_use]
+    pub fn of_other_data(mut self) -> Self {
+        self.copying.words += " This is about the real pictures that were given here; what the generator was trained on was not searched.";
+        self
+    }
+
     /// As the text of `scores.json`.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a judgement is plain data")
@@ -139,11 +158,26 @@ impl Judgement {
     }
 }
 
+/// The classes of `count` pictures in the proportions of `pictures`, the pictures of each class: at every point the class that lags most.
+/// Where all have the same number, each in turn.
+pub fn proportional(pictures: &[usize], count: usize) -> Vec<usize> {
+    let all = pictures.iter().sum::<usize>().max(1) as i64;
+    let mut made = vec![0i64; pictures.len()];
+    let next = |i: usize| {
+        let lag = |&class: &usize| pictures[class] as i64 * (i as i64 + 1) - made[class] * all;
+        let class = (0..pictures.len()).rev().max_by_key(lag).unwrap_or(0);
+        made.iter_mut().skip(class).take(1).for_each(|made| *made += 1);
+        class
+    };
+    (0..count).map(next).collect()
+}
+
 /// Told what is being done, how much of it is done, and how much there is.
 pub type OnStage<'a> = &'a dyn Fn(&str, usize, usize);
 
 /// Judges the pictures that `make` gives by their numbers (u8, `[height, width, channels]` of `data`), batch by batch: what
-/// stays in memory are vectors. Features of real pictures are kept in `cache`.
+/// stays in memory are vectors. The first n of them stand for all in the scores, so their order must not depend on what they
+/// show. Features of real pictures are kept in `cache`.
 ///
 /// # Errors
 /// `options.n` out of range, or fewer than four real pictures, two of them for training.
@@ -195,7 +229,7 @@ pub fn judge(
     Ok(Judgement {
         format: FORMAT,
         model: None,
-        pictures: None,
+        given: None,
         extractor: extractor.name(),
         scaling: extractor.scaling(),
         n,
@@ -279,12 +313,6 @@ fn scores(
     all
 }
 
-/// `count` numbers below `total`, evenly spaced, because pictures lie in the order of their names and so of their classes.
-pub fn evenly(total: usize, count: usize) -> Vec<usize> {
-    let count = count.min(total);
-    (0..count).map(|i| i * total / count).collect()
-}
-
 fn copying_report(
     data: &Dataset,
     extractor: &dyn Extractor,
@@ -324,10 +352,12 @@ fn copying_report(
         }
     };
     let [generated, heldout_features, copycat_features] = sets;
-    let feature_sets = Sets { generated, heldout: heldout_features, copycat: copycat_features };
+    let feature_sets = Sets { generated, heldout: heldout_features, copycat: copycat_features, mirrored: None };
+    let heldout_pixels = vectors(pixels, &heldout.iter().map(|&i| data.any(i)).collect::<Vec<_>>());
     let pixel_sets = Sets {
+        mirrored: Some([&generated_pixels, &heldout_pixels].map(|set| pixels.mirrored(set))),
         generated: generated_pixels,
-        heldout: vectors(pixels, &heldout.iter().map(|&i| data.any(i)).collect::<Vec<_>>()),
+        heldout: heldout_pixels,
         copycat: vectors(pixels, &copycat),
     };
     let of_features = |range: Range<usize>| training_features.select(range);

@@ -26,10 +26,12 @@ pub use claim::{Checked, Claim, Pass, Protocol};
 
 pub use collapse::{Collapse, diversity, duplicate_rate};
 pub use copying::{Copying, Pair, Space};
+pub(crate) use draw::evenly;
+pub use draw::permutation;
 pub use estimate::Estimate;
 pub use features::{Extractor, Features, Scaling, Standard};
 pub use frechet::{extrapolated, frechet, frechet_interval};
-pub use judgement::{Better, Judgement, OnStage, Options, Score, Subject, evenly, judge};
+pub use judgement::{Better, FEWEST, Given, Judgement, OnStage, Options, Score, Subject, judge, proportional};
 pub use kid::{REPLICATES, kid, kid_interval, kid_noise};
 pub use likelihood::{Bounds, Likelihood};
 pub use nearness::{Match, Measures, Training, Verdict, matches, measures, verdict};
@@ -40,15 +42,15 @@ pub use products::{Neighbour, Search, nearest};
 pub use random::RandomFeatures;
 pub use table::{Row, number};
 
-use crate::pretrained::Store;
+use crate::pretrained::{EFFICIENTNET_LITE0, Store};
 use crate::{Error, Result, device};
 
-/// The trained extractor where its weights are in `store`, else the one that needs none.
+/// EfficientNet-Lite0 where its weights are in `store`, else the extractor that needs none.
 ///
 /// # Errors
 /// Weights that are damaged.
 pub fn best_extractor(store: &Store) -> Result<Box<dyn Extractor>> {
-    extractor(if store.list().is_empty() { "randomconv" } else { "effnetlite0" }, store)
+    extractor(if store.has(EFFICIENTNET_LITE0) { "effnetlite0" } else { "randomconv" }, store)
 }
 
 /// The extractor called `name`, as in a metric's name; a trained one from the weights in `store`.

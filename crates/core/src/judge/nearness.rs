@@ -16,6 +16,9 @@ const TYPICAL: std::ops::RangeInclusive<usize> = 5..=50;
 const BLOCK: usize = 2048;
 /// One-sided 1 % point of the normal distribution: from there on more copies than among held-out pictures are no chance.
 const MORE_COPIES: f64 = 2.33;
+/// Copies beyond those of held-out pictures that nobody should shrug at, as a share: with too few held-out pictures to call them no
+/// chance there is no verdict.
+const WORRYING: f64 = 0.01;
 /// C_T below this is no chance (Meehan 2020 speaks of −3 as strong evidence); together with an AuthPct that is this many
 /// points below that of held-out pictures.
 const CLOSER: f64 = -3.0;
@@ -139,11 +142,13 @@ pub enum Verdict {
     Copies,
 }
 
-/// Judges the measures of one space by those of held-out pictures in it, if there are any.
-pub fn verdict(set: &Measures, heldout: Option<&Measures>) -> Verdict {
+/// Judges the measures of one space by those of held-out pictures in it, if there are any. `None` where there are more copies than
+/// among these, but too few of these to say that it is no chance.
+pub fn verdict(set: &Measures, heldout: Option<&Measures>) -> Option<Verdict> {
     let share = |m: &Measures| m.copies as f64 / m.of.max(1) as f64;
+    let more = share(set) - heldout.map_or(0.0, share) > WORRYING && set.copies >= 2;
     let copies = match heldout {
-        None => share(set) > 0.01,
+        None => more,
         Some(heldout) => {
             // Two proportions, pooled.
             let (n, m) = (set.of.max(1) as f64, heldout.of.max(1) as f64);
@@ -153,10 +158,13 @@ pub fn verdict(set: &Measures, heldout: Option<&Measures>) -> Verdict {
         }
     };
     if copies && set.copies >= 2 {
-        return Verdict::Copies;
+        return Some(Verdict::Copies);
+    }
+    if more {
+        return None;
     }
     let less_authentic = heldout.is_some_and(|heldout| set.auth_pct < heldout.auth_pct - LESS_AUTHENTIC);
-    if set.c_t.is_some_and(|z| z < CLOSER) && less_authentic { Verdict::Close } else { Verdict::Clean }
+    Some(if set.c_t.is_some_and(|z| z < CLOSER) && less_authentic { Verdict::Close } else { Verdict::Clean })
 }
 
 #[cfg(test)]
@@ -211,20 +219,21 @@ mod tests {
                 (verdict(&found, Some(&reference)), found)
             };
             let (new, found) = judge(&pictures(3, made));
-            assert_eq!(new, Verdict::Clean, "{found:?} {reference:?}");
+            // Six held-out pictures may be too few to tell.
+            assert!(new == Some(Verdict::Clean) || count < 100 && new.is_none(), "{found:?} {reference:?}");
             let noise = rng::normal(&mut rng::stream(5, "noise", 0), made * 24);
             let rows: Vec<Vec<f32>> = (0..made)
                 .map(|i| train.row(i * 7 % count).iter().zip(&noise[i * 24..]).map(|(v, e)| v + 0.1 * e).collect())
                 .collect();
             let (copies, found) = judge(&Features::from_rows(&rows));
-            assert_eq!(copies, Verdict::Copies, "{found:?}");
+            assert_eq!(copies, Some(Verdict::Copies), "{found:?}");
             assert!(found.auth_pct < 5.0);
             let centres: Vec<Vec<f32>> = (0..made)
                 .map(|i| rng::normal(&mut rng::stream(7, "centre", i as u64 % 9), 24).iter().map(|c| 2.0 * c).collect())
                 .collect();
             let (blur, found) = judge(&Features::from_rows(&centres));
             // Between two pictures of a kind there is no telling an average from a copy.
-            assert!(count < 100 || blur != Verdict::Copies, "{found:?}");
+            assert!(count < 100 || blur != Some(Verdict::Copies), "{found:?}");
         }
     }
 
@@ -234,6 +243,18 @@ mod tests {
         let vectors = in_memory(&train);
         let training = Training { count: 50, vectors: &vectors };
         let found = measures(&matches(&training, &train), &[]);
-        assert_eq!((found.copies, found.c_t, verdict(&found, None)), (50, None, Verdict::Copies));
+        assert_eq!((found.copies, found.c_t, verdict(&found, None)), (50, None, Some(Verdict::Copies)));
+    }
+
+    /// Ten held-out pictures cannot tell 20 % of copies from chance: that is no verdict, and not a good one. A hundred can.
+    #[test]
+    fn copies_are_not_waved_through_for_want_of_heldout_pictures() {
+        let of = |copies, of| Measures { copies, of, auth_pct: 50.0, c_t: Some(0.0) };
+        let judge = |copies, heldout| verdict(&of(copies, 2000), Some(&heldout));
+        assert_eq!(judge(400, of(0, 10)), None);
+        assert_eq!(judge(400, of(0, 100)), Some(Verdict::Copies));
+        assert_eq!(judge(19, of(0, 10)), Some(Verdict::Clean), "below a hundredth");
+        assert_eq!(judge(400, of(20, 100)), Some(Verdict::Clean), "as many as held-out pictures");
+        assert_eq!(verdict(&of(400, 2000), None), Some(Verdict::Copies));
     }
 }

@@ -1,5 +1,7 @@
 //! Pixel space: what "the same picture" means to the eye, for the search for copies.
 
+use super::features::Features;
+
 /// Sides of a thumbnail, at most: differences below this resolution do not make another picture.
 const SIDE: usize = 32;
 
@@ -52,6 +54,14 @@ impl Pixels {
         cells
     }
 
+    /// The vectors of the mirrored pictures.
+    pub fn mirrored(&self, vectors: &Features) -> Features {
+        let columns = self.cells().1;
+        let rows = vectors.values().chunks_exact(columns * self.channels);
+        let reversed = rows.flat_map(|row| row.chunks_exact(self.channels).rev().flatten().copied());
+        Features::from_values(self.dimensions(), reversed.collect())
+    }
+
     /// Root mean square difference of two pictures, in levels of 255, from the distance of their vectors.
     pub fn levels(&self, distance: f64) -> f64 {
         distance / (self.dimensions() as f64).sqrt() * 127.5
@@ -71,6 +81,11 @@ mod tests {
         assert_eq!(large.dimensions(), 32 * 32 * 3);
         let stripes: Vec<u8> = (0..64 * 96 * 3).map(|i| if i / (96 * 3) % 2 == 0 { 255 } else { 0 }).collect();
         assert!(large.vector(&stripes).iter().all(|v| v.abs() < 1e-6));
+        let odd = Pixels::new(33, 71, 3);
+        let picture: Vec<u8> = (0..33 * 71 * 3).map(|i| (i * i % 251) as u8).collect();
+        let turned: Vec<u8> =
+            picture.chunks_exact(71 * 3).flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+        assert_eq!(odd.mirrored(&Features::from_rows(&[odd.vector(&picture)])).row(0), odd.vector(&turned));
         let zero = large.vector(&[0; 64 * 96 * 3]);
         let four = large.vector(&[4; 64 * 96 * 3]);
         let distance = super::super::features::squared_distance(&zero, &four).sqrt();

@@ -59,8 +59,8 @@ impl Judgement {
         let mut lines = vec![
             format!(
                 "{n} generated pictures against {n} real ones, drawn with a fixed seed from all pictures of the data. The \
-                 floor is what {n} other real pictures get in place of the generated ones: no generator can be expected \
-                 to do better."
+                 floor is what {n} other real pictures get in place of the generated ones: what makes new pictures cannot be \
+                 expected to do better, and what repeats its training pictures may."
             ),
             format!(
                 "Features: {extractor}, {scaling}. Numbers of one name are comparable with each other, not with those of \
@@ -68,7 +68,7 @@ impl Judgement {
             ),
             format!(
                 "Intervals of 95 %: KID by the bootstrap ({REPLICATES} resamplings of the pictures), the Fréchet distance by \
-                 leaving out a tenth in turn, shares and density by the number of pictures."
+                 leaving out a tenth in turn, shares and density by the number of pictures, those on the other side taken as they are."
             ),
             format!(
                 "The Fréchet distance (fd) is biased: with {n} pictures even a perfect generator does not get 0 but about the \
@@ -77,7 +77,11 @@ impl Judgement {
         ];
         if !self.likelihoods.is_empty() {
             lines.push(
-                "nelbo and nll_is are nats a picture, the lower the better: the negative ELBO, and the negative log-likelihood                  bounded by importance sampling (Burda 2016), which is never above it. Intervals are over the pictures. They                  compare models of one likelihood on the same pictures; that of mse is a density and can be negative."
+                "nelbo and nll_is are nats a picture, the lower the better: the negative ELBO, and the negative log-likelihood \
+                 bounded by importance sampling (Burda 2016), which is never above it; both of the model as it was trained, with \
+                 N(0, I) over its latents, while pictures are made from the density that was fitted to them afterwards. Intervals \
+                 are over the pictures. They compare models of one likelihood on the same pictures; that of mse is a density and \
+                 can be negative."
                     .into(),
             );
         }
@@ -94,6 +98,9 @@ impl Judgement {
                     .into(),
             ),
             _ => {}
+        }
+        if self.model.is_some() {
+            lines.push("A model with classes made as many of each, relative to the others, as the data has.".into());
         }
         if *n < self.generated {
             lines.push(format!(

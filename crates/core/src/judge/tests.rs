@@ -163,3 +163,13 @@ fn ten_pictures_are_enough_and_features_are_kept() {
     let few = judge(&make, &data, &*extractor, &Options { n: 9, seed: 1 }, directory.path(), &|_, _, _| ());
     assert!(few.unwrap_err().message.contains("10 to"));
 }
+
+#[test]
+fn classes_come_in_the_proportions_of_the_data() {
+    assert_eq!(super::proportional(&[5, 5, 5], 7), [0, 1, 2, 0, 1, 2, 0]);
+    let classes = super::proportional(&[90, 10], 20);
+    assert_eq!(classes.iter().filter(|&&class| class == 1).count(), 2, "{classes:?}");
+    let first = &classes[..10];
+    assert_eq!(first.iter().filter(|&&class| class == 1).count(), 1, "the first ones, too: {first:?}");
+    assert!(super::proportional(&[], 3).iter().all(|&class| class == 0));
+}

@@ -14,6 +14,8 @@ use std::io::Cursor;
 pub const RATE: u32 = 44_100;
 /// Seconds of sound, at most: it is held in memory.
 const LONGEST: f64 = 600.0;
+/// Seconds of all its notes together: some ten seconds of work.
+const MOST_SOUNDING: f64 = 20_000.0;
 /// Seconds: the beginning and the end of a note, the longest a string rings, and silence at the end.
 const ATTACK: f64 = 0.003;
 const FADE: f64 = 0.08;
@@ -58,6 +60,13 @@ pub fn samples(tune: &Tune) -> Result<Vec<f32>> {
     let seconds = tune.seconds(tune.length);
     if seconds > LONGEST {
         let message = format!("the tune lasts {seconds:.0} seconds: at most {LONGEST:.0} are turned into sound");
+        return Err(Error::input(message).hint("--format midi has no such limit"));
+    }
+    let sounding = |note: &Note| tune.seconds(note.length).min(RING);
+    let together: f64 = tune.notes.iter().chain(&tune.chords).map(sounding).sum();
+    if together > MOST_SOUNDING {
+        let message =
+            format!("the notes sound {together:.0} seconds in all: at most {MOST_SOUNDING:.0} are turned into sound");
         return Err(Error::input(message).hint("--format midi has no such limit"));
     }
     let length = index(seconds + FADE + TAIL);

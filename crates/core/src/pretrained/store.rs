@@ -49,6 +49,11 @@ impl Store {
         [EFFICIENTNET_LITE0, INCEPTION].into_iter().filter_map(|name| self.installed(name)).collect()
     }
 
+    /// Is the network of this name installed?
+    pub fn has(&self, name: &'static str) -> bool {
+        self.installed(name).is_some()
+    }
+
     /// Checks the weights in `file` (safetensors or `torch.save`, under the names of any of the known packages) and keeps
     /// them: names, shapes, finite numbers; of EfficientNet-Lite0 the features of a picture; of Inception whether the file is
     /// the published one, which [`Installed::published`] then says.

@@ -97,7 +97,7 @@ impl Card<'_> {
         put(
             out,
             format_args!(
-                "A generator of {}×{} pictures ({}), trained on pictures of its owner with Maliang {}. Everything that it makes \
+                "A generator of {}×{} pictures ({}), trained with Maliang {}. Everything that it makes \
                  is AI-generated (AI生成) and carries that label in the file.\n",
                 stack.width,
                 stack.height,

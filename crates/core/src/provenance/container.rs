@@ -1,4 +1,4 @@
-//! Finding the XMP packet in a PNG, GIF or JPEG file without decoding the picture: the independent reader that checks what
+//! Finding the XMP packet in a PNG, GIF, JPEG or WebP file without decoding the picture: the independent reader that checks what
 //! the encoders wrote. Memory is bounded, and damaged files are errors.
 
 use std::io::{self, BufRead, Read, Seek};
@@ -23,7 +23,7 @@ pub(crate) fn gif_trailer() -> Vec<u8> {
     trailer
 }
 
-/// The XMP packet of the PNG, GIF or JPEG that `file` holds, if it has one.
+/// The XMP packet of the PNG, GIF, JPEG or WebP that `file` holds, if it has one.
 ///
 /// # Errors
 /// `InvalidData` or `UnexpectedEof` where the file is damaged or of another kind, else what the system says.
@@ -35,8 +35,9 @@ pub(crate) fn xmp(file: &mut (impl BufRead + Seek)) -> io::Result<Option<String>
             file.seek_relative(2 - start.len() as i64)?; // back to the first marker
             jpeg(file)?
         }
+        [b'R', b'I', b'F', b'F', ..] => webp(file)?,
         _ if start == PNG_SIGNATURE[..6] && array::<2>(file)? == PNG_SIGNATURE[6..] => png(file)?,
-        _ => return Err(damaged("it is neither PNG nor GIF nor JPEG")),
+        _ => return Err(damaged("it is neither PNG nor GIF nor JPEG nor WebP")),
     };
     packet.map(|bytes| String::from_utf8(bytes).map_err(|_| damaged("its XMP is not UTF-8"))).transpose()
 }
@@ -88,6 +89,27 @@ fn png(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Vec<u8>>> {
             return Ok(packet);
         }
     }
+}
+
+/// Walks the chunks `type, length, data` of a WebP, of even length each, behind the first six bytes.
+fn webp(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Vec<u8>>> {
+    let [_, _, kind @ ..] = array::<6>(file)?; // the rest of the length
+    if &kind != b"WEBP" {
+        return Err(damaged("it is neither PNG nor GIF nor JPEG nor WebP"));
+    }
+    while !file.fill_buf()?.is_empty() {
+        let (kind, length) = (array::<4>(file)?, u32::from_le_bytes(array(file)?));
+        if &kind != b"XMP " {
+            skip(file, i64::from(length) + i64::from(length % 2))?;
+        } else if length as usize > MAX_PACKET {
+            return Err(damaged("its XMP is too long"));
+        } else {
+            let mut packet = vec![0; length as usize];
+            file.read_exact(&mut packet)?;
+            return Ok(Some(packet));
+        }
+    }
+    Ok(None)
 }
 
 fn skip(file: &mut impl Seek, bytes: i64) -> io::Result<()> {

@@ -6,6 +6,7 @@ use crate::train::{RunDir, Unit};
 use crate::{Result, explain};
 use std::path::Path;
 
+const CARD: &str = "card.md";
 /// What a page says of scores that are damaged.
 const UNREADABLE: &str = "scores.json cannot be read, so the scores are left out; `maliang judge` writes it anew.";
 
@@ -51,6 +52,10 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
             String::new()
         });
     report.files = files(directory);
+    // A card that lies there is of another judgement, of a model.
+    if judged.is_some_and(|judged| judged.judgement.model.is_none()) {
+        report.files.retain(|(name, _)| name != CARD);
+    }
     Ok(report)
 }
 
@@ -85,7 +90,7 @@ fn files(directory: &Path) -> Vec<(String, String)> {
             explain::DIRECTORY,
             "directions of the latent space, what the discriminator looks at, nearest training pictures",
         ),
-        ("card.md", "the model card; a person fills in what only a person can know"),
+        (CARD, "the model card; a person fills in what only a person can know"),
     ];
     let there = known.iter().filter(|(name, _)| directory.join(name).exists());
     there.map(|(name, meaning)| (name.to_string(), meaning.to_string())).collect()

@@ -58,7 +58,7 @@ impl Judged {
         let folder = directory.join(DIRECTORY);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
         for (i, pair) in self.pairs.iter().enumerate() {
-            // The generated one first: its label tells to which scores the pair belongs.
+            // The generated one first: the label of a model's picture tells to which scores the pair belongs.
             for (path, png) in pair_files(directory, i).iter().zip(pair) {
                 files::write_bytes(path, png)?;
             }
@@ -71,8 +71,8 @@ impl Judged {
         files::write_bytes(&directory.join(SCORES), self.judgement.to_json().as_bytes())
     }
 
-    /// Reads what lies in `directory`; nothing where there are no scores. Of pictures and circumstances that are missing or
-    /// belong to other scores nothing is shown.
+    /// Reads what lies in `directory`; nothing where there are no scores. Of pictures and circumstances that are missing, or that
+    /// a model has left which has other scores, nothing is shown.
     ///
     /// # Errors
     /// The scores are damaged, or of another version.
@@ -94,8 +94,8 @@ impl Judged {
     pub(super) fn add_to(&self, report: &mut Report, run: Option<&RunDir>) {
         if report.title.is_empty() {
             let model = self.judgement.model.as_ref().map(|model| model.name.clone());
-            let pictures = || self.judgement.pictures.as_ref().map(|from| format!("Pictures of {from}"));
-            report.title = model.or_else(pictures).unwrap_or_else(|| "A model".into());
+            let given = || self.judgement.given.as_ref().map(|given| format!("Pictures of {}", given.pictures));
+            report.title = model.or_else(given).unwrap_or_else(|| "A model".into());
             if let Some(Record { model, .. }) = &self.record {
                 report.subtitle = format!("{} trained on {}", model.config.family(), model.data);
             }
@@ -132,6 +132,15 @@ impl Judged {
             }
             None => format!("The model of step {}.", model.step),
         });
+        let given = judgement.given.as_ref().map(|given| {
+            let [train, heldout] = judgement.data_pictures;
+            format!(
+                "Compared with {}, {} pictures. What the pictures were learned from is not known here: {heldout} real ones are \
+                 held out to compare with, and may have been learned from, too.",
+                given.real,
+                train + heldout
+            )
+        });
         let other = self.record.as_ref().filter(|record| record.data.fingerprint != record.model.data_fingerprint);
         let other = other.map(|Record { data, .. }| {
             let (name, counts) = (&data.config.source, &data.counts);
@@ -140,7 +149,7 @@ impl Judged {
         });
         Table {
             name: "Scores".into(),
-            text: of.into_iter().chain(other).collect(),
+            text: of.into_iter().chain(other).chain(given).collect(),
             head: ["score", "value", "95 % interval", "floor (real against real)"].map(String::from).into(),
             rows: rows.collect(),
             notes: judgement.protocol(),

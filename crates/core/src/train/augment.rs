@@ -72,7 +72,8 @@ impl Adaptive {
         if config.ada == 0.0 {
             return;
         }
-        self.signs += logits.iter().map(|v| if *v > 0.0 { 1.0 } else { -1.0 }).sum::<f32>();
+        let threshold = config.loss.threshold().unwrap_or(0.0);
+        self.signs += logits.iter().map(|v| if *v > threshold { 1.0 } else { -1.0 }).sum::<f32>();
         self.count += logits.len() as f32;
         if (step + 1).is_multiple_of(ADJUST_EVERY) {
             let pictures = (batch as u64 * ADJUST_EVERY) as f64;

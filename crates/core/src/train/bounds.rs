@@ -4,7 +4,7 @@ use super::config::{Reconstruction, RunConfig};
 use super::losses;
 use crate::data::{Dataset, preprocess};
 use crate::generate::sampler::Sampler;
-use crate::judge::{Bounds, Likelihood};
+use crate::judge::{Bounds, Likelihood, evenly};
 use crate::models::{self, PictureModel, Vae};
 use crate::nn::{Mode, host, vector};
 use crate::rng;
@@ -48,7 +48,7 @@ pub fn likelihoods(
     if count < 2 || !(classes.is_empty() || classes == data.labels()) {
         return Vec::new();
     }
-    let numbers: Vec<usize> = (0..count).map(|i| first + i * available / count).collect();
+    let numbers: Vec<usize> = evenly(available, count).into_iter().map(|i| first + i).collect();
     let density = Density::new(vae, config, data);
     let mut bounds = Vec::with_capacity(count);
     for part in numbers.chunks(BATCH) {
@@ -83,7 +83,7 @@ impl<'a> Density<'a> {
         let mut density = Self { vae, data, kind, classes, log_scale: vae.log_scale() };
         if kind == Reconstruction::Mse {
             let count = data.train_len().min(4 * BATCH);
-            let numbers: Vec<usize> = (0..count).map(|i| i * data.train_len() / count).collect();
+            let numbers = evenly(data.train_len(), count);
             let squares: f64 = numbers.chunks(BATCH).map(|part| density.squared_error(part)).sum();
             let mean = squares / (count * data.width() * data.height() * data.channels()) as f64;
             let log_scale = 0.5 * (mean as f32 + losses::LEAST_VARIANCE).ln();

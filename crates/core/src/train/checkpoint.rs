@@ -282,6 +282,24 @@ pub fn forget_after(checkpoints: &Path, step: u64) -> Result<()> {
     Ok(())
 }
 
+/// Puts all checkpoints after `step` aside, under names that are no steps, which it gives back: what could not be read is neither
+/// counted nor overwritten.
+///
+/// # Errors
+/// The disk refused.
+pub fn set_aside_after(checkpoints: &Path, step: u64) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for (_, path) in list(checkpoints).into_iter().filter(|&(at, _)| at > step) {
+        let aside = path.with_extension("damaged");
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside).map_err(|e| Error::io("replace", &aside, &e))?;
+        }
+        std::fs::rename(&path, &aside).map_err(|e| Error::io("rename", &path, &e))?;
+        all.push(aside);
+    }
+    Ok(all)
+}
+
 /// Which of `steps`, newest first, no resume and no rollback needs: all but the newest two, the one that a rollback returns
 /// to now, and the one that it will return to next.
 fn unneeded(steps: &[u64]) -> Vec<u64> {

@@ -120,14 +120,17 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     crate::models::check_size(width, height)?;
 
     let channels = match number("data.channels") {
-        Some(channels) => channels as usize,
+        Some(channels) if channels == 1.0 || channels == 3.0 => channels as usize,
+        Some(channels) => {
+            return Err(Error::input(format!("data.channels is {channels}")).hint("use 1 for grey or 3 for colour"));
+        }
         None if report.is_grey() => {
             say("channels", "1".into(), "every picture is grey");
             1
         }
         None => 3,
     };
-    let (fit, background) = fit_of(report);
+    let (fit, background) = (report.suggested_fit, report.suggested_background);
     match fit {
         Fit::Pad if idx => say("fit", "pad".into(), "small drawings: nothing is cut off"),
         Fit::Pad => say("fit", "pad".into(), "cut-outs: nothing is cut off"),
@@ -202,7 +205,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
             "frozen features tell training pictures apart early; changed colours would linger",
         );
         gan.augment.retain(|part| *part != Augmentation::Color);
-    } else if family != "vae" && epochs < FEW_EPOCHS {
+    } else if family != "vae" && epochs < FEW_EPOCHS && given("gan.ada").is_none() {
         say(
             "augment",
             "none".into(),
@@ -313,19 +316,12 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     Ok(Choice { config, reasons })
 }
 
-/// How pictures of another shape are best brought to the size of a run, and the colour of the ground behind them.
-pub fn fit_of(report: &CheckReport) -> (Fit, [u8; 3]) {
-    let idx = report.formats.contains_key("idx");
-    let fit = if report.transparent * 2 > report.usable || idx { Fit::Pad } else { Fit::Crop };
-    // IDX sets (MNIST and its kin) are white on black; transparent pictures read best on white.
-    (fit, if idx { [0; 3] } else { [255; 3] })
-}
-
 /// Minutes and steps that may be used, 0 for no limit; at least one of the two is one.
 pub(super) fn budget(settings: &Table, say: &mut impl FnMut(&str, String, &str)) -> (f64, u64) {
     let number =
         |path: &str| lookup(settings, path).and_then(|v| v.as_float().or_else(|| v.as_integer().map(|i| i as f64)));
-    let steps = number("train.steps").map_or(0, |steps| steps.max(0.0) as u64);
+    // As TOML can write it; whether it makes sense is said later.
+    let steps = number("train.steps").map_or(0, |steps| steps.clamp(0.0, 1e18) as u64);
     match number("train.minutes") {
         None if steps == 0 => {
             say("budget", format!("{DEFAULT_MINUTES:.0} minutes"), "neither --minutes nor --steps was given");
@@ -347,16 +343,12 @@ fn size_for(report: &CheckReport, emoji: bool, minutes: f64) -> (usize, String) 
     if emoji && minutes < MINUTES_FOR_EMOJI_64 {
         return (32, format!("clearer than 64x64 within {MINUTES_FOR_EMOJI_64:.0} minutes on a plain CPU"));
     }
-    let shorter = report.shorter_side.as_ref().map_or(64, |s| s.median);
-    let fitting = match shorter {
-        96.. => 128,
-        48.. => 64,
-        _ => 32,
-    };
+    let fitting = report.suggested_size.min(128);
     if fitting == 128 && minutes < MINUTES_FOR_128 {
         return (64, format!("sharper than 128x128 within {MINUTES_FOR_128:.0} minutes on a plain CPU"));
     }
-    (fitting, format!("half of the pictures have a shorter side of at least {shorter}"))
+    let why = if fitting == 32 { "many of the pictures are small" } else { "nine pictures in ten are large enough" };
+    (fitting, why.into())
 }
 
 /// Channels of the first stage: the widest network of which the budget can show enough pictures.
@@ -399,8 +391,11 @@ fn speed(family: &str, stack: &StackConfig) -> f64 {
             let [generator, discriminator] = fastgan::cost(stack);
             60e9 / (3.0 * generator + 8.0 * discriminator)
         }
-        // The heads and the frozen network cost what they cost, whatever the picture's size.
-        "projected" => 1.0 / (3.0 * fastgan::cost(stack)[0] / 60e9 + 3e-3),
+        // The frozen network and its heads cost what they cost, whatever the picture's size; the head of pixels costs by the pixel.
+        "projected" => {
+            let beyond_64 = (stack.width * stack.height) as f64 / (64.0 * 64.0) - 1.0;
+            1.0 / (3.0 * fastgan::cost(stack)[0] / 60e9 + 3e-3 + 1e-3 * beyond_64)
+        }
         // A training step passes about ten times through either stack (three forward, seven gradients).
         _ => 140e9 / (stack.cost().0 * 10.0),
     }

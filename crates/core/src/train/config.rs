@@ -98,6 +98,7 @@ impl TrainConfig {
     pub(super) fn validate(&self, fewest: usize) -> Result<()> {
         check_ranges(&[
             ("train.batch", self.batch as f64, fewest as f64, 4096.0),
+            ("train.steps", self.steps as f64, 0.0, 1e15),
             ("train.minutes", self.minutes, 0.0, 1e7),
             ("train.patience", self.patience as f64, 0.0, 1e6),
             ("train.lr", f64::from(self.lr), 0.0, 1e6),
@@ -152,6 +153,16 @@ impl GanLoss {
     /// Does the generator's loss see real pictures?
     pub fn compares(self) -> bool {
         self == Self::RelativisticPaired
+    }
+
+    /// The logit above which a picture counts as real; nothing where only differences between logits mean something.
+    pub fn threshold(self) -> Option<f32> {
+        match self {
+            Self::Wasserstein | Self::RelativisticPaired => None,
+            // Halfway between the targets 0 and 1.
+            Self::LeastSquares => Some(0.5),
+            Self::NonSaturating | Self::Minimax | Self::Hinge => Some(0.0),
+        }
     }
 }
 
@@ -317,6 +328,16 @@ impl RunConfig {
             ("vae.free_bits", f64::from(self.vae.free_bits), 0.0, 100.0),
             ("data.holdout", self.data.holdout, 0.0, 0.5),
         ])?;
+        if self.gan.ada > 0.0 && self.gan.loss.threshold().is_none() {
+            return Err(Error::input(
+                "gan.ada counts real pictures above the loss's threshold, and this loss has none",
+            )
+            .hint("use gan.loss non-saturating, minimax, hinge or least-squares, or leave gan.ada out"));
+        }
+        if self.gan.ada > 0.0 && self.gan.augment.is_empty() {
+            return Err(Error::input("gan.ada steers the parts of gan.augment, and there are none")
+                .hint("--set 'gan.augment=[\"color\", \"translation\", \"cutout\"]', or leave gan.ada out"));
+        }
         self.validate_vae()?;
         self.train.device.open().map(|_| ())
     }

@@ -5,6 +5,7 @@ use super::config::{Augmentation, GanLoss, RunConfig};
 use super::optim::{Adam, Average, average_beta};
 use super::regularise::{Penalty, penalty};
 use super::{ACCURACY, Losses, STANDING_BATCHES, StepInput, Trainer, losses, no_eyes, pictures_tensor};
+use crate::data::resize::luma;
 use crate::data::{Batch, DataConfig, Fit, preprocess};
 use crate::models::{self, Discriminator, Generator, ModelConfig, PictureModel, projected};
 use crate::nn::{self, Mode, Module, Statistics, host};
@@ -38,7 +39,8 @@ struct Ground(Tensor<1>);
 
 impl Ground {
     fn of(data: &DataConfig, device: &Device) -> Option<Self> {
-        let colour: Vec<f32> = data.background[..data.channels].iter().map(|&byte| preprocess::unit(byte)).collect();
+        let bytes = if data.channels == 1 { vec![luma(data.background)] } else { data.background.to_vec() };
+        let colour: Vec<f32> = bytes.into_iter().map(preprocess::unit).collect();
         (data.fit == Fit::Pad).then(|| Self(nn::vector(colour, device)))
     }
 
@@ -264,7 +266,12 @@ impl GanTrainer {
         let of = |kind: Penalty, (pictures, labels): (Tensor<4>, &Option<Tensor<2>>)| {
             let sum = |discriminator: &Discriminator, x: Tensor<4>| {
                 let batch = x.dims()[0] as f32;
-                let heads = discriminator.with_own_eyes(x, labels.clone()).into_iter();
+                // A critic is held by its slope, all of it; R1 and R2 hold what sees pixels too well.
+                let heads = match kind {
+                    Penalty::One(_) => discriminator.forward(x, labels.clone()),
+                    Penalty::Zero(_) => discriminator.with_own_eyes(x, labels.clone()),
+                };
+                let heads = heads.into_iter();
                 // The opinion of a picture is the mean of its parts, added up over the heads.
                 heads.map(|logits| logits.mean() * batch).reduce(|a, b| a + b).expect("at least one head")
             };

@@ -10,7 +10,7 @@ use crate::generate::grid;
 use crate::generate::latent::slerp;
 use crate::generate::picture::{self, Picture};
 use crate::generate::sampler::Sampler;
-use crate::judge::{Extractor, Features, Scaling, Standard, kid, kid_noise};
+use crate::judge::{Extractor, Features, Scaling, Standard, evenly, kid, kid_noise};
 use crate::nn::host;
 use crate::provenance::label::Label;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -45,9 +45,8 @@ impl Looker {
         let heldout = data.heldout_len() >= ENOUGH_HELDOUT;
         let available = if heldout { data.heldout_len() } else { data.heldout_len() + data.train_len() };
         let count = available.min(scored(&config.data));
-        // Evenly spaced, because pictures lie in the order of their names and so of their classes.
-        let pictures: Vec<Vec<u8>> = (0..count)
-            .map(|i| i * available / count)
+        let pictures: Vec<Vec<u8>> = evenly(available, count)
+            .into_iter()
             .map(|i| {
                 if i < data.heldout_len() {
                     data.heldout(i).to_vec()
@@ -166,15 +165,14 @@ struct Encoded {
 fn encoded(sampler: &Sampler, columns: usize, data: &Dataset) -> Option<Encoded> {
     let heldout = data.heldout_len() >= columns;
     let (first, available) = if heldout { (data.train_len(), data.heldout_len()) } else { (0, data.train_len()) };
-    let count = columns.min(available);
-    let numbers: Vec<usize> = (0..count).map(|i| first + i * available / count).collect();
+    let numbers: Vec<usize> = evenly(available, columns).into_iter().map(|i| first + i).collect();
     let class = |&i: &usize| if heldout { data.heldout_label(i - first) } else { data.train_label(i) };
     let pictures: Vec<&[u8]> = numbers.iter().map(|&i| data.any(i)).collect();
     let classes: Vec<usize> = numbers.iter().filter_map(class).collect();
     let z = sampler.encode(&pictures, &classes)?;
     let reconstructed = sampler.decoded(&z, &classes);
     let mut between = Vec::new();
-    for pair in (0..count).collect::<Vec<_>>().chunks_exact(2).take(2) {
+    for pair in (0..numbers.len()).collect::<Vec<_>>().chunks_exact(2).take(2) {
         let along = |i: usize| slerp(&z[pair[0]], &z[pair[1]], i as f32 / (columns - 1) as f32);
         let path: Vec<Vec<f32>> = (0..columns).map(along).collect();
         // The class stays that of the first: half a class is none.

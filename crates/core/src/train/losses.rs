@@ -28,16 +28,11 @@ pub fn discriminator(loss: GanLoss, real: Tensor<1>, fake: Tensor<1>) -> Tensor<
 /// its threshold and generated ones below; for a loss that compares, real above generated. A critic (Wasserstein) has no
 /// threshold and so no such share.
 pub fn accuracy(loss: GanLoss, real: &[f32], fake: &[f32]) -> Option<f32> {
-    let threshold = match loss {
-        GanLoss::Wasserstein => return None,
-        GanLoss::RelativisticPaired => {
-            let right = real.iter().zip(fake).filter(|(real, fake)| real > fake).count();
-            return Some(right as f32 / real.len().max(1) as f32);
-        }
-        // Halfway between the targets 0 and 1.
-        GanLoss::LeastSquares => 0.5,
-        GanLoss::NonSaturating | GanLoss::Minimax | GanLoss::Hinge => 0.0,
-    };
+    if loss.compares() {
+        let right = real.iter().zip(fake).filter(|(real, fake)| real > fake).count();
+        return Some(right as f32 / real.len().max(1) as f32);
+    }
+    let threshold = loss.threshold()?;
     let right = real.iter().filter(|v| **v > threshold).count() + fake.iter().filter(|v| **v < threshold).count();
     Some(right as f32 / (real.len() + fake.len()).max(1) as f32)
 }

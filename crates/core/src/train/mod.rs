@@ -29,7 +29,7 @@ mod trial;
 mod vae;
 
 pub use bounds::{Sample, likelihoods};
-pub use choose::{Choice, Request, candidates, choose, fit_of, set};
+pub use choose::{Choice, Request, candidates, choose, set};
 pub use config::{Augmentation, GanConfig, GanLoss, Limits, Reconstruction, RunConfig, TrainConfig, VaeTraining};
 pub(crate) use gan::trained_discriminator;
 pub use init::{Adopted, Donor};
@@ -227,6 +227,7 @@ impl Run {
                 dir.root().display()
             )));
         }
+        dir.empty()?;
         dir.create()?;
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(dataset.manifest()).expect("a manifest is plain data");
@@ -245,6 +246,15 @@ impl Run {
         config.validate()?;
         let lock = dir.lock()?;
         let dataset = data_of(&dir, &config, cache)?;
+        let made_of = DataConfig { source: config.data.source.clone(), ..dataset.manifest().config.clone() };
+        if made_of != config.data {
+            return Err(Error::input(format!(
+                "the pictures of {} were prepared by other [data] settings",
+                dir.root().display()
+            ))
+            .hint("take back what was changed in run.toml; other settings are another run, with --out"));
+        }
+        same_classes(&config, &dataset)?;
         dir.write_config(&config)?;
         Ok(Self { dir, config, dataset: Arc::new(dataset), eyes: None, _lock: lock })
     }

@@ -70,6 +70,7 @@ impl Race {
             return Err(Error::input(format!("{} already holds a run", dir.root().display()))
                 .hint("choose another directory with --out"));
         }
+        dir.empty()?;
         std::fs::create_dir_all(dir.root()).map_err(|e| Error::io("create", dir.root(), &e))?;
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(data.manifest()).expect("a manifest is plain data");
@@ -172,13 +173,14 @@ impl Race {
         let looker = Looker::new(&self.plan.candidates[0], data, judge, &device::cpu());
         let looks = (0..self.plan.candidates.len()).map(|i| {
             let (sampler, _) = Sampler::open(&self.leg(i))?;
-            Ok(looker.look(&sampler).scores.remove(0))
+            let (name, value) = looker.look(&sampler).scores.remove(0);
+            // What could not be scored loses; TOML has no infinities for it.
+            Ok((name, if value.is_finite() { value } else { f64::MAX }))
         });
         let looks: Vec<(String, f64)> = looks.collect::<Result<_>>()?;
         // Where they are level the first one goes on: it was the first choice.
         let winner = usize::from(looks[1].1 < looks[0].1);
-        // TOML has no infinities for what could not be scored.
-        let values = looks.iter().map(|(_, value)| if value.is_finite() { *value } else { f64::MAX }).collect();
+        let values = looks.iter().map(|(_, value)| *value).collect();
         Ok(Finish { winner, score: looks[0].0.clone(), values })
     }
 

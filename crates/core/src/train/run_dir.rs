@@ -154,6 +154,18 @@ impl RunDir {
         files::write_bytes(&self.file(pointer), format!("{step:08}\n").as_bytes())
     }
 
+    /// Refuses a directory with checkpoints: a new run there would go on with those of another.
+    ///
+    /// # Errors
+    /// There are some.
+    pub fn empty(&self) -> Result<()> {
+        if checkpoint::list(&self.checkpoints()).is_empty() {
+            return Ok(());
+        }
+        Err(Error::input(format!("{} holds checkpoints of another run", self.root.display()))
+            .hint("choose another directory with --out, or move them away"))
+    }
+
     /// Takes the run's lock for this process. The operating system drops it when the process ends, however it ends, so a
     /// killed trainer leaves no stale lock. What such a trainer left half-written is removed.
     ///
@@ -179,10 +191,9 @@ impl RunDir {
         }
     }
 
-    /// All events of `metrics.jsonl`, oldest first; a last line cut off by a crash is left out.
+    /// All events of `metrics.jsonl`, oldest first; lines that are damaged or cut off by a crash are left out.
     pub fn metrics(&self) -> Vec<Map<String, Value>> {
-        let text = std::fs::read_to_string(self.file("metrics.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        events(&std::fs::read(self.file("metrics.jsonl")).unwrap_or_default())
     }
 
     /// The machines that trained the run, in words and in the order of time, where that was recorded.
@@ -201,13 +212,18 @@ impl RunDir {
     /// # Errors
     /// The disk refused.
     pub fn forget_after(&self, step: u64) -> Result<()> {
-        let kept: String = self
-            .metrics()
+        let path = self.file("metrics.jsonl");
+        let logged = match std::fs::read(&path) {
+            // What cannot be read now must not be overwritten with nothing.
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("read", &path, &e)),
+            read => events(&read.unwrap_or_default()),
+        };
+        let kept: String = logged
             .iter()
             .filter(|event| event.get("step").and_then(Value::as_u64).is_none_or(|s| s <= step))
             .map(|event| format!("{}\n", Value::Object(event.clone())))
             .collect();
-        files::write_bytes(&self.file("metrics.jsonl"), kept.as_bytes())?;
+        files::write_bytes(&path, kept.as_bytes())?;
         for (_, path) in self.samples().into_iter().filter(|(s, _)| *s > step) {
             std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, &e))?;
         }
@@ -223,6 +239,11 @@ impl RunDir {
         let file = OpenOptions::new().create(true).append(true).open(&path);
         Ok(Log { file: file.map_err(|e| Error::io("open", &path, &e))?, path })
     }
+}
+
+/// The events in the bytes of `metrics.jsonl`, a line each.
+fn events(log: &[u8]) -> Vec<Map<String, Value>> {
+    log.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// Held while a run is being trained.

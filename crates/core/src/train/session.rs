@@ -11,7 +11,7 @@ use super::run_dir::{Lock, Log, RunDir};
 use super::subject::{Looked, Moment, Settings, Subject};
 use super::{ACCURACY, Event, Losses, Observer, Outcome, Run, init};
 use crate::provenance::weights::Weights;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 use budget::{Rate, estimate, progress, remaining_steps};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -48,7 +48,14 @@ impl<S: Subject> Session<S> {
         lock: Lock,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let (found, warnings) = checkpoint::newest_whole(&dir.checkpoints());
+        let checkpoints = dir.checkpoints();
+        let (found, warnings) = checkpoint::newest_whole(&checkpoints);
+        if found.is_none() && !warnings.is_empty() {
+            // To begin anew would overwrite what may still be saved.
+            let damaged =
+                Error::corrupt(format!("no checkpoint in {} is whole: {}", checkpoints.display(), warnings.join("; ")));
+            return Err(damaged.hint("put one back from a copy, or move the run away and train anew"));
+        }
         let counters = found.as_ref().map_or_else(Counters::start, |(_, counters, _)| counters.clone());
         let stopped = counters.stopped == Some(config.train().limits());
         // A run that has nothing left to do has nothing to try.
@@ -68,7 +75,12 @@ impl<S: Subject> Session<S> {
         match found {
             Some((_, counters, state)) => {
                 session.restore(counters, state)?;
-                session.dir.forget_after(session.counters.step)?;
+                let step = session.counters.step;
+                for aside in checkpoint::set_aside_after(&checkpoints, step)? {
+                    observer.event(&Event::Note(format!("what is damaged is kept as {}", aside.display())));
+                }
+                session.point(step)?;
+                session.dir.forget_after(step)?;
                 session.log = session.dir.open_log()?;
                 init::begun(&session.dir);
                 observer.event(&Event::Resumed { step: session.counters.step });
@@ -247,7 +259,6 @@ impl<S: Subject> Session<S> {
             Err(error) if error.kind == ErrorKind::Diverged => return Ok(Some(health::broken_weights(step))),
             saved => saved?,
         }
-        let sample = self.write_sample()?;
         let mut line = json!({
             "event": "look", "step": step, (S::UNIT.key()): self.shown(),
             "seconds": round(self.counters.seconds, 3), "best": best,
@@ -259,6 +270,8 @@ impl<S: Subject> Session<S> {
             line[name.as_str()] = json!(round(*value, 6));
         }
         self.log.write(line)?;
+        // Last, because a run that goes on can draw it again, but not say it again.
+        let sample = self.write_sample()?;
         observer.event(&Event::Look { step, sample, scores, best });
         if let Some(words) = level {
             self.note(words, observer)?;
@@ -298,11 +311,17 @@ impl<S: Subject> Session<S> {
         let step = self.counters.step;
         let write_model = |path: &Path| self.subject.write_model(path, model);
         checkpoint::save(&self.dir.checkpoints(), &self.counters, &self.subject.state(), write_model)?;
+        self.point(step)?;
+        checkpoint::tidy(&self.dir.checkpoints(), self.counters.best.as_ref().map(|best| best.step));
+        Ok(())
+    }
+
+    /// Points `last` at the checkpoint of `step`, and `best` at the best one, if that is there.
+    fn point(&self, step: u64) -> Result<()> {
         self.dir.point("last", step)?;
         let best = self.counters.best.as_ref().map(|best| best.step);
-        self.dir.point("best", best.unwrap_or(step))?;
-        checkpoint::tidy(&self.dir.checkpoints(), best);
-        Ok(())
+        let there = |step: &u64| checkpoint::directory(&self.dir.checkpoints(), *step).is_dir();
+        self.dir.point("best", best.filter(there).unwrap_or(step))
     }
 
     /// Where the sample of this step lies.

@@ -6,6 +6,7 @@ use super::config::RunConfig;
 use super::optim::{Adam, Average, average_beta};
 use super::{Losses, STANDING_BATCHES, StepInput, Trainer, losses, pictures_tensor};
 use crate::data::{Batch, Dataset, Loader, preprocess};
+use crate::judge::evenly;
 use crate::models::{self, PictureModel, Vae, VaeConfig};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::provenance::weights::Weights;
@@ -132,28 +133,27 @@ impl Trainer for VaeTrainer {
     }
 
     /// −ELBO per number of the held-out pictures, in bits: an upper bound on the code length of unseen pictures under the
-    /// model (exact for the logistic, up to a constant for the others), which is what a VAE is trained to lower.
+    /// model (exact for the logistic, up to a constant for the others; that of mse takes the best variance of each batch).
     fn likelihood(&self, model: &PictureModel, data: &Dataset) -> Option<f64> {
         let PictureModel::Vae(vae) = model else { return None };
         let device = self.device.clone().inner();
-        let count = data.heldout_len().min(512);
-        if count < 2 {
+        let numbers = evenly(data.heldout_len(), 512);
+        if numbers.len() < 2 {
             return None;
         }
-        let (mut total, mut pictures) = (0.0, 0usize);
-        for start in (0..count).step_by(64) {
-            let range = start..(start + 64).min(count);
-            let images = range.clone().flat_map(|i| preprocess::to_unit(data.heldout(i))).collect();
-            let labels = range.clone().filter_map(|i| data.heldout_label(i)).collect();
-            let batch = Batch { images, labels, size: range.len() };
-            let noise = self.noise(self.config.seed, "heldout", start as u64, batch.size);
+        let mut total = 0.0;
+        for (i, part) in numbers.chunks(64).enumerate() {
+            let images = part.iter().flat_map(|&i| preprocess::to_unit(data.heldout(i))).collect();
+            let labels = part.iter().filter_map(|&i| data.heldout_label(i)).collect();
+            let batch = Batch { images, labels, size: part.len() };
+            let noise = self.noise(self.config.seed, "heldout", 64 * i as u64, batch.size);
             let elbo = self.elbo(vae, batch, noise, Mode::Eval, &device);
-            let nats = host(elbo.reconstruction)[0] + self.config.vae.beta * host(elbo.kl.sum())[0];
-            total += f64::from(nats) * range.len() as f64;
-            pictures += range.len();
+            // Whatever β training weighs the second term with: it is a bound for 1 only.
+            let nats = host(elbo.reconstruction)[0] + host(elbo.kl.sum())[0];
+            total += f64::from(nats) * part.len() as f64;
         }
-        let numbers = (data.width() * data.height() * data.channels()) as f64;
-        Some(total / pictures as f64 / numbers / std::f64::consts::LN_2)
+        let of_each = (data.width() * data.height() * data.channels()) as f64;
+        Some(total / numbers.len() as f64 / of_each / std::f64::consts::LN_2)
     }
 
     fn state(&self) -> Weights {

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::sync::Semaphore;
 use tokio_stream::StreamExt;
 use utoipa::ToSchema;
 
@@ -24,6 +26,10 @@ const ENDINGS: [&str; 5] = ["zip", "txt", "md", "jsonl", "gz"];
 
 /// Looking at a source takes this long at most.
 const LOOKING: Duration = Duration::from_secs(120);
+/// One look at a time.
+static LOOKS: Semaphore = Semaphore::const_new(1);
+/// Bytes that it may say.
+const MOST_SAID: u64 = 16 << 20;
 
 /// All sources.
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,7 +110,10 @@ pub async fn upload(
     server.jobs()?;
     let directory = server.settings.uploads();
     let (stem, ending) = name.rsplit_once('.').unwrap_or((&name, ""));
-    if !is_name(&stem.replace([' ', '.'], "-")) || !ENDINGS.contains(&ending.to_lowercase().as_str()) {
+    if name.starts_with('.')
+        || !is_name(&stem.replace([' ', '.'], "-"))
+        || !ENDINGS.contains(&ending.to_lowercase().as_str())
+    {
         let message =
             format!("a name has letters, digits, blanks, - and _, and ends on one of: .{}", ENDINGS.join(" ."));
         return Err(Problem::field("name", message));
@@ -144,8 +153,13 @@ pub async fn upload(
     (status = 403, description = "The key may not, or the server does not train", body = Problem),
 ))]
 pub async fn check(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Answer<Json<Value>> {
-    let (output, _) = look(&server, name, &["data", "check", "--json"], Vec::new()).await?;
-    serde_json::from_slice(&output.stdout).map(Json).map_err(|_| Problem::bug())
+    let (output, _) = look(&server, name.clone(), &["data", "check", "--json"], Vec::new()).await?;
+    let mut found: Value = serde_json::from_slice(&output.stdout).map_err(|_| Problem::bug())?;
+    // Where its data lies on the server is nobody's business.
+    if let Some(source) = found.get_mut("source") {
+        *source = name.into();
+    }
+    Ok(Json(found))
 }
 
 /// What training on a source would choose, and why.
@@ -182,20 +196,45 @@ pub async fn plan(
     Ok(Json(Plan { said, settings }))
 }
 
+/// What a program says, to a bound, and how it ends.
+async fn output(mut command: Command) -> std::io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr, status) = tokio::join!(bounded(out), bounded(err), child.wait());
+    Ok(Output { status: status?, stdout: stdout?, stderr: stderr? })
+}
+
+/// The first bytes of what is said; who says more finds nobody listening.
+async fn bounded(said: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(said) = said {
+        said.take(MOST_SAID).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
 /// Has the program look at a source. It is a process of its own, as for training: what somebody sent here cannot take the server
 /// along, and it has so much time and no more. Also returns what the program was given as the source.
 async fn look(server: &Arc<Server>, name: String, command: &[&str], flags: Vec<String>) -> Answer<(Output, String)> {
     let _place = server.work.admit()?;
     let trainer = server.jobs()?.trainer().to_owned();
     let source = server.off(move |server| find_source(server, &name)).await??;
-    let mut child = tokio::process::Command::new(trainer);
-    child.args(command).arg(&source).args(flags).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(LOOKING, child.output()).await.map_err(|_| {
+    let mut child = crate::jobs::at_low_priority(&trainer);
+    child.args(command).arg(&source).args(flags).kill_on_drop(true);
+    let look = async {
+        // Each takes all cores and much memory: one at a time.
+        let _turn = LOOKS.acquire().await;
+        output(child).await
+    };
+    let output = tokio::time::timeout(LOOKING, look).await.map_err(|_| {
         let message =
             format!("this takes longer than {} seconds; it can be trained on all the same", LOOKING.as_secs());
         Problem::field("name", message)
     })?;
     let output = output.map_err(|_| Problem::bug())?;
+    if output.stdout.len() as u64 >= MOST_SAID {
+        return Err(Problem::field("name", "there is too much to say about this; `maliang data check` says it"));
+    }
     if output.status.success() {
         return Ok((output, source));
     }

@@ -79,9 +79,12 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     }
     let source = request.source.as_deref().ok_or_else(|| Problem::field("source", "there is nothing to train on"))?;
     let path = find_source(server, source)?;
+    // A name is looked for and taken by one request at a time.
+    let _naming = jobs.naming();
+    let uploads = server.settings.uploads();
     let taken = |name: &str| {
-        let queued = jobs.list().is_ok_and(|list| list.iter().any(|job| job.run == name && job.ended.is_none()));
-        queued || server.runs().join(name).exists()
+        let path = server.runs().join(name);
+        jobs.awaits(name).unwrap_or(true) || path.exists() || path == uploads
     };
     let run = match &request.name {
         Some(name) if taken(name) => return Err(Problem::conflict(format!("there is a run \"{name}\" already"))),

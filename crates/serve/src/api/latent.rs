@@ -117,7 +117,7 @@ pub async fn project(
     State(server): State<Arc<Server>>,
     Fields(request): Fields<ProjectionRequest>,
 ) -> Answer<Json<Projection>> {
-    let _place = server.work.admit()?;
+    let place = server.work.admit()?;
     let file = BASE64_STANDARD
         .decode(request.image.as_bytes())
         .map_err(|_| Problem::field("image", "this is not a file in base64"))?;
@@ -129,6 +129,8 @@ pub async fn project(
     let found = server
         .work
         .turns(move |give_way| {
+            // Computed to its end even for a client that has left, so the place is held until then.
+            let _place = place;
             let Model::Pictures(painter) = &*own else { return Err(Problem::bug()) };
             let sampler = &painter.sampler;
             let run = RunDir::is_run(&path).then(|| RunDir::new(&path).config().ok()).flatten();

@@ -1,6 +1,5 @@
 //! `/v1/runs`: what was trained and what is being trained.
 
-use crate::jobs::Job;
 use crate::problem::{Answer, Problem};
 use crate::{Server, trash};
 use axum::Json;
@@ -12,6 +11,7 @@ use maliang::explain;
 use maliang::train::{RunDir, checkpoint};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{self, PathBuf};
 use std::sync::Arc;
@@ -69,6 +69,10 @@ pub struct Run {
     /// What training had to say, in words; left out in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
+    /// Links to its pages, `report` and `explanation`, that a browser can open without a key until the server is started anew; left
+    /// out in lists.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pages: BTreeMap<String, String>,
 }
 
 /// The foremost score of a run that was judged; lower is better.
@@ -130,6 +134,7 @@ fn run_of(id: String, run: &RunDir, whole: bool) -> Run {
         explained: explanation_of(run).is_file(),
         settings: if whole { settings(run) } else { None },
         notes: if whole { notes.filter_map(text).collect() } else { Vec::new() },
+        pages: BTreeMap::new(),
         id,
     }
 }
@@ -176,7 +181,14 @@ pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<RunList>> {
 ))]
 pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<Run>> {
     let run = find(&server, &id).await?;
-    Ok(Json(server.off(move |_| run_of(id, &run, true)).await?))
+    let shown = server.off(move |server| {
+        let shown = run_of(id, &run, true);
+        let pages =
+            [("report", shown.report), ("explanation", shown.explained)].into_iter().filter(|(_, there)| *there);
+        let pages = pages.map(|(page, _)| (page.to_owned(), server.link(&shown.id, page))).collect();
+        Run { pages, ..shown }
+    });
+    Ok(Json(shown.await?))
 }
 
 /// The log of a run as server-sent events, one a line, and on as it grows. The number of an event is that of its line: a client
@@ -322,8 +334,7 @@ pub async fn delete(State(server): State<Arc<Server>>, Path(id): Path<String>) -
             if !server.trains(&run) {
                 return Err(Problem::forbidden("delete", "this run lies where the server does not train"));
             }
-            let wanted = |job: &Job| job.run == run.name() && job.ended.is_none();
-            if server.jobs()?.list()?.iter().any(wanted) {
+            if server.jobs()?.awaits(&run.name())? {
                 return Err(Problem::conflict(format!("a job of \"{}\" is not done; cancel it first", run.name())));
             }
             let until = trash::put(&run)?;
@@ -343,9 +354,13 @@ pub async fn delete(State(server): State<Arc<Server>>, Path(id): Path<String>) -
     (status = 409, description = "There is another run of that name by now", body = Problem),
 ))]
 pub async fn restore(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<Run>> {
-    server.jobs()?;
     let wanted = id.clone();
     let taken = server.off(move |server| {
+        let jobs = server.jobs()?;
+        let _naming = jobs.naming();
+        if jobs.awaits(&wanted)? {
+            return Err(Problem::conflict(format!("a job is about to make another run \"{wanted}\"")));
+        }
         let taken = trash::take(server.runs(), &wanted);
         server.shelf.refresh();
         taken

@@ -303,7 +303,7 @@ impl Writing {
                 event["choices"] = json!([own]);
                 event
             };
-            let mut written = 0;
+            let (mut written, mut open) = (0, self.labels.len());
             for (choice, label) in self.labels.iter().enumerate() {
                 let mut begin = event(choice, Happening::Begin, None);
                 begin["choices"][0]["label"] = json!(label);
@@ -318,13 +318,22 @@ impl Writing {
                     () = events.closed() => return,
                 };
                 let value = match part {
-                    None => break,
+                    None if open == 0 => break,
+                    // The writer's end was not heard of: it fell over.
+                    None => {
+                        let problem = serde_json::to_value(Problem::bug()).unwrap_or_default();
+                        let _ = events.send_timeout(data(&problem), STALLED).await;
+                        return;
+                    }
                     Some(Part::Text { choice, text }) => event(choice, Happening::Text(text), None),
                     Some(Part::End { choice, finish, tokens }) => {
-                        written += tokens;
+                        (written, open) = (written + tokens, open.saturating_sub(1));
                         event(choice, Happening::End, Some(reason(&finish)))
                     }
-                    Some(Part::Failed(problem)) => serde_json::to_value(problem).unwrap_or_default(),
+                    Some(Part::Failed(problem)) => {
+                        open = 0;
+                        serde_json::to_value(problem).unwrap_or_default()
+                    }
                 };
                 if events.send_timeout(data(&value), STALLED).await.is_err() {
                     return;
@@ -339,7 +348,7 @@ impl Writing {
                     return;
                 }
             }
-            let _ = events.send(Ok(Event::default().data("[DONE]"))).await;
+            let _ = events.send_timeout(Ok(Event::default().data("[DONE]")), STALLED).await;
             drop(self.place);
         });
         Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()

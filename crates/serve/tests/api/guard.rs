@@ -116,3 +116,52 @@ async fn the_page_comes_without_a_key_and_runs_nothing_foreign() {
     assert_eq!(get(&server, "/studio").await.status, 308);
     get(&server, "/studio/none.js").await.problem(404);
 }
+
+/// A browser's new tab sends no key: pages of a run come by a signed link, and nothing else does.
+#[tokio::test]
+async fn pages_come_by_signed_links() {
+    let place = Place::new();
+    let mut keys = Keys::open(&place.path("keys.toml")).unwrap();
+    let bearer = format!("Bearer {}", keys.add("a", &[Scope::Read]).unwrap());
+    let run = place.path("models").join("猫 1");
+    std::fs::create_dir_all(run.join("samples")).unwrap();
+    std::fs::write(run.join("run.toml"), "").unwrap();
+    std::fs::write(run.join("report.html"), "<p>cats").unwrap();
+    let server = Server::new(place.settings(), keys).unwrap();
+    let shown = with(&server, "GET", "/v1/runs/%E7%8C%AB%201", &[("authorization", &bearer)]).await.json();
+    let link = shown["pages"]["report"].as_str().unwrap();
+    assert!(shown["pages"].get("explanation").is_none(), "there is none");
+    assert_eq!(get(&server, link).await.text(), "<p>cats");
+    let (path, signature) = link.split_once('?').unwrap();
+    for other in [path.to_owned(), format!("{path}?signature=00"), format!("/v1/models?{signature}")] {
+        get(&server, &other).await.problem(401);
+    }
+    with(&server, "DELETE", &link.replace("/report", ""), &[]).await.problem(401);
+}
+
+/// What a client makes up is not counted under names of its own.
+#[tokio::test]
+async fn made_up_methods_are_one() {
+    let server = Place::new().server();
+    for i in 0..3 {
+        with(&server, &format!("MADEUP{i}"), "/v1/models", &[]).await;
+    }
+    let metrics = get(&server, "/metrics").await.text();
+    assert!(metrics.contains("method=\"other\"") && !metrics.contains("MADEUP"), "{metrics}");
+}
+
+/// Clients such as OpenAI's send headers of their own, which a browser asks for first.
+#[tokio::test]
+async fn pages_of_allowed_origins_may_send_their_headers() {
+    let place = Place::new();
+    let settings = Settings { origins: vec!["https://example.org".into()], ..place.settings() };
+    let server = Server::new(settings, Keys::default()).unwrap();
+    let asked = [
+        ("host", "localhost:8017"),
+        ("origin", "https://example.org"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,x-stainless-os"),
+    ];
+    let answer = with(&server, "OPTIONS", "/v1/completions", &asked).await;
+    assert!(answer.headers["access-control-allow-headers"].to_str().unwrap().contains("x-stainless-os"));
+}

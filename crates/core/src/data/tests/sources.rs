@@ -280,3 +280,37 @@ fn what_is_not_a_source_says_what_to_give() {
     assert!(Source::parse("emoji").unwrap_err().hint.unwrap().contains("animals"));
     assert_eq!(Source::parse("emoji:animals").unwrap(), Source::Emoji("animals".into()));
 }
+
+/// The rule that training follows, too: mostly cut-outs are padded onto white.
+#[test]
+fn cut_outs_are_padded() {
+    let transparent = encode(&image::RgbaImage::from_pixel(20, 30, image::Rgba([9, 9, 9, 0])).into(), ImageFormat::Png);
+    let fit = |transparent_ones: u32| {
+        let dir = many(10 - transparent_ones);
+        (0..transparent_ones).for_each(|i| write(dir.path(), &format!("cut-out {i}.png"), &transparent));
+        let report = check_path(dir.path());
+        assert_eq!((report.usable, report.suggested_background), (10, [255; 3]));
+        report.suggested_fit
+    };
+    assert_eq!((fit(0), fit(5), fit(6)), (Fit::Crop, Fit::Crop, Fit::Pad));
+}
+
+/// A tenth may be too small for the size, by more than a third.
+#[test]
+fn the_size_suits_nine_pictures_in_ten() {
+    let size = |sides: &[u32]| {
+        let dir = tempfile::tempdir().unwrap();
+        sides
+            .iter()
+            .enumerate()
+            .for_each(|(i, &side)| write(dir.path(), &format!("{i}.png"), &png(i as u32, side, side + 9)));
+        check_path(dir.path()).suggested_size
+    };
+    assert_eq!(
+        (size(&[8; 3]), size(&[47; 3]), size(&[48; 3]), size(&[96; 3]), size(&[300; 3])),
+        (32, 32, 64, 128, 256)
+    );
+    let mostly_large = [[20; 1].as_slice(), &[64; 9]].concat();
+    let mixed = [[20; 2].as_slice(), &[64; 8]].concat();
+    assert_eq!((size(&mostly_large), size(&mixed)), (64, 32));
+}

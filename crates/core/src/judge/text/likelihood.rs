@@ -24,7 +24,7 @@ const BATCH: usize = 16;
 const ENOUGH_PARTS: usize = 30;
 const STRETCHES: usize = 64;
 /// With fewer tokens there is no interval.
-const FEWEST_TOKENS: usize = 2 * STRETCHES;
+pub(super) const FEWEST_TOKENS: usize = 2 * STRETCHES;
 
 /// What was found on held-out text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! A judgement of text as people read it: rows of a table, and sentences.
 
+use super::likelihood::FEWEST_TOKENS;
 use super::{Spans, TextJudgement};
 use crate::judge::{REPLICATES, number};
 
@@ -90,7 +91,9 @@ impl TextJudgement {
         let (bits, baseline) = (number(found.bits_per_byte.value), number(found.ngram_bits_per_byte));
         let beside =
             format!("{bits} bits per byte of held-out text; a {}-gram model needs {baseline}", found.ngram_order);
-        Some(if gain.low > 0.0 {
+        Some(if found.tokens < FEWEST_TOKENS {
+            format!("Too little held-out text to say whether it is better than counting: {beside}.")
+        } else if gain.low > 0.0 {
             format!("Better than counting: {beside}.")
         } else if gain.high < 0.0 {
             format!("Not yet better than counting: {beside}. Train longer, or a smaller model.")

@@ -77,6 +77,9 @@ fn inception_is_kept_and_says_that_its_numbers_were_not_checked() {
     let installed = store.add(&file).unwrap();
     assert_eq!((installed.name, installed.published), (INCEPTION, false));
     assert_eq!(store.list(), std::slice::from_ref(&installed));
+    // Judging and training through EfficientNet want that one, and not any.
+    assert!(store.has(INCEPTION) && !store.has(EFFICIENTNET_LITE0));
+    assert_eq!(crate::judge::best_extractor(&store).unwrap().name(), "randomconv");
     assert_eq!(store.inception(&device::cpu()).unwrap().expect("installed").name(), "inception_unverified");
     assert_eq!(store.add(&installed.path).unwrap(), installed, "what was stored can be given again");
 

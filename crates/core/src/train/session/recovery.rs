@@ -39,6 +39,11 @@ impl<S: Subject> Session<S> {
             if again {
                 changed.push(format!("learning rate halved to {:.2e}", self.config.train().lr * counters.lr_scale));
             }
+            if counters.stopped.take().is_some() {
+                // It was asked to go on from there: as at its beginning, what comes is judged by itself.
+                counters.looks.clear();
+                counters.level = false;
+            }
             if let Some((remedy, said)) = self.remedy(trouble.kind) {
                 counters.remedy = counters.remedy.and(remedy);
                 changed.push(said.into());

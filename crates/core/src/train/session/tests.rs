@@ -303,7 +303,7 @@ fn a_regularised_state_round_trip() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let (mut config, data) = config_and_data("dcgan", directory.path());
     config.gan = GanConfig {
-        loss: GanLoss::RelativisticPaired,
+        loss: GanLoss::LeastSquares,
         augment: GanConfig::default().augment,
         r1: 1.0,
         r2: 1.0,

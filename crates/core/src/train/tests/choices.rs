@@ -54,7 +54,7 @@ fn few_pictures_get_a_vae_and_a_small_batch() {
 /// Coloured pictures are looked at through a trained network where there is one; grey and tiny ones are not.
 #[test]
 fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
-    let photographs = CheckReport { distinct: 1000, transparent: 0, ..FOOD.clone() };
+    let photographs = CheckReport { distinct: 1000, suggested_fit: Fit::Crop, ..FOOD.clone() };
     let of = |report: &CheckReport, eyes: bool, size: (usize, usize)| {
         let request = Request { source: "pictures".into(), size: Some(size), eyes, ..Request::default() };
         choose(&request, report).unwrap()
@@ -63,7 +63,7 @@ fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let train = &choice.config.train;
     assert_eq!((choice.config.model.family(), train.beta_1, train.beta_2), ("projected", 0.0, 0.99));
     assert!(choice.config.gan.loss == GanLoss::Hinge && choice.config.gan.augment.len() == 2);
-    let cut_outs = CheckReport { transparent: FOOD.usable, ..photographs.clone() };
+    let cut_outs = CheckReport { suggested_fit: Fit::Pad, ..photographs.clone() };
     let choice = of(&cut_outs, true, (64, 64));
     assert_eq!((choice.config.model.family(), choice.config.data.fit), ("projected", Fit::Pad));
     // Either a discriminator that sees pixels, or a generator that cannot make patterns of two.
@@ -101,9 +101,12 @@ fn classes_need_enough_pictures_each() {
 }
 
 #[test]
-fn transparent_pictures_are_padded() {
-    let fit = |transparent| chosen(&CheckReport { transparent, ..FOOD.clone() }, &[]).config.data.fit;
-    assert_eq!((fit(FOOD.usable), fit(FOOD.usable / 4)), (Fit::Pad, Fit::Crop));
+fn fit_and_ground_are_those_of_the_check() {
+    for (fit, ground) in [(Fit::Pad, [255; 3]), (Fit::Crop, [0; 3])] {
+        let report = CheckReport { suggested_fit: fit, suggested_background: ground, ..FOOD.clone() };
+        let data = chosen(&report, &[]).config.data;
+        assert_eq!((data.fit, data.background), (fit, ground));
+    }
 }
 
 #[test]

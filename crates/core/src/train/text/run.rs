@@ -31,6 +31,7 @@ impl TextRun {
             return Err(Error::input(format!("{root} already holds a run"))
                 .hint(format!("`maliang train {root}` goes on with it; --out chooses another place")));
         }
+        dir.empty()?;
         dir.create()?;
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(corpus.manifest()).expect("a manifest is plain data");
