@@ -222,3 +222,38 @@ fn words(copying: &Copying) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_in_either_space_are_copies_and_doubt_is_doubt() {
+        let [clean, close, copies] = [Verdict::Clean, Verdict::Close, Verdict::Copies].map(Some);
+        for (pixels, features, both) in [
+            (clean, clean, clean),
+            (close, clean, clean),
+            (clean, close, close),
+            (copies, clean, copies),
+            (copies, None, copies),
+            (clean, copies, copies),
+            (None, copies, copies),
+            (None, clean, None),
+            (clean, None, None),
+        ] {
+            assert_eq!(together(pixels, features), both, "{pixels:?} {features:?}");
+        }
+    }
+
+    /// A split that leaks lets a model copy as much as its held-out pictures do: that control must fail.
+    #[test]
+    fn heldout_pictures_that_repeat_are_a_leak_unless_it_is_chance() {
+        let space = |copies, of| {
+            let measures = |copies| Measures { copies, of, auth_pct: 50.0, c_t: None };
+            let (name, heldout) = ("pixels".into(), Some(measures(copies)));
+            Space { name, training: 100, generated: measures(0), heldout, copycat: measures(0) }
+        };
+        assert!(leaks(&space(120, 200)) && leaks(&space(5, 20)));
+        assert!(!leaks(&space(12, 200)) && !leaks(&space(1, 586)) && !leaks(&space(2, 13)));
+    }
+}

@@ -265,7 +265,7 @@ fn first_whole(candidates: Vec<(u64, PathBuf)>) -> (Option<Found>, Vec<String>) 
     for (_, path) in candidates {
         match load(&path) {
             Ok((counters, state)) => return (Some((path, counters, state)), warnings),
-            Err(error) => warnings.push(format!("{error}; trying the checkpoint before it")),
+            Err(error) => warnings.push(error.to_string()),
         }
     }
     (None, warnings)

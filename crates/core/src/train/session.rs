@@ -67,7 +67,7 @@ impl<S: Subject> Session<S> {
             observer.event(&Event::Note("this processor has no bf16 instructions: training in f32".into()));
         }
         for warning in warnings {
-            observer.event(&Event::Note(warning));
+            observer.event(&Event::Note(format!("{warning}; trying the checkpoint before it")));
         }
         let log = dir.open_log()?;
         let pending = (Vec::new(), 0);

@@ -64,6 +64,8 @@ pub async fn create(
 
 fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     let jobs = server.jobs()?;
+    // Names of runs are looked for and taken by one request at a time.
+    let _naming = jobs.naming();
     if request.task != Task::Train {
         let run = request.run.as_deref().ok_or_else(|| Problem::field("run", "which run?"))?;
         let dir = known_run(server, "run", run)?;
@@ -79,12 +81,10 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     }
     let source = request.source.as_deref().ok_or_else(|| Problem::field("source", "there is nothing to train on"))?;
     let path = find_source(server, source)?;
-    // A name is looked for and taken by one request at a time.
-    let _naming = jobs.naming();
     let uploads = server.settings.uploads();
     let taken = |name: &str| {
         let path = server.runs().join(name);
-        jobs.awaits(name).unwrap_or(true) || path.exists() || path == uploads
+        jobs.awaits(name).unwrap_or(false) || path.exists() || path == uploads
     };
     let run = match &request.name {
         Some(name) if taken(name) => return Err(Problem::conflict(format!("there is a run \"{name}\" already"))),

@@ -334,7 +334,9 @@ pub async fn delete(State(server): State<Arc<Server>>, Path(id): Path<String>) -
             if !server.trains(&run) {
                 return Err(Problem::forbidden("delete", "this run lies where the server does not train"));
             }
-            if server.jobs()?.awaits(&run.name())? {
+            let jobs = server.jobs()?;
+            let _naming = jobs.naming();
+            if jobs.awaits(&run.name())? {
                 return Err(Problem::conflict(format!("a job of \"{}\" is not done; cancel it first", run.name())));
             }
             let until = trash::put(&run)?;
