@@ -93,7 +93,9 @@ pub fn judge_text(
     options: &TextOptions,
     on_stage: OnStage,
 ) -> Result<TextJudgement> {
-    let pieces: Vec<String> = pieces.iter().filter(|piece| !piece.trim().is_empty()).cloned().collect();
+    // What says nothing is left out; what remains keeps its numbers.
+    let said = pieces.iter().enumerate().filter(|(_, piece)| !piece.trim().is_empty());
+    let (numbers, pieces): (Vec<usize>, Vec<String>) = said.map(|(number, piece)| (number, piece.clone())).unzip();
     if pieces.len() < FEWEST_PIECES {
         return Err(Error::input(format!(
             "{} pieces of text are too few to judge: at least {FEWEST_PIECES}",
@@ -110,7 +112,8 @@ pub fn judge_text(
     let other = corpus.heldout_documents(MOST_HELDOUT_BYTES);
     let variety = variety::variety(&pieces, &other);
     on_stage("copying", 0, 1);
-    let copying = copying::report(&pieces, &other, corpus, options.seed)?;
+    let mut copying = copying::report(&pieces, &other, corpus, options.seed)?;
+    copying.passages.iter_mut().for_each(|passage| passage.piece = numbers[passage.piece]);
     Ok(TextJudgement {
         format: FORMAT,
         modality: "text".into(),
