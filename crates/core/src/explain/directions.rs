@@ -125,8 +125,7 @@ fn axes(weights: Vec<f64>) -> Vec<(f64, Vec<f32>)> {
 /// Mean KL(q(z|x) ‖ N(0, 1)) = ½(μ² + σ² − ln σ² − 1) of each dimension over the training pictures, in nats.
 fn kl(sampler: &Sampler, data: &Dataset) -> Vec<f64> {
     let d = sampler.info.config.z_dim();
-    let count = data.train_len().min(ENCODED);
-    let numbers = evenly(data.train_len(), count);
+    let numbers = evenly(data.train_len(), ENCODED);
     let mut sums = vec![0.0; d];
     for part in numbers.chunks(BATCH) {
         let values: Vec<f32> = part.iter().flat_map(|&i| preprocess::to_unit(data.train(i))).collect();
@@ -141,7 +140,7 @@ fn kl(sampler: &Sampler, data: &Dataset) -> Vec<f64> {
             }
         }
     }
-    sums.iter().map(|sum| sum / count as f64).collect()
+    sums.iter().map(|sum| sum / numbers.len() as f64).collect()
 }
 
 /// Mean absolute change of a number of a picture by a step of 1 along `direction`, in levels of 255, and mean squared change, in

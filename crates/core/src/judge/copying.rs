@@ -92,15 +92,14 @@ struct Found {
 fn in_space(name: &str, training: &Training, sets: &Sets) -> Found {
     // One search for all, because the training pictures are read anew for each.
     let (n, m) = (sets.generated.count(), sets.heldout.count());
-    let values = [&sets.generated, &sets.heldout, &sets.copycat].map(Features::values).concat();
-    let search = |values: Vec<f32>| matches(training, &Features::from_values(sets.generated.dimensions(), values));
-    let mut all = search(values);
-    if let Some(mirrored) = &sets.mirrored {
-        let found = search(mirrored.each_ref().map(Features::values).concat());
-        for (one, mirrored) in all.iter_mut().zip(found) {
-            if mirrored.distance < one.distance {
-                *one = mirrored;
-            }
+    let mirrored = sets.mirrored.iter().flatten();
+    let values = [&sets.generated, &sets.heldout, &sets.copycat].into_iter().chain(mirrored).map(Features::values);
+    let values = values.collect::<Vec<_>>().concat();
+    let mut all = matches(training, &Features::from_values(sets.generated.dimensions(), values));
+    let mirrored = all.split_off(n + m + sets.copycat.count());
+    for (one, mirrored) in all.iter_mut().zip(mirrored) {
+        if mirrored.distance < one.distance {
+            *one = mirrored;
         }
     }
     let copycat = all.split_off(n + m);

@@ -166,7 +166,9 @@ pub fn proportional(pictures: &[usize], count: usize) -> Vec<usize> {
     let next = |i: usize| {
         let lag = |&class: &usize| pictures[class] as i64 * (i as i64 + 1) - made[class] * all;
         let class = (0..pictures.len()).rev().max_by_key(lag).unwrap_or(0);
-        made.iter_mut().skip(class).take(1).for_each(|made| *made += 1);
+        if let Some(made) = made.get_mut(class) {
+            *made += 1;
+        }
         class
     };
     (0..count).map(next).collect()

@@ -82,10 +82,9 @@ impl<'a> Density<'a> {
         let (kind, classes) = (config.vae.reconstruction, config.model.classes().len());
         let mut density = Self { vae, data, kind, classes, log_scale: vae.log_scale() };
         if kind == Reconstruction::Mse {
-            let count = data.train_len().min(4 * BATCH);
-            let numbers = evenly(data.train_len(), count);
+            let numbers = evenly(data.train_len(), 4 * BATCH);
             let squares: f64 = numbers.chunks(BATCH).map(|part| density.squared_error(part)).sum();
-            let mean = squares / (count * data.width() * data.height() * data.channels()) as f64;
+            let mean = squares / (numbers.len() * data.width() * data.height() * data.channels()) as f64;
             let log_scale = 0.5 * (mean as f32 + losses::LEAST_VARIANCE).ln();
             density.log_scale = vector(vec![log_scale], &density.log_scale.device());
         }

@@ -120,10 +120,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     crate::models::check_size(width, height)?;
 
     let channels = match number("data.channels") {
-        Some(channels) if channels == 1.0 || channels == 3.0 => channels as usize,
-        Some(channels) => {
-            return Err(Error::input(format!("data.channels is {channels}")).hint("use 1 for grey or 3 for colour"));
-        }
+        Some(channels) => channels as usize,
         None if report.is_grey() => {
             say("channels", "1".into(), "every picture is grey");
             1
@@ -138,6 +135,8 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     }
     let holdout = if report.distinct < 8 { 0.0 } else { 0.1 };
     let data = DataConfig { source: request.source.clone(), width, height, channels, fit, background, holdout };
+    // Before anything is computed from them.
+    data.validate()?;
 
     // Networks that were trained on photographs see coloured things well, on a ground of one colour, too; grey drawings and digits
     // they do not help, nor the flat graphics of emoji: see LAB.md.
@@ -205,7 +204,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
             "frozen features tell training pictures apart early; changed colours would linger",
         );
         gan.augment.retain(|part| *part != Augmentation::Color);
-    } else if family != "vae" && epochs < FEW_EPOCHS && given("gan.ada").is_none() {
+    } else if family != "vae" && epochs < FEW_EPOCHS && number("gan.ada").unwrap_or(0.0) == 0.0 {
         say(
             "augment",
             "none".into(),

@@ -271,9 +271,9 @@ impl GanTrainer {
                     Penalty::One(_) => discriminator.forward(x, labels.clone()),
                     Penalty::Zero(_) => discriminator.with_own_eyes(x, labels.clone()),
                 };
-                let heads = heads.into_iter();
                 // The opinion of a picture is the mean of its parts, added up over the heads.
-                heads.map(|logits| logits.mean() * batch).reduce(|a, b| a + b).expect("at least one head")
+                let opinions = heads.into_iter().map(|logits| logits.mean() * batch);
+                opinions.reduce(|a, b| a + b).expect("at least one head")
             };
             let frozen = self.discriminator.frozen();
             penalty(kind, |x| sum(&self.discriminator, x), |x| sum(&frozen, x), pictures)

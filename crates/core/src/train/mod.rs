@@ -221,13 +221,7 @@ impl Run {
         config.validate()?;
         enough_pictures(dataset.train_len())?;
         same_classes(&config, &dataset)?;
-        if RunDir::is_run(dir.root()) {
-            return Err(Error::input(format!("{} already holds a run", dir.root().display())).hint(format!(
-                "`maliang train {}` goes on with it; --out chooses another place",
-                dir.root().display()
-            )));
-        }
-        dir.empty()?;
+        dir.vacant()?;
         dir.create()?;
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(dataset.manifest()).expect("a manifest is plain data");

@@ -66,11 +66,7 @@ impl Race {
     /// A setting out of range, another trainer, a place that cannot be written to.
     pub fn create(dir: RunDir, candidates: [RunConfig; 2], data: &Dataset) -> Result<Self> {
         candidates.iter().try_for_each(RunConfig::validate)?;
-        if RunDir::is_run(dir.root()) {
-            return Err(Error::input(format!("{} already holds a run", dir.root().display()))
-                .hint("choose another directory with --out"));
-        }
-        dir.empty()?;
+        dir.vacant()?;
         std::fs::create_dir_all(dir.root()).map_err(|e| Error::io("create", dir.root(), &e))?;
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(data.manifest()).expect("a manifest is plain data");

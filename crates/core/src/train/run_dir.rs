@@ -154,16 +154,21 @@ impl RunDir {
         files::write_bytes(&self.file(pointer), format!("{step:08}\n").as_bytes())
     }
 
-    /// Refuses a directory with checkpoints: a new run there would go on with those of another.
+    /// Refuses a directory that a new run must not begin in: one that holds a run, or checkpoints, with which it would go on.
     ///
     /// # Errors
-    /// There are some.
-    pub fn empty(&self) -> Result<()> {
-        if checkpoint::list(&self.checkpoints()).is_empty() {
-            return Ok(());
+    /// It is such a directory.
+    pub fn vacant(&self) -> Result<()> {
+        let root = self.root.display();
+        if Self::is_run(&self.root) {
+            return Err(Error::input(format!("{root} already holds a run"))
+                .hint(format!("`maliang train {root}` goes on with it; --out chooses another place")));
         }
-        Err(Error::input(format!("{} holds checkpoints of another run", self.root.display()))
-            .hint("choose another directory with --out, or move them away"))
+        if !checkpoint::list(&self.checkpoints()).is_empty() {
+            return Err(Error::input(format!("{root} holds checkpoints of another run"))
+                .hint("choose another directory with --out, or move them away"));
+        }
+        Ok(())
     }
 
     /// Takes the run's lock for this process. The operating system drops it when the process ends, however it ends, so a

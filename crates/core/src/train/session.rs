@@ -79,7 +79,7 @@ impl<S: Subject> Session<S> {
                 for aside in checkpoint::set_aside_after(&checkpoints, step)? {
                     observer.event(&Event::Note(format!("what is damaged is kept as {}", aside.display())));
                 }
-                session.point(step)?;
+                session.point(&session.counters)?;
                 session.dir.forget_after(step)?;
                 session.log = session.dir.open_log()?;
                 init::begun(&session.dir);
@@ -308,20 +308,19 @@ impl<S: Subject> Session<S> {
     }
 
     fn save_model(&mut self, model: &S::Model) -> Result<()> {
-        let step = self.counters.step;
         let write_model = |path: &Path| self.subject.write_model(path, model);
         checkpoint::save(&self.dir.checkpoints(), &self.counters, &self.subject.state(), write_model)?;
-        self.point(step)?;
+        self.point(&self.counters)?;
         checkpoint::tidy(&self.dir.checkpoints(), self.counters.best.as_ref().map(|best| best.step));
         Ok(())
     }
 
-    /// Points `last` at the checkpoint of `step`, and `best` at the best one, if that is there.
-    fn point(&self, step: u64) -> Result<()> {
-        self.dir.point("last", step)?;
-        let best = self.counters.best.as_ref().map(|best| best.step);
+    /// Points `last` at the checkpoint of `counters`, and `best` at the best one, if that is there.
+    fn point(&self, counters: &Counters) -> Result<()> {
+        self.dir.point("last", counters.step)?;
+        let best = counters.best.as_ref().map(|best| best.step);
         let there = |step: &u64| checkpoint::directory(&self.dir.checkpoints(), *step).is_dir();
-        self.dir.point("best", best.filter(there).unwrap_or(step))
+        self.dir.point("best", best.filter(there).unwrap_or(counters.step))
     }
 
     /// Where the sample of this step lies.

@@ -51,8 +51,7 @@ impl<S: Subject> Session<S> {
             // Written down before anything else, so that being killed does not give the retry back.
             checkpoint::rewrite(&directory, &counters)?;
         }
-        self.dir.point("last", counters.step)?;
-        self.dir.point("best", counters.best.as_ref().map_or(counters.step, |best| best.step))?;
+        self.point(&counters)?;
         checkpoint::forget_after(&checkpoints, counters.step)?;
         if given_up {
             return Err(Error::new(

@@ -26,12 +26,7 @@ impl TextRun {
     pub fn create(dir: RunDir, config: TextRunConfig, corpus: Arc<Corpus>) -> Result<Self> {
         config.validate()?;
         fits(&config, &corpus)?;
-        if RunDir::is_run(dir.root()) {
-            let root = dir.root().display();
-            return Err(Error::input(format!("{root} already holds a run"))
-                .hint(format!("`maliang train {root}` goes on with it; --out chooses another place")));
-        }
-        dir.empty()?;
+        dir.vacant()?;
         dir.create()?;
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(corpus.manifest()).expect("a manifest is plain data");
