@@ -3,9 +3,10 @@
 use crate::args::WriteArgs;
 use crate::generate::text::{open, request, unescape};
 use crate::terminal::{catch_interrupts_of_pieces, error_text, interrupted, print, stream, while_writing};
-use maliang::generate::text::{Finish, Request};
+use maliang::generate::text::Finish;
 use maliang::generate::writer::{Author, Piece};
 use maliang::provenance::label::Label;
+use maliang::provenance::recipe::Request;
 use maliang::provenance::text;
 use maliang::{Error, ErrorKind, Result};
 use std::io::{BufRead, IsTerminal};

@@ -286,7 +286,8 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::generate::grid::grid;
-    use crate::generate::picture::{Picture, encode_png, encode_real_png, read_label, write_png};
+    use crate::generate::picture::{encode_png, encode_real_png, read_label, write_png};
+    use crate::picture::Picture;
     use crate::provenance::label::sample;
 
     fn report(directory: &Path) -> Report {

@@ -41,3 +41,9 @@ pub fn labels(rng: &mut ChaCha8Rng, count: usize, classes: usize) -> Vec<usize> 
     }
     (0..count).map(|_| rng.random_range(0..classes)).collect()
 }
+
+/// `count` numbers below `total`, evenly spaced, because pictures lie in the order of their names and so of their classes.
+pub(crate) fn evenly(total: usize, count: usize) -> Vec<usize> {
+    let count = count.min(total);
+    (0..count).map(|i| i * total / count).collect()
+}

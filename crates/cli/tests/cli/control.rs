@@ -1,7 +1,7 @@
 //! Training that is steered: early stop, beginning with another model, races, recipes that claim something.
 
 use crate::support::{NARROW, Place, TINY};
-use maliang::provenance::weights;
+use maliang::weights;
 use std::path::Path;
 
 #[test]

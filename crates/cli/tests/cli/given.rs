@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// The recipe in a picture's label.
-fn recipe(path: &Path) -> maliang::provenance::label::Recipe {
+fn recipe(path: &Path) -> maliang::provenance::recipe::Recipe {
     maliang::generate::picture::read_label(path).unwrap().expect("a label").recipe.expect("a recipe")
 }
 

@@ -1,7 +1,8 @@
 //! `maliang judge`: what it prints and what it leaves.
 
 use crate::support::{NARROW, Place};
-use maliang::generate::picture::{Picture, encode_real_png, read_label};
+use maliang::generate::picture::{encode_real_png, read_label};
+use maliang::picture::Picture;
 use serde_json::Value;
 use std::path::Path;
 

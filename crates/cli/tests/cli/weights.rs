@@ -2,7 +2,7 @@
 
 use crate::lookup::real;
 use crate::support::Place;
-use maliang::provenance::weights::{self, HostTensor, Metadata, Weights};
+use maliang::weights::{self, HostTensor, Metadata, Weights};
 
 /// EfficientNet-Lite0, where the machine has it.
 pub(crate) const WEIGHTS: &str = "weights/efficientnet-lite0.safetensors";

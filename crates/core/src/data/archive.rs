@@ -9,7 +9,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::listing::{self, Found, Kind};
-use super::source::{Backing, Origin, Reject, Scan, io_reason, read_bounded};
+use super::source::{Backing, Place, Raw, Reject, Scan, io_reason, read_bounded};
 use crate::{Error, Result};
 
 type Archive = ZipArchive<BufReader<File>>;
@@ -23,10 +23,6 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Reads one entry. The size it declares is not trusted.
-    pub(super) fn read(&self, index: usize) -> Result<Vec<u8>, String> {
-        self.read_up_to(index, u64::MAX)
-    }
-
     fn read_up_to(&self, index: usize, limit: u64) -> Result<Vec<u8>, String> {
         let pooled = self.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
         let mut archive = match pooled {
@@ -39,6 +35,12 @@ impl Pool {
         });
         self.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(archive);
         result
+    }
+}
+
+impl Backing for Pool {
+    fn read(&self, index: usize) -> Result<Raw<'_>, String> {
+        self.read_up_to(index, u64::MAX).map(|bytes| Raw::File(bytes.into()))
     }
 }
 
@@ -75,15 +77,15 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
             rejects.push(Reject::new(name, "a link inside an archive"));
         } else {
             let stamp = u64::from(entry.crc32());
-            found.push(Found { name, bytes: entry.size(), stamp, origin: Origin::Entry(index) });
+            found.push(Found { name, bytes: entry.size(), stamp, place: Place::Inside(index) });
         }
     }
     let pool = Pool { path: path.to_path_buf(), readers: Mutex::new(vec![archive]) };
-    let mut scan = listing::sort_out(found, rejects, Vec::new(), Backing::None, |origin, limit| match origin {
-        Origin::Entry(index) => pool.read_up_to(*index, limit),
+    let mut scan = listing::sort_out(found, rejects, Vec::new(), None, |place, limit| match place {
+        Place::Inside(index) => pool.read_up_to(*index, limit),
         _ => unreachable!("an archive holds entries"),
     })?;
-    scan.backing = Backing::Zip(pool);
+    scan.backing = Some(Box::new(pool));
     Ok(scan)
 }
 

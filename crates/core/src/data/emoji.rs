@@ -3,7 +3,7 @@
 use emojis::{Emoji, Group, SkinTone};
 use twemoji_assets::png::PngTwemojiAsset;
 
-use super::source::{Backing, Item, Origin, Scan, Source};
+use super::source::{Item, Place, Scan, Source};
 use crate::{Error, Result};
 
 /// The groups by their short names.
@@ -70,7 +70,7 @@ pub(super) fn scan(group: &str) -> Result<Scan> {
             caption: Some(emoji.name().to_string()),
             bytes: png.len() as u64,
             stamp: u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("8 bytes")),
-            origin: Origin::Builtin(png),
+            place: Place::Builtin(png),
         });
     }
     items.sort_by(|a, b| a.name.cmp(&b.name));
@@ -78,14 +78,7 @@ pub(super) fn scan(group: &str) -> Result<Scan> {
     if missing > 0 {
         notes.push(format!("emoji without a picture: {missing}"));
     }
-    Ok(Scan {
-        source: Source::Emoji(String::new()),
-        items,
-        rejects: Vec::new(),
-        ignored: 0,
-        notes,
-        backing: Backing::None,
-    })
+    Ok(Scan { source: Source::Emoji(String::new()), items, rejects: Vec::new(), ignored: 0, notes, backing: None })
 }
 
 /// The emoji of a group: in their default skin tone, except that `people` has them all.

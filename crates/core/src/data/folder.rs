@@ -7,13 +7,13 @@ use std::path::Path;
 use walkdir::{DirEntry, WalkDir};
 
 use super::listing::{self, Found};
-use super::source::{Backing, Origin, Reject, Scan, io_reason, read_bounded};
+use super::source::{Place, Reject, Scan, io_reason, read_bounded};
 use crate::{Error, Result};
 
 pub(super) fn scan(root: &Path) -> Result<Scan> {
     let Listing { found, rejects, notes } = list(root)?;
-    listing::sort_out(found, rejects, notes, Backing::None, |origin, limit| match origin {
-        Origin::File(path) => {
+    listing::sort_out(found, rejects, notes, None, |place, limit| match place {
+        Place::File(path) => {
             let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
             read_bounded(std::io::Read::take(file, limit), limit)
         }
@@ -62,7 +62,7 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
                         name,
                         bytes: metadata.len(),
                         stamp: stamp(&metadata),
-                        origin: Origin::File(entry.path().to_path_buf()),
+                        place: Place::File(entry.path().to_path_buf()),
                     }),
                     Err(e) => rejects.push(Reject::new(name, e.io_error().map_or_else(|| e.to_string(), io_reason))),
                 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::source::{Backing, Item, Origin, Raw, Scan, Source};
+use super::source::{Backing, Item, Place, Raw, Scan, Source};
 use crate::{Error, Result};
 
 /// Largest IDX file, unpacked. MNIST takes 45 MiB.
@@ -25,11 +25,11 @@ pub(super) struct Pictures {
     columns: usize,
 }
 
-impl Pictures {
-    pub(super) fn raw(&self, index: usize) -> Raw<'_> {
+impl Backing for Pictures {
+    fn read(&self, index: usize) -> Result<Raw<'_>, String> {
         let size = self.rows * self.columns;
         let pixels = &self.pixels[index * size..(index + 1) * size];
-        Raw::Grey { pixels, width: self.columns, height: self.rows }
+        Ok(Raw::Grey { pixels, width: self.columns, height: self.rows })
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn scan(images: &Path, labels: Option<&Path>) -> Result<Scan> {
             caption: None,
             bytes: (rows * columns) as u64,
             stamp,
-            origin: Origin::Row(index),
+            place: Place::Inside(index),
         })
         .collect();
     Ok(Scan {
@@ -87,7 +87,7 @@ pub(super) fn scan(images: &Path, labels: Option<&Path>) -> Result<Scan> {
         rejects: Vec::new(),
         ignored: 0,
         notes,
-        backing: Backing::Idx(Pictures { pixels, rows, columns }),
+        backing: Some(Box::new(Pictures { pixels, rows, columns })),
     })
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::metadata::{self, Row};
-use super::source::{Backing, Item, Origin, Reject, Scan, Source, display_name};
+use super::source::{Backing, Item, Place, Reject, Scan, Source, display_name};
 use crate::Result;
 
 /// A file of the source, of any kind.
@@ -16,7 +16,7 @@ pub(super) struct Found {
     pub name: String,
     pub bytes: u64,
     pub stamp: u64,
-    pub origin: Origin,
+    pub place: Place,
 }
 
 /// What a file is, by its name alone.
@@ -66,8 +66,8 @@ pub(super) fn sort_out(
     mut found: Vec<Found>,
     mut rejects: Vec<Reject>,
     mut notes: Vec<String>,
-    backing: Backing,
-    read: impl Fn(&Origin, u64) -> Result<Vec<u8>, String>,
+    backing: Option<Box<dyn Backing>>,
+    read: impl Fn(&Place, u64) -> Result<Vec<u8>, String>,
 ) -> Result<Scan> {
     found.sort_by(|a, b| a.name.cmp(&b.name));
     let mut items: Vec<Item> = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn sort_out(
                 caption: None,
                 bytes: file.bytes,
                 stamp: file.stamp,
-                origin: file.origin,
+                place: file.place,
             }),
             Kind::Foreign(format) => {
                 rejects.push(Reject::new(file.name, format!("{format} is not supported: convert it to PNG or JPEG")));
@@ -97,7 +97,7 @@ pub(super) fn sort_out(
 
     for item in &mut items {
         let Some(text) = texts.remove(stem(&item.name)) else { continue };
-        match read(&text.origin, MAX_CAPTION) {
+        match read(&text.place, MAX_CAPTION) {
             Ok(bytes) => item.caption = first_line(&bytes),
             Err(reason) => notes.push(format!("the caption {} was skipped: {reason}", display_name(&text.name))),
         }
@@ -107,7 +107,7 @@ pub(super) fn sort_out(
     let mut rows = Vec::new();
     for file in &metadata_files {
         let parsed =
-            read(&file.origin, metadata::MAX_BYTES).and_then(|bytes| metadata::parse(&file.name, &bytes, &mut rejects));
+            read(&file.place, metadata::MAX_BYTES).and_then(|bytes| metadata::parse(&file.name, &bytes, &mut rejects));
         match parsed {
             Ok(more) => rows.extend(more),
             Err(reason) => notes.push(format!("{} was skipped: {reason}", display_name(&file.name))),

@@ -91,7 +91,7 @@ pub struct Manifest {
 impl Manifest {
     /// What may be told without saying which pictures there are and where they lie: settings, numbers, class names.
     pub fn outline(&self) -> Self {
-        let source = crate::train::source_name(&self.config.source);
+        let source = crate::data::source_name(&self.config.source);
         Self {
             fingerprint: self.fingerprint.clone(),
             config: DataConfig { source, ..self.config.clone() },

@@ -1,4 +1,4 @@
-//! Where pictures come from: what the user typed → a [`Source`] → a [`Scan`] that lists every picture without decoding it.
+//! A place with pictures, and the list of what it holds; [`scan`](super::scan) makes the one of the other.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{archive, emoji, folder, idx};
 use crate::{Error, Result};
+
+/// Called with (done, total) as work goes on, from several threads.
+pub type OnProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// No single file or archive entry is read beyond this, whatever its header claims.
 pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -30,53 +32,6 @@ pub enum Source {
     },
     /// A group of the built-in emoji.
     Emoji(String),
-}
-
-impl Source {
-    /// Understands what the user typed: `emoji:animals`, a folder, a `.zip`, an IDX file, or a `metadata.csv`/`.jsonl`
-    /// (which stands for its folder).
-    pub fn parse(text: &str) -> Result<Source> {
-        if let Some(group) = text.strip_prefix("emoji:").or_else(|| (text == "emoji").then_some("")) {
-            emoji::validate(group)?;
-            return Ok(Source::Emoji(group.to_string()));
-        }
-        let path = Path::new(text);
-        let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::input(format!("there is no file or folder {}", display_name(text)))
-                .hint("give a folder of pictures, a .zip, an IDX file, or emoji:animals for the built-in pictures"),
-            _ => Error::io("read", path, &e),
-        })?;
-        if metadata.is_dir() {
-            return Ok(Source::Folder(path.to_path_buf()));
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name == "metadata.csv" || name == "metadata.jsonl" {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            return Ok(Source::Folder(parent.unwrap_or(Path::new(".")).to_path_buf()));
-        }
-        let mut start = [0; 4];
-        let got =
-            File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|e| Error::io("read", path, &e))?;
-        let start = &start[..got];
-        if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") || name.ends_with(".zip") {
-            return Ok(Source::Zip(path.to_path_buf()));
-        }
-        if start == [0, 0, 8, 1] || name.contains("idx1-ubyte") {
-            return Err(Error::input(format!("{} holds labels, not pictures", display_name(text)))
-                .hint("give the images file, …-images-idx3-ubyte; the labels beside it are found by themselves"));
-        }
-        if start == [0, 0, 8, 3] || name.contains("idx3-ubyte") {
-            return Ok(Source::Idx { images: path.to_path_buf(), labels: idx::labels_beside(path) });
-        }
-        let shown = display_name(text);
-        Err(if super::listing::kind(&name).is_picture() {
-            Error::input(format!("{shown} is a single picture")).hint("give the folder that holds your pictures")
-        } else {
-            Error::input(format!("{shown} is not a source of pictures")).hint(
-                "give a folder, a .zip, an IDX file (…-images-idx3-ubyte[.gz]) or emoji:animals; unpack other archives",
-            )
-        })
-    }
 }
 
 impl fmt::Display for Source {
@@ -103,19 +58,17 @@ pub struct Item {
     pub bytes: u64,
     /// Changes when the file changes: modification time and permissions, a CRC, or a hash.
     pub(super) stamp: u64,
-    /// Where the bytes come from.
-    pub(super) origin: Origin,
+    /// Where the bytes are.
+    pub(super) place: Place,
 }
 
-/// Where the bytes of an [`Item`] come from.
+/// Where the bytes of an [`Item`] are.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
+pub(super) enum Place {
     /// A file.
     File(PathBuf),
-    /// An entry of the archive, by index.
-    Entry(usize),
-    /// A picture of the IDX file, by index.
-    Row(usize),
+    /// Number so many of what the scan's [`Backing`] holds.
+    Inside(usize),
     /// Built into the binary.
     Builtin(&'static [u8]),
 }
@@ -149,18 +102,14 @@ pub struct Scan {
     pub ignored: usize,
     /// Things the user should know, one sentence each.
     pub notes: Vec<String>,
-    pub(super) backing: Backing,
+    /// What reading an item needs besides the item.
+    pub(super) backing: Option<Box<dyn Backing>>,
 }
 
-/// What reading an item needs besides the item.
-#[derive(Debug)]
-pub(super) enum Backing {
-    /// Nothing: files and built-in bytes.
-    None,
-    /// Open readers of one archive.
-    Zip(archive::Pool),
-    /// The whole IDX file.
-    Idx(idx::Pictures),
+/// One file that holds many pictures, open for reading: an archive, an IDX file.
+pub(super) trait Backing: std::fmt::Debug + Send + Sync {
+    /// The bytes of picture `index`, or in a few words why they cannot be read.
+    fn read(&self, index: usize) -> Result<Raw<'_>, String>;
 }
 
 /// The bytes of an item.
@@ -180,27 +129,14 @@ impl Raw<'_> {
     }
 }
 
-/// Lists the pictures of a source. Opens only what names, labels and captions need.
-pub fn scan(source: &Source) -> Result<Scan> {
-    let mut scan = match source {
-        Source::Folder(path) => folder::scan(path)?,
-        Source::Zip(path) => archive::scan(path)?,
-        Source::Idx { images, labels } => idx::scan(images, labels.as_deref())?,
-        Source::Emoji(group) => emoji::scan(group)?,
-    };
-    scan.source = source.clone();
-    Ok(scan)
-}
-
 impl Scan {
     /// Reads the bytes of one item, or says in a few words why that is impossible.
     pub(super) fn read(&self, item: &Item) -> Result<Raw<'_>, String> {
-        match (&item.origin, &self.backing) {
-            (Origin::File(path), _) => read_file(path).map(|bytes| Raw::File(bytes.into())),
-            (Origin::Builtin(bytes), _) => Ok(Raw::File((*bytes).into())),
-            (Origin::Entry(index), Backing::Zip(pool)) => pool.read(*index).map(|bytes| Raw::File(bytes.into())),
-            (Origin::Row(index), Backing::Idx(pictures)) => Ok(pictures.raw(*index)),
-            _ => unreachable!("an item is read through the scan that listed it"),
+        match (&item.place, &self.backing) {
+            (Place::File(path), _) => read_file(path).map(|bytes| Raw::File(bytes.into())),
+            (Place::Builtin(bytes), _) => Ok(Raw::File((*bytes).into())),
+            (Place::Inside(index), Some(backing)) => backing.read(*index),
+            (Place::Inside(_), None) => unreachable!("an item is read through the scan that listed it"),
         }
     }
 
@@ -268,4 +204,16 @@ pub fn display_name(name: &str) -> String {
         if odd(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
+}
+
+/// The last part of a source as typed: enough to recognise it, nothing about the machine.
+pub fn source_name(source: &str) -> String {
+    if source.starts_with("emoji:") {
+        return source.to_string();
+    }
+    if source == "-" {
+        return "stdin".into();
+    }
+    let absolute = std::path::absolute(source).unwrap_or_else(|_| source.into());
+    absolute.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }

@@ -42,8 +42,6 @@ impl Dataset {
             duplicates: Vec::new(),
             pictures: map[cache::HEADER_BYTES..].chunks_exact(size).enumerate().map(picture).collect(),
         };
-        let map = map.make_read_only().map_err(no_memory)?;
-        let (train, labels) = ((0..count).collect(), (0..count).filter_map(label).collect());
-        Ok(Dataset { map, manifest, train, heldout: Vec::new(), labels })
+        Ok(Self::of(map.make_read_only().map_err(no_memory)?, manifest))
     }
 }

@@ -3,11 +3,11 @@
 
 use crate::data::{Dataset, preprocess};
 use crate::generate::sampler::Sampler;
-use crate::judge::evenly;
 use crate::matrix::{Matrix, eigenvectors};
 use crate::models::PictureModel;
 use crate::nn::host;
-use crate::provenance::weights::{self, HostTensor, Metadata, Weights};
+use crate::rng::evenly;
+use crate::weights::{self, HostTensor, Metadata, Weights};
 use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};

@@ -5,9 +5,9 @@ use super::saliency::Critic;
 use crate::data::{Dataset, preprocess};
 use crate::device;
 use crate::generate::grid::{caption, enlarge, grid};
-use crate::generate::picture::Picture;
 use crate::generate::sampler::{Sampler, in_bytes};
 use crate::judge::Neighbour;
+use crate::picture::Picture;
 use burn::tensor::{Tensor, TensorData};
 
 /// Directions that are drawn.

@@ -1,6 +1,6 @@
 //! A small bitmap font for labels inside pictures: printable ASCII and the two characters of `生成`.
 
-use super::picture::Picture;
+use crate::picture::Picture;
 
 /// Height of every glyph at scale 1.
 pub const HEIGHT: usize = 16;

@@ -1,7 +1,7 @@
 //! Pictures side by side, and the band that carries the visible label.
 
 use super::font;
-use super::picture::Picture;
+use crate::picture::Picture;
 use crate::provenance::label::VISIBLE_LABEL;
 
 /// Pixels between and around the pictures of a grid.

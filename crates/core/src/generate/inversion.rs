@@ -2,15 +2,16 @@
 //! Manipulation on the Natural Image Manifold", §3.1).
 
 use super::latent::SEEDED;
-use super::picture::{Picture, read_label};
+use super::picture::read_label;
 use super::sampler::{Sampler, rows};
 use crate::Result;
 use crate::data::{self, DataConfig, preprocess};
 use crate::device;
 use crate::models::projected;
 use crate::nn::{host, vector};
+use crate::picture::Picture;
 use crate::pretrained::EfficientNetLite0;
-use crate::provenance::label::Recipe;
+use crate::provenance::recipe::Recipe;
 use crate::train::RunConfig;
 use burn::tensor::{Tensor, TensorData};
 use maliang_kernels::{AdamState, AdamStep, Filter, average_pool, resize};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::picture::Picture;
+use crate::picture::Picture;
 
 /// At most 256 colours, and the entry of each colour met so far.
 pub struct Palette {

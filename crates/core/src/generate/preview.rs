@@ -70,7 +70,8 @@ fn with_packet(mut jpeg: Vec<u8>, packet: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::picture::{Picture, encode_png, encode_real_png, label_of};
+    use crate::generate::picture::{encode_png, encode_real_png, label_of};
+    use crate::picture::Picture;
     use crate::provenance::label::sample;
     use std::path::Path;
 

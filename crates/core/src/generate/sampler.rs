@@ -2,13 +2,14 @@
 
 use super::latent::latent;
 use super::locate;
-use super::picture::Picture;
 use crate::data::preprocess;
 use crate::device;
 use crate::models::{self, Generator, PictureModel};
 use crate::nn::host;
+use crate::picture::Picture;
 use crate::provenance::bundle::{self, ModelInfo};
-use crate::provenance::label::{Label, Provenance, Recipe};
+use crate::provenance::label::{Label, Provenance};
+use crate::provenance::recipe::Recipe;
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;

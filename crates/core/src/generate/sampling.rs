@@ -16,75 +16,10 @@
 
 use crate::data::text::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::provenance::recipe::Sampling;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-
-/// How the next token is chosen. The default draws from the model's own distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampling {
-    /// T: below 1 more typical, above 1 more surprising, 0 always the likeliest token.
-    pub temperature: f32,
-    /// Only this many most likely tokens; 0 is no limit.
-    pub top_k: usize,
-    /// Only the likeliest tokens that together have this probability; 1 is no limit.
-    pub top_p: f32,
-    /// Only tokens at least this many times as likely as the likeliest; 0 is no limit.
-    pub min_p: f32,
-    /// Divides the positive logits of tokens that the text already has and multiplies their negative ones; 1 is none.
-    ///
-    /// Keskar et al. divide logits of either sign, which makes repeating a token with a negative logit likelier; multiplying
-    /// those is what later programs do.
-    pub repetition_penalty: f32,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 }
-    }
-}
-
-impl Sampling {
-    /// Refuses settings that mean nothing.
-    ///
-    /// # Errors
-    /// Names the setting, what it is and what it may be.
-    pub fn check(&self) -> Result<()> {
-        let range = |name: &str, value: f32, ok: bool, may_be: &str, hint: &str| {
-            if ok { Ok(()) } else { Err(Error::input(format!("{name} {value} is out of range: {may_be}")).hint(hint)) }
-        };
-        let Self { temperature, top_p, min_p, repetition_penalty, .. } = *self;
-        range(
-            "temperature",
-            temperature,
-            (0.0..=100.0).contains(&temperature),
-            "0 to 100",
-            "0.7 to 1 is a good start",
-        )?;
-        range("top-p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0, at most 1", "0.9 leaves out the unlikely tail")?;
-        range("min-p", min_p, (0.0..=1.0).contains(&min_p), "0 to 1", "0.05 to 0.1 is a good start")?;
-        let penalty = (0.1..=10.0).contains(&repetition_penalty);
-        range("repetition penalty", repetition_penalty, penalty, "0.1 to 10", "1.1 to 1.3 is a good start")
-    }
-
-    /// The settings that differ from the defaults, as flags of the command line; empty where none does.
-    pub fn flags(&self) -> String {
-        let d = Self::default();
-        let flags = [
-            (self.temperature != d.temperature, format!("--temperature {}", self.temperature)),
-            (self.top_k != d.top_k, format!("--top-k {}", self.top_k)),
-            (self.top_p != d.top_p, format!("--top-p {}", self.top_p)),
-            (self.min_p != d.min_p, format!("--min-p {}", self.min_p)),
-            (
-                self.repetition_penalty != d.repetition_penalty,
-                format!("--repetition-penalty {}", self.repetition_penalty),
-            ),
-        ];
-        flags.into_iter().filter_map(|(given, flag)| given.then_some(flag)).collect::<Vec<_>>().join(" ")
-    }
-}
 
 /// Chooses tokens by one [`Sampling`]; keeps its scratch memory from token to token.
 #[derive(Debug, Clone)]

@@ -5,19 +5,14 @@
 //! from the stream `text` of the seed and the number of the piece, so piece 3 of a seed is the same whether 4 or 400 are asked
 //! for. The text comes out as it is made, in whole characters.
 
-use super::sampling::{Chooser, Sampling};
+use super::sampling::Chooser;
 use super::stream::TextStream;
 use crate::data::text::Tokenizer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::text::Writer;
+use crate::provenance::recipe::Request;
 use crate::rng;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
-
-/// More tokens than this in one piece are surely a slip of the keyboard.
-pub const MOST_TOKENS: usize = 10_000_000;
-/// Stop strings, at most, and bytes of one, at most: the text is searched for each of them after every token.
-const MOST_STOPS: (usize, usize) = (16, 1000);
 
 /// What predicts the next token from those before.
 pub trait Predictor {
@@ -68,44 +63,6 @@ pub trait Vocabulary {
 impl Vocabulary for Tokenizer {
     fn bytes(&self, token: u32) -> &[u8] {
         Tokenizer::bytes(self, token)
-    }
-}
-
-/// What a piece of text is asked to be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// What the text begins with; may be empty.
-    pub prompt: String,
-    /// How each token is chosen.
-    pub sampling: Sampling,
-    /// Tokens made, at most; those of the prompt are not counted.
-    pub max_tokens: usize,
-    /// The text ends before the first of these; it is not part of the text.
-    pub stop: Vec<String>,
-    /// Seed of the random stream.
-    pub seed: u64,
-}
-
-impl Request {
-    /// Refuses what cannot be done.
-    ///
-    /// # Errors
-    /// Names the setting, what it is and what it may be.
-    pub fn check(&self) -> Result<()> {
-        self.sampling.check()?;
-        if !(1..=MOST_TOKENS).contains(&self.max_tokens) {
-            return Err(Error::input(format!("max-tokens {} is out of range: 1 to {MOST_TOKENS}", self.max_tokens)));
-        }
-        let (most, longest) = MOST_STOPS;
-        if self.stop.len() > most {
-            return Err(Error::input(format!("{} stop strings are too many: at most {most}", self.stop.len())));
-        }
-        if self.stop.iter().any(|stop| stop.is_empty() || stop.len() > longest) {
-            return Err(Error::input(format!("a stop string must have 1 to {longest} bytes"))
-                .hint("leave it out to let the model end by itself"));
-        }
-        Ok(())
     }
 }
 

@@ -1,11 +1,13 @@
 //! A trained model of text, opened and ready to write.
 
 use super::locate;
-use super::text::{Generation, Request};
+use super::text::Generation;
 use crate::data::text::Tokenizer;
 use crate::models::text::{TextModel, Writer};
 use crate::provenance::bundle::{self, Makes, TextInfo};
-use crate::provenance::label::{Label, Provenance, TextRecipe};
+use crate::provenance::label::{Label, Provenance};
+use crate::provenance::recipe::Request;
+use crate::provenance::recipe::TextRecipe;
 use crate::{Error, Result};
 use std::path::Path;
 

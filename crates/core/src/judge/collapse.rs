@@ -1,8 +1,8 @@
 //! Does a generator make many different pictures, or a few again and again?
 
-use super::features::Features;
 use super::pixels::Pixels;
 use super::products::nearest;
+use crate::features::Features;
 use serde::{Deserialize, Serialize};
 
 /// Two pictures are the same when their thumbnails differ by at most this many of 255 levels (root mean square).

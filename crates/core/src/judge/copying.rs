@@ -3,9 +3,9 @@
 //! Pixels are searched mirrored, too, because training may mirror pictures; features hardly change then.
 
 use super::estimate::Estimate;
-use super::features::Features;
 use super::nearness::{Match, Measures, Training, Verdict, matches, measures, verdict};
 use crate::data::Twins;
+use crate::features::Features;
 use serde::{Deserialize, Serialize};
 
 /// Pairs that are shown.

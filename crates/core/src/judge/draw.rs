@@ -2,12 +2,6 @@
 
 use crate::rng;
 
-/// `count` numbers below `total`, evenly spaced, because pictures lie in the order of their names and so of their classes.
-pub(crate) fn evenly(total: usize, count: usize) -> Vec<usize> {
-    let count = count.min(total);
-    (0..count).map(|i| i * total / count).collect()
-}
-
 /// The numbers below `n` in random order: the same for the same seed and name.
 pub fn permutation(n: usize, seed: u64, name: &str) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();

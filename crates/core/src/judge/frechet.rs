@@ -2,7 +2,7 @@
 //! "FID").
 
 use super::estimate::Estimate;
-use super::features::Features;
+use crate::features::Features;
 use crate::matrix::{Matrix, Vanishing, cholesky, eigenvalues};
 use rayon::prelude::*;
 use std::ops::Range;

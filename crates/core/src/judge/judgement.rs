@@ -7,15 +7,16 @@
 
 use super::collapse::{Collapse, diversity, duplicate_rate};
 use super::copying::{self, COPYCAT_LEVELS, Copying, Sets};
-use super::draw::{evenly, permutation};
+use super::draw::permutation;
 use super::estimate::Estimate;
-use super::features::{Extractor, Features, Scaling, Standard};
 use super::likelihood::Likelihood;
 use super::nearness::Training;
 use super::pixels::Pixels;
 use super::store;
 use super::{extrapolated, frechet, frechet_interval, kid, kid_interval, prdc};
 use crate::data::Dataset;
+use crate::features::{Extractor, Features, Scaling, Standard};
+use crate::rng::evenly;
 use crate::{Error, Result, rng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use super::draw::{permutation, resample};
 use super::estimate::Estimate;
-use super::features::Features;
 use super::products::{product, strips};
 use crate::device;
+use crate::features::Features;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
@@ -118,7 +118,7 @@ fn means_of_pairs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::features::{Scaling, Standard};
+    use crate::features::{Scaling, Standard};
     use crate::rng;
 
     fn cloud(seed: u64, count: usize, shift: f32) -> Vec<Vec<f32>> {

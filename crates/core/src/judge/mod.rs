@@ -5,7 +5,6 @@ mod collapse;
 mod copying;
 mod draw;
 mod estimate;
-mod features;
 mod frechet;
 mod judgement;
 mod kid;
@@ -26,10 +25,8 @@ pub use claim::{Checked, Claim, Pass, Protocol};
 
 pub use collapse::{Collapse, diversity, duplicate_rate};
 pub use copying::{Copying, Pair, Space};
-pub(crate) use draw::evenly;
 pub use draw::permutation;
 pub use estimate::Estimate;
-pub use features::{Extractor, Features, Scaling, Standard};
 pub use frechet::{extrapolated, frechet, frechet_interval};
 pub use judgement::{Better, FEWEST, Given, Judgement, OnStage, Options, Score, Subject, judge, proportional};
 pub use kid::{REPLICATES, kid, kid_interval, kid_noise};
@@ -42,6 +39,7 @@ pub use products::{Neighbour, Search, nearest};
 pub use random::RandomFeatures;
 pub use table::{Row, number};
 
+use crate::features::Extractor;
 use crate::pretrained::{EFFICIENTNET_LITE0, Store};
 use crate::{Error, Result, device};
 

@@ -1,7 +1,7 @@
 //! How near pictures come to the training pictures, and whether that is nearer than new pictures may.
 
-use super::features::Features;
 use super::products::Search;
+use crate::features::Features;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 

@@ -1,10 +1,10 @@
 //! The training pictures that generated pictures resemble most: similar, which is not to say that they caused them.
 
-use super::features::{Extractor, Features};
 use super::products::{Neighbour, nearest};
 use super::store;
 use crate::data::Dataset;
-use crate::generate::picture::Picture;
+use crate::features::{Extractor, Features};
+use crate::picture::Picture;
 use std::path::Path;
 
 /// The `k` training pictures of `data` that are nearest to each of `pictures`, which have their size, in the features of

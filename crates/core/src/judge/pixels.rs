@@ -1,6 +1,6 @@
 //! Pixel space: what "the same picture" means to the eye, for the search for copies.
 
-use super::features::Features;
+use crate::features::Features;
 
 /// Sides of a thumbnail, at most: differences below this resolution do not make another picture.
 const SIDE: usize = 32;
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(odd.mirrored(&Features::from_rows(&[odd.vector(&picture)])).row(0), odd.vector(&turned));
         let zero = large.vector(&[0; 64 * 96 * 3]);
         let four = large.vector(&[4; 64 * 96 * 3]);
-        let distance = super::super::features::squared_distance(&zero, &four).sqrt();
+        let distance = crate::features::squared_distance(&zero, &four).sqrt();
         assert!((large.levels(distance) - 4.0).abs() < 1e-3);
     }
 }

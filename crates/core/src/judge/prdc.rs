@@ -2,8 +2,8 @@
 //! neighbour balls of the other side.
 
 use super::estimate::Estimate;
-use super::features::{Features, squared_distance};
 use super::products::{nearest, squares, strips};
+use crate::features::{Features, squared_distance};
 use rayon::prelude::*;
 
 /// The four numbers. Intervals are those of the pictures that are counted (Wilson's for the shares, normal for density), the

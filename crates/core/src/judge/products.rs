@@ -1,7 +1,7 @@
 //! All inner products of two sets of vectors, in strips: the one expensive part of every metric here.
 
-use super::features::{Features, squared_distance};
 use crate::device;
+use crate::features::{Features, squared_distance};
 use crate::nn::host;
 use burn::tensor::{Tensor, TensorData};
 use maliang_kernels::{Precision, linear};

@@ -1,7 +1,7 @@
 //! A feature extractor that needs no download: a convolutional network with fixed random weights (Naeem 2020, §3.3, found
 //! such an embedding to be a sound fallback where an ImageNet network does not fit or is not at hand).
 
-use super::features::{Extractor, Scaling};
+use crate::features::{Extractor, Scaling};
 use crate::nn::host;
 use crate::rng;
 use burn::tensor::{Device, Tensor, TensorData};

@@ -4,8 +4,8 @@
 //! numbers (32), then the numbers, f32, all little-endian. The key is the BLAKE3 of the data set's fingerprint, the
 //! extractor's name and what it makes of a test picture, and the numbers of the pictures.
 
-use super::features::{Extractor, Features};
 use crate::data::{Dataset, preprocess};
+use crate::features::{Extractor, Features};
 use crate::{device, files, rng};
 use burn::tensor::{Tensor, TensorData};
 use rand::Rng;

@@ -1,6 +1,7 @@
 //! A judgement as people read it: rows of a table, and sentences.
 
-use super::{Judgement, REPLICATES, Scaling, Score, Space};
+use super::{Judgement, REPLICATES, Score, Space};
+use crate::features::Scaling;
 
 /// One score as text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::{DataConfig, Dataset, Source, scan};
+use crate::features::Features;
 use rand::Rng;
 use serde_json::Value;
 

@@ -24,7 +24,7 @@ pub(crate) use vae::complete;
 pub use vae::{Vae, VaeConfig};
 
 use crate::nn::{self, BatchNorm, Mode, Module, Statistics};
-use crate::provenance::weights::{self, Weights};
+use crate::weights::{self, Weights};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};

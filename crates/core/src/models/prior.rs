@@ -6,7 +6,7 @@ mod flow;
 
 use crate::matrix::{Matrix, eigenvectors, solve_lower};
 use crate::nn::{Module, Param, host, join, vector};
-use crate::provenance::weights::{HostTensor, Weights};
+use crate::weights::{HostTensor, Weights};
 use burn::tensor::{Tensor, TensorData};
 use em::{Component, Points};
 use flow::Flow;

@@ -5,7 +5,7 @@ use super::logistic::LogisticMixture;
 use super::prior::{self, Prior};
 use super::stack::{Downsampler, Output, StackConfig, Upsampler, Upsampling, WEIGHT_INIT};
 use crate::nn::{BatchNorm, Bias, Init, Linear, Mode, Module, Param, join};
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use burn::tensor::Tensor;
 use maliang_kernels::Activation;
 use serde::{Deserialize, Serialize};

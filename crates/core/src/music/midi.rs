@@ -5,7 +5,8 @@
 
 use super::{Note, Ticks, Tune, WHOLE};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provenance::label::{Provenance, TextRecipe};
+use crate::provenance::label::Provenance;
+use crate::provenance::recipe::TextRecipe;
 use crate::provenance::sound::{checked_midi, midi_events};
 use midly::num::{u4, u7, u15, u24, u28};
 use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, Track, TrackEvent, TrackEventKind};

@@ -6,7 +6,8 @@
 
 use super::{Note, Ticks, Tune};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provenance::label::{Provenance, TextRecipe};
+use crate::provenance::label::Provenance;
+use crate::provenance::recipe::TextRecipe;
 use crate::provenance::sound::label_wav;
 use std::io::Cursor;
 

@@ -14,7 +14,7 @@ pub use spectral::SpectralConv2d;
 pub use up::UpConv2d;
 pub(crate) use up::spread;
 
-use crate::provenance::weights::{self, HostTensor, Weights};
+use crate::weights::{self, HostTensor, Weights};
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor, TensorData};
 use maliang_kernels::Precision;

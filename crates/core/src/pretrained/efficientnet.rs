@@ -4,8 +4,8 @@
 use super::in_batches;
 use super::layer::{Layer, rename};
 use crate::Result;
-use crate::judge::Extractor;
-use crate::provenance::weights::{Weights, WeightsError};
+use crate::features::Extractor;
+use crate::weights::{Weights, WeightsError};
 use burn::tensor::{Device, Tensor};
 use maliang_kernels::{Activation, Conv2dOptions, DepthwiseOptions, Filter, Precision, bias, depthwise_conv2d};
 

@@ -2,7 +2,7 @@
 //! file in it, told apart by their content.
 
 use super::torch_file;
-use crate::provenance::weights::{self, Weights};
+use crate::weights::{self, Weights};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::fs::File;

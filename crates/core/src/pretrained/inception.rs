@@ -7,8 +7,8 @@
 
 use super::in_batches;
 use super::layer::{Layer, rename};
-use crate::judge::Extractor;
-use crate::provenance::weights::{self, Weights, WeightsError};
+use crate::features::Extractor;
+use crate::weights::{self, Weights, WeightsError};
 use crate::{Error, Result};
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};

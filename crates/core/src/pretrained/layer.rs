@@ -3,7 +3,7 @@
 
 use crate::Result;
 use crate::nn::{host, vector};
-use crate::provenance::weights::{self, HostTensor, Weights, WeightsError};
+use crate::weights::{self, HostTensor, Weights, WeightsError};
 use burn::tensor::{Device, Tensor, TensorData};
 use maliang_kernels::{Activation, Conv2dOptions, conv2d_bias};
 

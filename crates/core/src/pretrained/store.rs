@@ -1,7 +1,7 @@
 //! The weights that the user has installed: one directory, one safetensors file a network.
 
 use super::{EfficientNetLite0, Inception, efficientnet, inception, read_weights};
-use crate::provenance::weights::{self, Metadata, Weights, WeightsError};
+use crate::weights::{self, Metadata, Weights, WeightsError};
 use crate::{Error, Result, device};
 use burn::tensor::Device;
 use std::path::{Path, PathBuf};

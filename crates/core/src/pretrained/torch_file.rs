@@ -2,7 +2,7 @@
 //! it. Nothing in them is executed; see [`pickle`].
 
 use super::pickle::{self, Numbers, Pickle, Reason, TensorView, Value};
-use crate::provenance::weights::{HostTensor, Weights};
+use crate::weights::{HostTensor, Weights};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};

@@ -4,8 +4,8 @@ mod text;
 
 pub use text::{TextInfo, open_text, save_text};
 
-use super::weights::{self, Metadata, Weights};
 use crate::models::{ModelConfig, PictureModel};
+use crate::weights::{self, Metadata, Weights};
 use crate::{Error, Result, files};
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::recipe::{Origin, Recipe};
 use crate::error::{Error, Result};
-use crate::generate::text::Request;
 
 /// `Iptc4xmpExt:DigitalSourceType` of a picture made by a trained model: EU AI Act article 50, IPTC Photo Metadata.
 pub const TRAINED_ALGORITHMIC_MEDIA: &str = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
@@ -33,73 +33,6 @@ impl Label {
     /// The registration code, if there is one.
     pub fn content_producer(&self) -> Option<&str> {
         self.content_producer.as_deref()
-    }
-}
-
-/// What repeats a picture, byte for byte, on the machine that made it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Name of the model.
-    pub model: String,
-    /// BLAKE3 of the model file, in hexadecimal.
-    pub model_hash: String,
-    /// Seed of the random streams.
-    pub seed: u64,
-    /// Number of the picture under this seed.
-    pub index: u64,
-    /// How the latent was chosen, in words that the generator understands.
-    pub latent: String,
-    /// The class asked for, if any.
-    pub class: Option<String>,
-    /// Truncation ψ; 1 is none.
-    pub truncation: f32,
-    /// The latent vector itself, where seed and number do not give it: a picture that was given, or one beside it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub z: Option<Vec<f32>>,
-    /// Version of Maliang.
-    pub version: String,
-}
-
-/// What repeats a text, or music that was written as text, token for token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TextRecipe {
-    /// Name of the model.
-    pub model: String,
-    /// BLAKE3 of the model file, in hexadecimal.
-    pub model_hash: String,
-    /// Number of the piece under its seed.
-    pub index: u64,
-    /// Prompt, sampling, length, stop strings and seed.
-    pub request: Request,
-    /// Version of Maliang.
-    pub version: String,
-}
-
-/// What every recipe has, whatever it repeats.
-pub trait Origin: Serialize {
-    /// The content id: model hash, seed and index.
-    fn content_id(&self) -> String;
-    /// Version of Maliang that made it.
-    fn version(&self) -> &str;
-}
-
-impl Origin for Recipe {
-    fn content_id(&self) -> String {
-        format!("{}-{}-{}", self.model_hash, self.seed, self.index)
-    }
-
-    fn version(&self) -> &str {
-        &self.version
-    }
-}
-
-impl Origin for TextRecipe {
-    fn content_id(&self) -> String {
-        format!("{}-{}-{}", self.model_hash, self.request.seed, self.index)
-    }
-
-    fn version(&self) -> &str {
-        &self.version
     }
 }
 
@@ -232,8 +165,8 @@ pub(crate) fn sample() -> Provenance {
 }
 
 #[cfg(test)]
-pub(crate) fn sample_text() -> Provenance<TextRecipe> {
-    use crate::generate::sampling::Sampling;
+pub(crate) fn sample_text() -> Provenance<super::recipe::TextRecipe> {
+    use super::recipe::{Request, Sampling};
     let request = Request {
         prompt: "春 \"--- ]]> '\n\u{1}\u{85}\u{feff}\u{2028}\u{ffff}🐎".into(),
         sampling: Sampling { temperature: 0.8, top_p: 0.95, ..Sampling::default() },
@@ -241,7 +174,7 @@ pub(crate) fn sample_text() -> Provenance<TextRecipe> {
         stop: vec!["\n\n".into()],
         seed: u64::MAX,
     };
-    let recipe = TextRecipe {
+    let recipe = super::recipe::TextRecipe {
         model: "poems <1> & \"马良\"".into(),
         model_hash: "0123456789abcdef".repeat(4),
         index: 3,
@@ -281,7 +214,7 @@ mod tests {
     #[test]
     fn recipes_of_texts_survive_json() {
         let provenance = sample_text();
-        let read: TextRecipe = serde_json::from_str(&provenance.recipe_json()).unwrap();
+        let read: crate::provenance::recipe::TextRecipe = serde_json::from_str(&provenance.recipe_json()).unwrap();
         assert_eq!(read, provenance.recipe);
         assert!(provenance.aigc_json().contains("-18446744073709551615-3\""));
     }

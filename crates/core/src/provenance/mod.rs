@@ -5,7 +5,7 @@ pub mod bundle;
 pub mod card;
 pub(crate) mod container;
 pub mod label;
+pub mod recipe;
 pub mod sound;
 pub mod text;
-pub mod weights;
 pub mod xmp;

@@ -4,7 +4,8 @@
 //! the label, the IPTC source type and the recipe. MIDI: three text meta events (`FF 01`) at the beginning of the first track;
 //! there is no standard for labels in MIDI files, so the events are named after the keys of the others.
 
-use super::label::{Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA, TextRecipe};
+use super::label::{Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA};
+use super::recipe::TextRecipe;
 use super::xmp;
 use crate::error::{Error, ErrorKind, Result};
 use std::ops::Range;

@@ -10,7 +10,8 @@
 //! Everything but plain text holds the recipe in full; the sentence says it in words. Each function reads the label back from
 //! what it made before it returns it.
 
-use super::label::{Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA, TextRecipe, VISIBLE_LABEL};
+use super::label::{Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA, VISIBLE_LABEL};
+use super::recipe::TextRecipe;
 use crate::error::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::Value;

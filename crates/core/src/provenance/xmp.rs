@@ -10,7 +10,8 @@ use quick_xml::writer::Writer;
 
 use serde::de::DeserializeOwned;
 
-use super::label::{Origin, Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA};
+use super::label::{Provenance, ReadLabel, TRAINED_ALGORITHMIC_MEDIA};
+use super::recipe::Origin;
 use crate::error::{Error, Result};
 
 const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
@@ -272,7 +273,8 @@ fn value(attribute: &Attribute) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provenance::label::{Recipe, sample, sample_text};
+    use crate::provenance::label::{sample, sample_text};
+    use crate::provenance::recipe::Recipe;
     use proptest::prelude::*;
 
     /// As another program writes it: its own prefixes, properties as attributes, a structured property, padding.

@@ -70,7 +70,8 @@ pub fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::picture::{Picture, encode_png};
+    use crate::generate::picture::encode_png;
+    use crate::picture::Picture;
     use crate::provenance::label::sample;
 
     #[test]

@@ -82,7 +82,8 @@ pub fn html(title: &str, subtitle: &str, explained: &[Section], directory: &Path
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::picture::{Picture, encode_png};
+    use crate::generate::picture::encode_png;
+    use crate::picture::Picture;
     use crate::provenance::label::sample;
 
     #[test]

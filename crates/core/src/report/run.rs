@@ -49,7 +49,7 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
     curves.retain(|curve| curve.series.iter().any(|s| !s.points.is_empty()));
     Ok(Report {
         title: dir.name(),
-        subtitle: format!("{} trained on {}", config.model.family(), crate::train::source_name(&config.data.source)),
+        subtitle: format!("{} trained on {}", config.model.family(), crate::data::source_name(&config.data.source)),
         summary: summary(dir, &config, &looks, &scores),
         curves,
         grids: grids(dir, &looks),

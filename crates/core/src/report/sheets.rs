@@ -16,7 +16,7 @@ pub fn data(manifest: &Manifest, judged: Option<&Judged>) -> Table {
     let left_out =
         format!("{} unusable, {} exact duplicates, {} other files", counts.rejected, counts.duplicates, counts.ignored);
     let mut rows = vec![
-        ("source", crate::train::source_name(&config.source)),
+        ("source", crate::data::source_name(&config.source)),
         ("pictures", format!("{} to train on, {} held out", counts.train, counts.heldout)),
         ("prepared as", format!("{}×{}, {colours}", config.width, config.height)),
         ("left out", left_out),
@@ -43,7 +43,7 @@ pub fn data(manifest: &Manifest, judged: Option<&Judged>) -> Table {
 
 /// Every setting of the run, but for where the pictures lay.
 pub fn settings(config: &RunConfig) -> Table {
-    let source = crate::train::source_name(&config.data.source);
+    let source = crate::data::source_name(&config.data.source);
     let settings = toml::Value::try_from(config).unwrap_or(toml::Value::Boolean(false));
     all_settings(settings, ("data.source", &source))
 }

@@ -48,7 +48,7 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
     curves.retain(|curve| curve.series.iter().any(|s| !s.points.is_empty()));
     Ok(Report {
         title: dir.name(),
-        subtitle: format!("{} trained on {}", config.model.family(), crate::train::source_name(&config.corpus.source)),
+        subtitle: format!("{} trained on {}", config.model.family(), crate::data::source_name(&config.corpus.source)),
         summary: summary(&config, &looks, &score),
         curves,
         texts: samples(dir, &looks),
@@ -96,7 +96,7 @@ fn samples(dir: &RunDir, looks: &[&Map<String, Value>]) -> Vec<(String, String)>
 fn data(manifest: &TextManifest) -> Table {
     let c = &manifest.counts;
     let rows = [
-        ("source", crate::train::source_name(&manifest.config.source)),
+        ("source", crate::data::source_name(&manifest.config.source)),
         ("documents", format!("{}", c.documents)),
         ("text", format!("{} bytes to train on, {} held out", c.train_bytes, c.heldout_bytes)),
         (
@@ -121,7 +121,7 @@ fn data(manifest: &TextManifest) -> Table {
 /// The run has no readable `run.toml`.
 pub fn sheets(dir: &RunDir) -> Result<Vec<Table>> {
     let config = dir.text_config()?;
-    let source = crate::train::source_name(&config.corpus.source);
+    let source = crate::data::source_name(&config.corpus.source);
     let settings = toml::Value::try_from(&config).unwrap_or(toml::Value::Boolean(false));
     let mut sheets: Vec<Table> = dir.text_manifest().iter().map(data).collect();
     sheets.push(sheets::all_settings(settings, ("corpus.source", &source)));

@@ -6,7 +6,7 @@ use super::optim::Adam;
 use crate::Result;
 use crate::models::{DcganConfig, Normalisation, VaeConfig, dcgan};
 use crate::nn::{self, Module, host};
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use burn::tensor::{Device, Gradients, Tensor};
 use maliang_kernels::Reuse;
 

@@ -2,7 +2,7 @@
 
 use super::config::{Augmentation, GanConfig};
 use crate::Result;
-use crate::provenance::weights::{self, HostTensor, Weights};
+use crate::weights::{self, HostTensor, Weights};
 use maliang_kernels::AUGMENT_PARAMETERS;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

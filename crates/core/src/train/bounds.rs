@@ -4,10 +4,11 @@ use super::config::{Reconstruction, RunConfig};
 use super::losses;
 use crate::data::{Dataset, preprocess};
 use crate::generate::sampler::Sampler;
-use crate::judge::{Bounds, Likelihood, evenly};
+use crate::judge::{Bounds, Likelihood};
 use crate::models::{self, PictureModel, Vae};
 use crate::nn::{Mode, host, vector};
 use crate::rng;
+use crate::rng::evenly;
 use burn::tensor::{Tensor, TensorData};
 
 /// How much of it.

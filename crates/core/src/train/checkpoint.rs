@@ -7,7 +7,7 @@
 use super::config::Limits;
 use super::health::Remedy;
 use super::plateau::Scored;
-use crate::provenance::weights::{self, Metadata, Weights};
+use crate::weights::{self, Metadata, Weights};
 use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::data::{Batch, DataConfig, Fit, preprocess};
 use crate::models::{self, Discriminator, Generator, ModelConfig, PictureModel, projected};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::pretrained::EfficientNetLite0;
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use crate::{Result, device, rng};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use maliang_kernels::{Activation, Reuse};

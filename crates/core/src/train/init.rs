@@ -9,7 +9,7 @@ use crate::models::ModelConfig;
 use crate::nn::join;
 use crate::pretrained::EfficientNetLite0;
 use crate::provenance::bundle::{self, ModelInfo};
-use crate::provenance::weights::{self, HostTensor, Metadata, Weights};
+use crate::weights::{self, HostTensor, Metadata, Weights};
 use crate::{Error, Result, device};
 use std::path::Path;
 use std::sync::Arc;

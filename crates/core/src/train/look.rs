@@ -5,14 +5,18 @@ use super::health;
 use super::run_dir::RunDir;
 use super::subject::Looked;
 use crate::Result;
+use crate::data::source_name;
 use crate::data::{DataConfig, Dataset, preprocess};
+use crate::features::{Extractor, Features, Scaling, Standard};
 use crate::generate::grid;
 use crate::generate::latent::slerp;
-use crate::generate::picture::{self, Picture};
+use crate::generate::picture;
 use crate::generate::sampler::Sampler;
-use crate::judge::{Extractor, Features, Scaling, Standard, evenly, kid, kid_noise};
+use crate::judge::{kid, kid_noise};
 use crate::nn::host;
+use crate::picture::Picture;
 use crate::provenance::label::Label;
+use crate::rng::evenly;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::Path;
 
@@ -205,18 +209,6 @@ pub(super) fn write_reals(dir: &RunDir, config: &RunConfig, data: &Dataset) -> R
         })
         .collect();
     picture::write_real_png(&dir.file("reals.png"), &grid::real_sheet(&pictures, columns))
-}
-
-/// The last part of a source as typed: enough to recognise it, nothing about the machine.
-pub fn source_name(source: &str) -> String {
-    if source.starts_with("emoji:") {
-        return source.to_string();
-    }
-    if source == "-" {
-        return "stdin".into();
-    }
-    let absolute = std::path::absolute(source).unwrap_or_else(|_| source.into());
-    absolute.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The model's name: data, family and size.

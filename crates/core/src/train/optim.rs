@@ -3,7 +3,7 @@
 use super::config::TrainConfig;
 use crate::Result;
 use crate::nn::{Module, Param, host, join, vector};
-use crate::provenance::weights::{self, HostTensor, Weights};
+use crate::weights::{self, HostTensor, Weights};
 use burn::tensor::{Device, Gradients, Tensor};
 use maliang_kernels::{AdamState, AdamStep};
 use std::collections::BTreeMap;

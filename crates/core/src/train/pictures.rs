@@ -6,13 +6,14 @@ use super::look::{self, Looker};
 use super::subject::{Looked, Moment, Settings, Subject, Unit};
 use super::{Losses, RunDir, StepInput, Trainer, init, new_trainer};
 use crate::Result;
+use crate::data::source_name;
 use crate::data::{Dataset, Loader};
 use crate::generate::sampler::Sampler;
 use crate::judge::RandomFeatures;
 use crate::models::ModelConfig;
 use crate::pretrained::EfficientNetLite0;
 use crate::provenance::bundle::{self, ModelInfo};
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use burn::tensor::Device;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl Pictures {
             step,
             images_seen: step * self.a_step(),
             seed: self.config.seed,
-            data: look::source_name(&self.config.data.source),
+            data: source_name(&self.config.data.source),
             data_pictures: self.dataset.train_len(),
             data_fingerprint: manifest.fingerprint.clone(),
             version: crate::VERSION.to_string(),

@@ -10,7 +10,7 @@ use super::plateau::{PATIENCE, Scored, plateau};
 use super::run_dir::{Lock, Log, RunDir};
 use super::subject::{Looked, Moment, Settings, Subject};
 use super::{ACCURACY, Event, Losses, Observer, Outcome, Run, init};
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use crate::{Error, ErrorKind, Result};
 use budget::{Rate, estimate, progress, remaining_steps};
 use serde_json::{Value, json};

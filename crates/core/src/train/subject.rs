@@ -5,7 +5,7 @@ use super::checkpoint::Tolerance;
 use super::config::TrainConfig;
 use super::health::Remedy;
 use crate::Result;
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use std::path::Path;
 
 /// The settings of a run, of which the loop reads a part.

@@ -3,8 +3,9 @@
 use crate::support::{Place, get, pixels, png, post};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use maliang::generate::picture::{Picture, encode_real_png};
+use maliang::generate::picture::encode_real_png;
 use maliang::generate::sampler::Sampler;
+use maliang::picture::Picture;
 use serde_json::json;
 
 const WALK: &str = "/v1/images/interpolations";

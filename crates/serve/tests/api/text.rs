@@ -1,9 +1,9 @@
 //! `/v1/completions` and `/v1/chat/completions`.
 
 use crate::support::{Place, post};
-use maliang::generate::sampling::Sampling;
-use maliang::generate::text::Request;
 use maliang::generate::writer::Author;
+use maliang::provenance::recipe::Request;
+use maliang::provenance::recipe::Sampling;
 use serde_json::{Value, json};
 
 const COMPLETE: &str = "/v1/completions";

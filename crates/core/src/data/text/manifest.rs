@@ -85,7 +85,7 @@ pub struct TextManifest {
 impl TextManifest {
     /// What may be told without saying which files there are and where they lie: settings and numbers.
     pub fn outline(&self) -> Self {
-        let source = crate::train::source_name(&self.config.source);
+        let source = crate::data::source_name(&self.config.source);
         Self {
             config: CorpusConfig { source, ..self.config.clone() },
             notes: Vec::new(),

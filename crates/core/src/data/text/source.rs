@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::data::folder::{self, Listing};
 use crate::data::listing;
-use crate::data::source::{Origin, io_reason};
+use crate::data::source::{Place, io_reason};
 use crate::data::{Reject, display_name};
 use crate::{Error, Result};
 
@@ -115,8 +115,8 @@ pub fn scan_text(source: &str) -> Result<TextScan> {
         let listed = folder::list(path)?;
         (scan.rejects, scan.notes) = (listed.rejects, listed.notes);
         for file in listed.found {
-            match (format(&file.name), file.origin) {
-                (Some(format), Origin::File(path)) => {
+            match (format(&file.name), file.place) {
+                (Some(format), Place::File(path)) => {
                     let (name, bytes, stamp) = (file.name, file.bytes, file.stamp);
                     scan.files.push(TextFile { name, bytes, format, stamp, path });
                 }

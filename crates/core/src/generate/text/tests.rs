@@ -1,4 +1,5 @@
 use super::*;
+use crate::provenance::recipe::{MOST_TOKENS, Sampling};
 
 /// One token a byte and one more for the end; each token is followed by the one of the next letter of a fixed text, with near
 /// certainty, or by any, evenly.

@@ -12,7 +12,7 @@ pub use lstm::{Lstm, LstmConfig};
 pub use writer::Writer;
 
 use crate::nn::{self, Module, Param, host};
-use crate::provenance::weights::{self, Weights};
+use crate::weights::{self, Weights};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor};
 use maliang_kernels::text::{self, Tokens};

@@ -1,7 +1,7 @@
 //! A few features of one picture as PyTorch computes them from the published weights, so that wrong ones are noticed.
 
 use super::{EfficientNetLite0, SIDE};
-use crate::judge::Extractor;
+use crate::features::Extractor;
 use burn::tensor::{Tensor, TensorData};
 
 /// Every 32nd feature of [`picture`], made by `tests/golden/efficientnet.py check`.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nn::host;
-use crate::provenance::weights::{self, HostTensor};
+use crate::weights::{self, HostTensor};
 use crate::{device, rng};
 use burn::tensor::TensorData;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device;
-use crate::provenance::weights::HostTensor;
+use crate::weights::HostTensor;
 use burn::tensor::TensorData;
 use std::collections::BTreeMap;
 

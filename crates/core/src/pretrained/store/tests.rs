@@ -1,9 +1,9 @@
 use super::*;
-use crate::judge::Extractor;
+use crate::features::Extractor;
 use crate::pretrained::efficientnet::tests::{random_weights, real};
 use crate::pretrained::efficientnet::{golden, recognise};
 use crate::pretrained::inception::tests::weights_by_formula;
-use crate::provenance::weights::HostTensor;
+use crate::weights::HostTensor;
 
 /// A randomly initialised timm model: names, shapes, and features with weights by formula (`tests/golden/efficientnet.py`).
 const TIMM: &str = include_str!("../../../tests/golden/efficientnet_timm.json");

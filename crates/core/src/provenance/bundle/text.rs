@@ -3,7 +3,7 @@
 use super::{description, save_described};
 use crate::data::text::Tokenizer;
 use crate::models::text::{TextModel, TextModelConfig};
-use crate::provenance::weights::{self, Metadata};
+use crate::weights::{self, Metadata};
 use crate::{Error, Result, device, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

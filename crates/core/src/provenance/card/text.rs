@@ -4,7 +4,8 @@ use super::{EMPTY, Front, heading, item, plain, put};
 use crate::data::text::TextManifest;
 use crate::judge::text::TextJudgement;
 use crate::provenance::bundle::TextInfo;
-use crate::provenance::label::{Provenance, TextRecipe};
+use crate::provenance::label::Provenance;
+use crate::provenance::recipe::TextRecipe;
 use crate::train::TextRunConfig;
 
 /// What a card of a writer is made from.

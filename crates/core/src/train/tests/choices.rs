@@ -4,7 +4,6 @@ use crate::data::{CheckReport, Fit, Source, check, scan};
 use crate::models::ModelConfig;
 use crate::rng;
 use crate::train::augment::plans;
-use crate::train::look;
 use crate::train::{Augmentation, Choice, GanLoss, Request, choose, set};
 use maliang_kernels::{AUGMENT_PARAMETERS, Precision};
 use std::sync::LazyLock;
@@ -244,7 +243,7 @@ fn plans_of_augmentation_stay_in_their_ranges() {
 
 #[test]
 fn names_tell_nothing_of_the_machine() {
-    assert_eq!(look::source_name("emoji:food"), "emoji:food");
-    assert_eq!(look::source_name("/somewhere/Pictures/our cats/"), "our cats");
-    assert_eq!(look::source_name("photos.zip"), "photos.zip");
+    assert_eq!(crate::data::source_name("emoji:food"), "emoji:food");
+    assert_eq!(crate::data::source_name("/somewhere/Pictures/our cats/"), "our cats");
+    assert_eq!(crate::data::source_name("photos.zip"), "photos.zip");
 }

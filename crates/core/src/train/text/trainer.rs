@@ -3,14 +3,15 @@
 use super::super::checkpoint::Tolerance;
 use super::super::optim::{Adam, Average, average_beta};
 use super::super::subject::{Looked, Moment, Subject, Unit};
-use super::super::{Losses, RunDir, look};
+use super::super::{Losses, RunDir};
 use super::config::TextRunConfig;
 use super::look::{Windows, write_sample};
+use crate::data::source_name;
 use crate::data::text::Corpus;
 use crate::models::text::TextModel;
 use crate::nn::{self, Module, Param, host};
 use crate::provenance::bundle::{self, TextInfo};
-use crate::provenance::weights::Weights;
+use crate::weights::Weights;
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor};
 use maliang_kernels::text::among_workers;
@@ -139,7 +140,7 @@ impl Texts {
     }
 
     fn info(&self, step: u64) -> TextInfo {
-        let manifest = look::source_name(&self.config.corpus.source);
+        let manifest = source_name(&self.config.corpus.source);
         TextInfo {
             format: TextInfo::current_format(),
             name: format!("{}-{}", manifest.replace([':', ' '], "-"), self.config.model.family()),

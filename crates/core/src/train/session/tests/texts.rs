@@ -3,11 +3,11 @@
 use super::super::Session;
 use crate::data::text::{Corpus, Documents, check_text, scan_text};
 use crate::provenance::bundle::{self, Makes};
-use crate::provenance::weights::Weights;
 use crate::train::health::{self, Trouble};
 use crate::train::subject::{Moment, Subject};
 use crate::train::text::{TextRequest, TextRun, TextRunConfig, Texts, choose_corpus, choose_text};
 use crate::train::{Event, Observer, Outcome, RunDir, checkpoint, corpus_of, set};
+use crate::weights::Weights;
 use crate::{ErrorKind, device};
 use std::path::Path;
 use std::sync::Arc;
