@@ -10,8 +10,8 @@ use crate::args::BenchArgs;
 use crate::terminal::{peak_memory, print, wrap};
 use indicatif::{ProgressBar, ProgressStyle};
 use machine::Machine;
+use maliang::families::ModelConfig;
 use maliang::generate::sampler::Sampler;
-use maliang::models::ModelConfig;
 use maliang::train::{Precision, Trial};
 use maliang::workload::{self, Workload};
 use maliang::{Error, ErrorKind, Result, files};
@@ -366,7 +366,7 @@ impl Bench<'_> {
     }
 }
 
-fn network(name: &str) -> ModelConfig {
+fn network(name: &str) -> (ModelConfig, f32, f32) {
     if name == "vae-64" { networks::vae() } else { networks::dcgan() }
 }
 

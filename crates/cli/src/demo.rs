@@ -9,7 +9,8 @@ use maliang::generate::picture::write_gif;
 use maliang::generate::sampler::Sampler;
 use maliang::picture::Picture;
 use maliang::provenance::label::Label;
-use maliang::train::{self, Request, RunDir, set};
+use maliang::run::dir::RunDir;
+use maliang::train::{self, Request, set};
 use maliang::{Error, Result, report};
 use std::path::Path;
 use toml::{Table, Value};
@@ -35,7 +36,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         family: Some("dcgan".into()),
         size: Some((SIDE, SIDE)),
         settings,
-        eyes: false,
+        features: false,
     };
     let choice = train::choose(&request, &checked)?;
     let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), "demo"));

@@ -3,7 +3,10 @@
 use crate::terminal::{bytes, cache_dir, data_dir, peak_memory, print, weights_store};
 use maliang::data::{self, Dataset, Source};
 use maliang::pretrained::Installed;
-use maliang::train::{self, Event, Observer, Request, Run, RunDir, set};
+use maliang::run::dir::RunDir;
+use maliang::train::observer::{Event, Observer};
+use maliang::train::run::Run;
+use maliang::train::{self, Request, set};
 use maliang::{Error, ErrorKind, Result};
 use std::time::Instant;
 use sysinfo::System;
@@ -59,8 +62,13 @@ fn self_test() -> Result<()> {
     let mut settings = Table::new();
     set(&mut settings, "train.steps", Value::Integer(2));
     set(&mut settings, "model.stack.base", Value::Integer(8));
-    let request =
-        Request { source: source.into(), family: Some("dcgan".into()), size: Some((16, 16)), settings, eyes: false };
+    let request = Request {
+        source: source.into(),
+        family: Some("dcgan".into()),
+        size: Some((16, 16)),
+        settings,
+        features: false,
+    };
     let choice = train::choose(&request, &checked)?;
     let directory = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), &e))?;
     let dataset = Dataset::open(&choice.config.data, &scan, directory.path(), &|_, _| ())?;

@@ -7,13 +7,16 @@ use maliang::data::{Dataset, display_name};
 use maliang::explain::{
     Critic, DIRECTIONS, DIRECTORY, Figure, Order, PAGE, direction_figures, directions, neighbour_sheet, saliency_figure,
 };
+use maliang::families::family::no_features;
 use maliang::generate::picture::encode_png;
 use maliang::generate::sampler::Sampler;
 use maliang::judge::{best_extractor, neighbours};
 use maliang::provenance::label::Label;
 use maliang::report;
 use maliang::report::explained::{self, Section};
-use maliang::train::{self, RunConfig, RunDir};
+use maliang::run::config::RunConfig;
+use maliang::run::dir::RunDir;
+use maliang::train;
 use maliang::{Error, Result, files};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -145,8 +148,9 @@ impl Job<'_> {
 
     /// The discriminator and the generator of its checkpoint, or why there is none.
     fn critic(&self) -> Result<Result<(Critic, Sampler), String>> {
-        if self.sampler.encodes() {
-            return Ok(Err("a VAE has no discriminator".into()));
+        let about = self.sampler.info.config.about();
+        if !about.has_critic {
+            return Ok(Err(format!("a {} has no discriminator", about.name)));
         }
         let Some((run, config)) = &self.run else {
             return Ok(Err(
@@ -154,9 +158,9 @@ impl Job<'_> {
             ));
         };
         let eyes =
-            if config.needs_eyes() { weights_store().efficientnet_lite0(&maliang::device::cpu())? } else { None };
-        if config.needs_eyes() && eyes.is_none() {
-            return Ok(Err(train::no_eyes().message));
+            if config.needs_features() { weights_store().efficientnet_lite0(&maliang::device::cpu())? } else { None };
+        if config.needs_features() && eyes.is_none() {
+            return Ok(Err(no_features().message));
         }
         match Critic::of_run(run, config, eyes)? {
             Some(critic) => {

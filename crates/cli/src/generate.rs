@@ -16,7 +16,7 @@ use maliang::generate::sampler::Sampler;
 use maliang::generate::writer::writes;
 use maliang::picture::Picture;
 use maliang::provenance::label::{Label, Provenance, VISIBLE_LABEL};
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use maliang::{Error, Result};
 use std::path::{Path, PathBuf};
 

@@ -8,15 +8,19 @@ use crate::bench::machine::Machine;
 use crate::terminal::{cache_dir, duration, print, weights_store, wrap};
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::data::{self, DataConfig, Dataset, Source};
+use maliang::generate::likelihoods::{Sample, likelihoods};
 use maliang::generate::picture::{encode_png, encode_real_png};
 use maliang::generate::sampler::Sampler;
 use maliang::generate::writer;
 use maliang::judge::{self, Judgement, Options, Subject};
 use maliang::picture::Picture;
-use maliang::provenance::card::Card;
 use maliang::provenance::label::Label;
+use maliang::report::card::Card;
 use maliang::report::{self, Judged, Record};
-use maliang::train::{self, RunConfig, RunDir, Sample, checkpoint};
+use maliang::run::checkpoint;
+use maliang::run::config::RunConfig;
+use maliang::run::dir::RunDir;
+use maliang::train;
 use maliang::{Error, Result, files};
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -47,7 +51,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     }
     let run = run_of(&args.model);
     let config = run.as_ref().map(RunDir::config).transpose()?;
-    if features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_eyes) {
+    if features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_features) {
         eprintln!(
             "note: training looked through the same network, which flatters these scores; --features randomconv does not"
         );
@@ -68,10 +72,13 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     };
     let stage = |what: &str, done: usize, all: usize| clock.at(what, done, all);
     let judgement = judge::judge(&make, &data, &*extractor, &options, &cache_dir(), &stage);
-    let likelihoods = config.as_ref().map_or_else(Vec::new, |config| {
-        let sample = Sample { pictures: LIKELIHOOD_PICTURES, k: IMPORTANCE_SAMPLES, seed: args.seed };
-        train::likelihoods(&sampler, config, &data, sample, &|done, all| clock.at("likelihood", done, all))
-    });
+    let likelihoods = config.as_ref().map_or_else(
+        || Ok(Vec::new()),
+        |config| {
+            let sample = Sample { pictures: LIKELIHOOD_PICTURES, k: IMPORTANCE_SAMPLES, seed: args.seed };
+            likelihoods(&sampler, &config.tables, &data, sample, &|done, all| clock.at("likelihood", done, all))
+        },
+    )?;
     let times = clock.stop();
     let info = &sampler.info;
     let subject = Subject { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
@@ -211,12 +218,12 @@ fn real_pictures(args: &JudgeArgs, sampler: &Sampler, run: Option<(&RunDir, &Run
         };
         return train::data_of(run, config, &cache);
     };
-    let stack = sampler.info.config.stack();
+    let frame = sampler.info.config.frame();
     let made = DataConfig {
         source: source.clone(),
-        width: stack.width,
-        height: stack.height,
-        channels: stack.channels,
+        width: frame.width,
+        height: frame.height,
+        channels: frame.channels,
         ..run.map_or_else(DataConfig::default, |(_, config)| config.data.clone())
     };
     let scan = data::scan(&Source::parse(source)?)?;

@@ -4,7 +4,9 @@ use crate::args::TrainArgs;
 use crate::terminal::{Progress, cache_dir, print, weights_store};
 use crate::train::{announce, eyes, train_and_report};
 use maliang::data::{CheckReport, Dataset, Scan};
-use maliang::train::{self, Race, Request, Run, RunDir};
+use maliang::run::dir::RunDir;
+use maliang::train::run::Run;
+use maliang::train::{self, Race, Request};
 use maliang::{Error, Result, judge};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +51,7 @@ pub fn resume(dir: RunDir, args: &TrainArgs) -> Result<()> {
 
 fn run(race: Race, data: Dataset) -> Result<()> {
     let (dir, candidates) = (race.dir().clone(), race.candidates().to_vec());
-    let seeing = candidates.iter().find(|config| config.needs_eyes());
+    let seeing = candidates.iter().find(|config| config.needs_features());
     let through = seeing.map(eyes).transpose()?.flatten();
     // Who trained through a network would be flattered by it.
     let store = weights_store();

@@ -1,9 +1,14 @@
 //! `maliang runs` and `maliang show`: what is there, and how it went.
 
 use crate::terminal::{bytes, duration, print};
+use maliang::families::settings::TrainConfig;
 use maliang::generate::sampler::Sampler;
-use maliang::provenance::bundle::{self, Makes};
-use maliang::train::{RunDir, TrainConfig, Unit, checkpoint};
+use maliang::makes::Makes;
+use maliang::run::checkpoint;
+use maliang::run::counters::Best;
+use maliang::run::dir::RunDir;
+use maliang::run::model_file;
+use maliang::train::observer::Unit;
 use maliang::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -71,11 +76,11 @@ impl Settings {
             });
         }
         let config = run.config()?;
-        let (family, stack) = (config.model.family(), config.model.stack());
-        let size = format!("{}x{}", stack.width, stack.height);
+        let (family, frame) = (config.model.family(), config.model.frame());
+        let size = format!("{}x{}", frame.width, frame.height);
         let mut rows = vec![
             ("data", config.data.source.clone()),
-            ("model", format!("{family}, {size}, {} base channels", stack.base)),
+            ("model", format!("{family}, {size}, {}", config.model.sizes())),
         ];
         if !config.model.classes().is_empty() {
             rows.push(("classes", config.model.classes().join(", ")));
@@ -97,8 +102,8 @@ fn count(n: usize) -> String {
 /// What a model file says of itself.
 fn show_file(path: &Path) -> Result<()> {
     let file = if path.is_dir() { path.join(checkpoint::MODEL_FILE) } else { path.to_path_buf() };
-    let text = if file.is_file() && bundle::makes(&file)? == Makes::Text {
-        let (_, _, info, hash) = bundle::open_text(&file)?;
+    let text = if file.is_file() && model_file::makes(&file)? == Makes::Text {
+        let (_, _, info, hash) = model_file::open_text(&file)?;
         json!({"model": info, "blake3": hash})
     } else {
         let (sampler, _) = Sampler::open(path)?;
@@ -167,6 +172,6 @@ fn last_look(run: &RunDir) -> Option<Map<String, Value>> {
     run.metrics().into_iter().rev().find(|e| e.get("event").and_then(Value::as_str) == Some("look"))
 }
 
-fn best(run: &RunDir) -> Option<checkpoint::Best> {
+fn best(run: &RunDir) -> Option<Best> {
     checkpoint::counters(&run.pointed("last")?).ok()?.best
 }

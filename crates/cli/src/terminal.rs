@@ -3,7 +3,7 @@
 use crate::bench::machine::Machine;
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::pretrained::Store;
-use maliang::train::{Event, Observer};
+use maliang::train::observer::{Event, Observer};
 use maliang::{Error, ErrorKind, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};

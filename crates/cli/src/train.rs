@@ -8,9 +8,15 @@ use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print
 use maliang::data::text::is_text;
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
-use maliang::models::ModelConfig;
+use maliang::families::family::no_features;
+use maliang::families::settings::TrainConfig;
+use maliang::families::settings::named;
 use maliang::pretrained::{EFFICIENTNET_LITE0, EfficientNetLite0};
-use maliang::train::{self, Choice, Donor, Outcome, Race, Request, Run, RunConfig, RunDir, TrainConfig};
+use maliang::run::config::RunConfig;
+use maliang::run::dir::RunDir;
+use maliang::train::observer::Outcome;
+use maliang::train::run::Run;
+use maliang::train::{self, Choice, Donor, Race, Request};
 use maliang::{Error, Result, report};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,7 +68,7 @@ fn train(args: &TrainArgs) -> Result<()> {
         family: args.model.clone(),
         size,
         settings,
-        eyes: weights_store().has(EFFICIENTNET_LITE0),
+        features: weights_store().has(EFFICIENTNET_LITE0),
     };
     if args.race {
         return race::start(RunDir::new(out), &request, &checked, &scan);
@@ -137,9 +143,11 @@ fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
 /// Says on stderr what was chosen, and why, and where the run lies if there is to be one.
 pub fn announce(choice: &Choice, dir: Option<&RunDir>) {
     reasons(choice.reasons.iter());
-    let stack = choice.config.model.stack();
-    eprintln!("{} {}x{}{}", choice.config.model.family(), stack.width, stack.height, place(dir));
-    eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+    let frame = choice.config.model.frame();
+    eprintln!("{} {}x{}{}", choice.config.model.family(), frame.width, frame.height, place(dir));
+    // What was chosen can be read.
+    let line = choice.config.line().unwrap_or_default();
+    eprintln!("  {}", terminal::wrap(&line, 2, 2));
 }
 
 /// Where a run lies, and where its settings are.
@@ -215,10 +223,10 @@ fn adjust(train: &mut TrainConfig, args: &TrainArgs) {
 
 /// What a projected GAN looks through, from the weights that the user has installed; other families need nothing.
 pub fn eyes(config: &RunConfig) -> Result<Option<EfficientNetLite0>> {
-    if !config.needs_eyes() {
+    if !config.needs_features() {
         return Ok(None);
     }
-    weights_store().efficientnet_lite0(&config.train.device.open()?)?.ok_or_else(train::no_eyes).map(Some)
+    weights_store().efficientnet_lite0(&config.train.device.open()?)?.ok_or_else(no_features).map(Some)
 }
 
 /// Trains a run to its end, writes its report, and prints where everything is.
@@ -313,34 +321,6 @@ fn settings(args: &TrainArgs) -> Result<Table> {
         train::set(&mut table, key.trim(), value.unwrap_or_else(|| Value::String(text.to_string())));
     }
     Ok(table)
-}
-
-/// The settings that people ask about, in one line.
-fn settings_line(config: &RunConfig) -> String {
-    let t = &config.train;
-    let family = match config.model {
-        ModelConfig::Vae(_) => format!("likelihood {}, beta {}", named(&config.vae.reconstruction), config.vae.beta),
-        _ => format!("loss {}, augment {}", named(&config.gan.loss), named(&config.gan.augment)),
-    };
-    format!(
-        "batch {}, {}, lr {:e}, beta {}/{}, EMA half-life {} pictures, {family}, z {}, base {}, flip {}, held out {:.0} %, seed {}",
-        t.batch,
-        named(&t.precision),
-        t.lr,
-        t.beta_1,
-        t.beta_2,
-        t.ema_half_life,
-        config.model.z_dim(),
-        config.model.stack().base,
-        t.flip == Some(true),
-        config.data.holdout * 100.0,
-        config.seed
-    )
-}
-
-/// A setting as it is spelt in `run.toml`, without quotes.
-fn named(setting: &impl serde::Serialize) -> String {
-    serde_json::to_string(setting).unwrap_or_default().replace('"', "").replace(',', ", ")
 }
 
 /// `64` or `96x64` (width x height).

@@ -3,7 +3,10 @@
 //! `cargo run --release -p maliang --example train_folder -- PHOTOS/ runs/example`
 
 use maliang::data::{Dataset, Source, check, scan};
-use maliang::train::{Event, Observer, Request, Run, RunDir, choose, set};
+use maliang::run::dir::RunDir;
+use maliang::train::observer::{Event, Observer};
+use maliang::train::run::Run;
+use maliang::train::{Request, choose, set};
 use std::time::Instant;
 
 struct Printer(Instant);

@@ -3,6 +3,7 @@
 //!
 //! Whoever writes it last, it shows all that lies in the directory: see [`compose`].
 
+pub mod card;
 mod chart;
 mod compose;
 mod embed;

@@ -9,12 +9,17 @@
 //! again when it is told to. The argument are the seconds of either part.
 
 use maliang::device::ComputeDevice;
+use maliang::families::ModelConfig;
+use maliang::families::blocks::stack::StackConfig;
+use maliang::families::dcgan::DcganConfig;
+use maliang::families::gan::settings::GanConfig;
+use maliang::families::settings::{Tables, TrainConfig};
 use maliang::generate::latent::SEEDED;
 use maliang::generate::picture::encode_png;
 use maliang::generate::sampler::Sampler;
-use maliang::models::{DcganConfig, ModelConfig, StackConfig};
 use maliang::provenance::label::Label;
-use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
+use maliang::run::config::RunConfig;
+use maliang::train::{Precision, Trial};
 use maliang_serve::{Keys, Log, Server, Settings, run};
 use rayon::prelude::*;
 use std::net::SocketAddr;
@@ -195,7 +200,6 @@ fn config() -> RunConfig {
         data: maliang::data::DataConfig { width: 64, height: 64, channels: 3, ..Default::default() },
         model: ModelConfig::Dcgan(DcganConfig { z_dim: 100, classes: Vec::new(), stack }),
         train,
-        gan: GanConfig { augment: Vec::new(), ..Default::default() },
-        vae: VaeTraining::default(),
+        tables: Tables::of(&GanConfig { augment: Vec::new(), ..Default::default() }),
     }
 }

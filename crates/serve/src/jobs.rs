@@ -7,7 +7,7 @@
 
 use crate::problem::{Answer, Problem};
 use crate::{lock, now};
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use maliang::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};

@@ -37,7 +37,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use jobs::Jobs;
 use maliang::provenance::label::Label;
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use maliang::{Error, ErrorKind, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use problem::{Answer, Problem};

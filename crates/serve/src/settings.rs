@@ -2,7 +2,7 @@
 
 use crate::keys::Keys;
 use maliang::pretrained::Store;
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use maliang::{Error, Result};
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

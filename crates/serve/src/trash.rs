@@ -5,7 +5,7 @@
 
 use crate::now;
 use crate::problem::{Answer, Problem};
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use std::path::{Path, PathBuf};
 
 /// Where deleted runs lie.

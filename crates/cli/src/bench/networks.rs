@@ -2,33 +2,32 @@
 
 use maliang::data::DataConfig;
 use maliang::device::ComputeDevice;
-use maliang::models::{DcganConfig, ModelConfig, StackConfig, Upsampling, VaeConfig};
-use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, VaeTraining};
+use maliang::families::ModelConfig;
+use maliang::families::blocks::stack::{StackConfig, Upsampling};
+use maliang::families::dcgan::DcganConfig;
+use maliang::families::gan::settings::GanConfig;
+use maliang::families::settings::{Tables, TrainConfig};
+use maliang::families::vae::VaeConfig;
+use maliang::run::config::RunConfig;
+use maliang::train::Precision;
 
 /// The sizes of PyTorch's DCGAN example.
 const STACK: StackConfig = StackConfig { height: 64, width: 64, channels: 3, base: 64 };
 
-pub fn dcgan() -> ModelConfig {
-    ModelConfig::Dcgan(DcganConfig { z_dim: 100, classes: Vec::new(), stack: STACK })
+/// With the learning rate and β₁ that `maliang train` chooses.
+pub fn dcgan() -> (ModelConfig, f32, f32) {
+    (DcganConfig { z_dim: 100, classes: Vec::new(), stack: STACK }.into(), 2e-4, 0.5)
 }
 
-pub fn vae() -> ModelConfig {
-    ModelConfig::Vae(VaeConfig {
-        z_dim: 64,
-        classes: Vec::new(),
-        decoder: Upsampling::Transposed,
-        components: 0,
-        stack: STACK,
-    })
+/// With the learning rate and β₁ that `maliang train` chooses.
+pub fn vae() -> (ModelConfig, f32, f32) {
+    let (classes, decoder) = (Vec::new(), Upsampling::Transposed);
+    (VaeConfig { z_dim: 64, classes, decoder, components: 0, stack: STACK }.into(), 1e-3, 0.9)
 }
 
 /// The settings of a run with `model`, as `maliang train` chooses them, but without DiffAugment, which PyTorch's example
 /// does not have.
-pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConfig {
-    let (lr, beta_1) = match model {
-        ModelConfig::Vae(_) => (1e-3, 0.9),
-        _ => (2e-4, 0.5),
-    };
+pub fn config((model, lr, beta_1): (ModelConfig, f32, f32), batch: usize, precision: Precision) -> RunConfig {
     let train = TrainConfig {
         batch,
         steps: 1,
@@ -48,7 +47,9 @@ pub fn config(model: ModelConfig, batch: usize, precision: Precision) -> RunConf
     };
     let data = DataConfig { width: STACK.width, height: STACK.height, channels: STACK.channels, ..Default::default() };
     let gan = GanConfig { augment: Vec::new(), ..Default::default() };
-    RunConfig { seed: 0, init: None, data, model, train, gan, vae: VaeTraining::default() }
+    let mut tables = Tables::of(&gan);
+    model.retain_read(&mut tables);
+    RunConfig { seed: 0, init: None, data, model, train, tables }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The text models whose training and writing is timed: those of `PEERS.md`'s table.
 
 use maliang::Result;
-use maliang::models::text::{GptConfig, LstmConfig, TextModelConfig};
-use maliang::train::{Precision, TextTrial};
+use maliang::families::text::{GptConfig, LstmConfig, TextModelConfig};
+use maliang::train::Precision;
+use maliang::train::text::trial::TextTrial;
 
 /// Characters of Tiny Shakespeare.
 const VOCABULARY: usize = 65;

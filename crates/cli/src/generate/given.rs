@@ -11,7 +11,7 @@ use maliang::generate::latent::closed_path;
 use maliang::generate::picture::{write_gif, write_png};
 use maliang::picture::Picture;
 use maliang::provenance::recipe::Recipe;
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use maliang::{Error, Result};
 use std::path::Path;
 

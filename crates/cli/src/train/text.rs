@@ -1,11 +1,14 @@
 //! `maliang train` on text.
 
-use super::{adjust, conclude, named, place, reasons};
+use super::{adjust, conclude, place, reasons};
 use crate::args::TrainArgs;
 use crate::terminal::{self, Progress, bytes, cache_dir, print};
 use maliang::data::display_name;
 use maliang::data::text::{self, Corpus};
-use maliang::train::{self, RunDir, TextRequest, TextRun, TextRunConfig};
+use maliang::families::settings::named;
+use maliang::run::config::text::TextRunConfig;
+use maliang::run::dir::RunDir;
+use maliang::train::text::{TextRequest, TextRun, choose_corpus, choose_text};
 use maliang::{Error, Result};
 use std::sync::Arc;
 use toml::Table;
@@ -16,7 +19,7 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     let scan = text::scan_text(source)?;
     let request = TextRequest { source: source.into(), family: args.model.clone(), settings };
     let checked = text::check_text(&scan, request.documents()?, &|_, _| ())?;
-    let tokens = train::choose_corpus(&request, &checked)?;
+    let tokens = choose_corpus(&request, &checked)?;
     let corpus = Corpus::open(&tokens.config, &scan, &cache_dir(), &|_, _| ())?;
     let held_out = corpus.heldout_bytes();
     eprintln!(
@@ -33,7 +36,7 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     for reject in corpus.manifest().rejects.iter().take(5) {
         eprintln!("  left out {}: {}", display_name(&reject.name), reject.reason);
     }
-    let choice = train::choose_text(&request, &tokens.config, &corpus)?;
+    let choice = choose_text(&request, &tokens.config, &corpus)?;
     reasons(tokens.reasons.iter().chain(&choice.reasons));
     eprintln!("{}{}", choice.config.model.family(), place((!args.dry_run).then_some(&dir)));
     eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));

@@ -190,7 +190,7 @@ fn a_job_survives_its_server() {
             assert!(running.kill());
             // The trainer notices, saves and ends.
             let began = Instant::now();
-            while maliang::train::RunDir::new(place.path("runs/long")).lock().is_err() {
+            while maliang::run::dir::RunDir::new(place.path("runs/long")).lock().is_err() {
                 assert!(began.elapsed() < LONG, "the trainer goes on");
                 std::thread::sleep(Duration::from_millis(50));
             }

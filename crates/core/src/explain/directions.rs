@@ -4,7 +4,6 @@
 use crate::data::{Dataset, preprocess};
 use crate::generate::sampler::Sampler;
 use crate::matrix::{Matrix, eigenvectors};
-use crate::models::PictureModel;
 use crate::nn::host;
 use crate::rng::evenly;
 use crate::weights::{self, HostTensor, Metadata, Weights};
@@ -74,18 +73,21 @@ struct Description {
 /// # Errors
 /// A GAN with latent vectors too long to be decomposed.
 pub fn directions(sampler: &Sampler, data: Option<&Dataset>) -> Result<Directions> {
-    let d = sampler.info.config.z_dim();
-    let (order, mut found) = match (sampler.model(), data) {
-        (PictureModel::Gan(generator), _) => {
+    let d = sampler.info.config.noise();
+    let latent = sampler.model().latent().ok_or_else(|| {
+        Error::input(format!("a {} has no latent space, so it has no directions", sampler.info.config.family()))
+    })?;
+    let (order, mut found) = match (latent.first_map(), data) {
+        (Some(first_map), _) => {
             if d > LONGEST {
                 return Err(Error::input(format!(
                     "the model's latent vectors have {d} numbers: directions are computed for at most {LONGEST}"
                 )));
             }
-            (Order::Eigenvalue, sefa(generator.first_map(), d))
+            (Order::Eigenvalue, sefa(first_map, d))
         }
-        (PictureModel::Vae(_), Some(data)) => (Order::Kl, axes(kl(sampler, data))),
-        (PictureModel::Vae(_), None) => {
+        (None, Some(data)) if sampler.encodes() => (Order::Kl, axes(kl(sampler, data))),
+        (None, _) => {
             let change = |i| Ok::<_, Error>(change(sampler, &axis(d, i)).1);
             (Order::Sensitivity, axes((0..d).map(change).collect::<Result<_>>()?))
         }
@@ -124,7 +126,7 @@ fn axes(weights: Vec<f64>) -> Vec<(f64, Vec<f32>)> {
 
 /// Mean KL(q(z|x) ‖ N(0, 1)) = ½(μ² + σ² − ln σ² − 1) of each dimension over the training pictures, in nats.
 fn kl(sampler: &Sampler, data: &Dataset) -> Vec<f64> {
-    let d = sampler.info.config.z_dim();
+    let d = sampler.info.config.noise();
     let numbers = evenly(data.train_len(), ENCODED);
     let mut sums = vec![0.0; d];
     for part in numbers.chunks(BATCH) {
@@ -132,7 +134,8 @@ fn kl(sampler: &Sampler, data: &Dataset) -> Vec<f64> {
         let shape = [part.len(), data.height(), data.width(), data.channels()];
         let x = Tensor::from_data(TensorData::new(values, shape), &crate::device::cpu());
         let classes: Vec<usize> = part.iter().map(|&i| data.train_label(i).unwrap_or(0)).collect();
-        let Some((mu, logvar)) = sampler.model().encode(x, sampler.labels(&classes)) else { continue };
+        let Some(code) = sampler.model().code() else { continue };
+        let (mu, logvar) = code.encode(x, &sampler.condition(&classes));
         for (mu, logvar) in host(mu).chunks_exact(d).zip(host(logvar).chunks_exact(d)) {
             for ((sum, mu), logvar) in sums.iter_mut().zip(mu).zip(logvar) {
                 let (mu, logvar) = (f64::from(*mu), f64::from(*logvar));
@@ -150,7 +153,8 @@ fn change(sampler: &Sampler, direction: &[f32]) -> (f64, f64) {
     let classes: Vec<usize> = (0..PLACES).map(|i| sampler.class_of(i)).collect();
     let z = sampler.z(&latents);
     let moved: Vec<Vec<f32>> = z.iter().map(|z| step(z, direction, 1.0)).collect();
-    let of = |z: &[Vec<f32>]| host(sampler.model().decode(sampler.vectors(z), sampler.labels(&classes)));
+    let latent = sampler.model().latent().expect("a model with a latent space");
+    let of = |z: &[Vec<f32>]| host(latent.decode(sampler.vectors(z), &sampler.condition(&classes)));
     let differences: Vec<f64> = of(&z).iter().zip(of(&moved)).map(|(a, b)| f64::from((a - b).abs())).collect();
     let mean = |sum: f64| sum / differences.len() as f64;
     (mean(differences.iter().sum()) * 127.5, mean(differences.iter().map(|d| d * d).sum()))
@@ -207,7 +211,7 @@ impl Directions {
         if model_hash != sampler.hash {
             return Err(Error::input(format!("{} holds the directions of another model", path.display())).hint(again));
         }
-        let (count, d) = (weights.len(), sampler.info.config.z_dim());
+        let (count, d) = (weights.len(), sampler.info.config.noise());
         let tensor = weights::take(&mut tensors, "directions", &[count, d])?;
         if effects.len() != count {
             return Err(damaged());

@@ -2,17 +2,19 @@
 //! §3).
 
 use crate::Result;
-use crate::models::{self, Discriminator};
-use crate::nn::{Module, host};
+use crate::families::{self, Condition};
+use crate::nn::host;
 use crate::pretrained::EfficientNetLite0;
-use crate::train::{RunConfig, RunDir, checkpoint, trained_discriminator};
+use crate::run::checkpoint;
+use crate::run::config::RunConfig;
+use crate::run::dir::RunDir;
 use burn::tensor::Tensor;
 use std::path::PathBuf;
 
 /// A discriminator as training left it, with the checkpoint that it comes from.
 #[derive(Debug)]
 pub struct Critic {
-    discriminator: Discriminator,
+    judge: Box<dyn families::Critic>,
     classes: usize,
     /// Pictures of a batch: its batch norm measures on them.
     pub batch: usize,
@@ -21,36 +23,24 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// The discriminator of the newest whole checkpoint of a run; nothing where no checkpoint holds one. `eyes` is what a projected
-    /// GAN looks through.
+    /// The discriminator of the newest whole checkpoint of a run; nothing where no checkpoint holds one. `features` is what a
+    /// projected GAN looks through.
     ///
     /// # Errors
-    /// A projected GAN without eyes, or a state that is not of this run.
-    pub fn of_run(run: &RunDir, config: &RunConfig, eyes: Option<EfficientNetLite0>) -> Result<Option<Self>> {
-        if config.model.family() == "vae" {
-            return Ok(None);
-        }
+    /// A projected GAN without features, or a state that is not of this run.
+    pub fn of_run(run: &RunDir, config: &RunConfig, features: Option<EfficientNetLite0>) -> Result<Option<Self>> {
         let Some((checkpoint, _, mut state)) = checkpoint::newest_whole(&run.checkpoints()).0 else { return Ok(None) };
-        let discriminator = trained_discriminator(config, &mut state, eyes)?.constant();
+        let Some(judge) = config.model.critic(&config.settings(), &mut state, features)? else { return Ok(None) };
         let (classes, batch) = (config.model.classes().len(), config.train.batch);
-        Ok(Some(Self { discriminator, classes, batch, checkpoint }))
+        Ok(Some(Self { judge, classes, batch, checkpoint }))
     }
 
     /// Heat of each pixel of the first `shown` of the pictures `x [batch, height, width, channels]`: `Σ_channels |∂D(xᵢ)/∂xᵢ|`.
     pub fn heat(&self, x: Tensor<4>, classes: &[usize], shown: usize) -> Vec<Vec<f32>> {
-        let labels = models::one_hot(classes, self.classes, &x.device()).map(Tensor::autodiff);
-        let batch = x.dims()[0];
-        saliency(x, shown, |x| opinions(self.discriminator.forward(x, labels.clone()), batch))
+        let labels = families::one_hot(classes, self.classes, &x.device()).map(Tensor::autodiff);
+        let condition = labels.map_or(Condition::Nothing, Condition::Classes);
+        saliency(x, shown, |x| self.judge.opinions(x, &condition))
     }
-}
-
-/// The opinion of each of `batch` pictures: the mean of its parts, added up over the heads.
-fn opinions(heads: Vec<Tensor<1>>, batch: usize) -> Tensor<1> {
-    let mean = |logits: Tensor<1>| {
-        let parts = logits.dims()[0] / batch;
-        logits.reshape([batch, parts]).mean_dim(1).flatten(0, 1)
-    };
-    heads.into_iter().map(mean).reduce(|a, b| a + b).expect("at least one head")
 }
 
 /// `Σ_channels |∂D(xᵢ)/∂xᵢ|` of each pixel of the first `shown` pictures, `[height · width]` each. `judge` gives the opinion of

@@ -13,15 +13,17 @@ fn change(sampler: &Sampler, vector: &[f32]) -> f64 {
     let direction = Direction { vector: vector.to_vec(), weight: 0.0, effect: 0.0 };
     let moved: Vec<Vec<f32>> = z.iter().map(|z| direction.moved(z, 0.3)).collect();
     let classes = vec![0; 40];
-    let of = |z: &[Vec<f32>]| host(sampler.model().decode(sampler.vectors(z), sampler.labels(&classes)));
+    let of = |z: &[Vec<f32>]| {
+        host(sampler.model().latent().unwrap().decode(sampler.vectors(z), &sampler.condition(&classes)))
+    };
     of(&z).iter().zip(of(&moved)).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
 #[test]
 fn sefa_directions_are_orthonormal_ordered_and_matter_in_their_order() {
     for sampler in [dcgan(0), dcgan(3), fastgan()] {
-        let crate::models::PictureModel::Gan(generator) = sampler.model() else { panic!("a GAN") };
-        let found = sefa(generator.first_map(), 6);
+        let map = sampler.model().latent().unwrap().first_map().unwrap();
+        let found = sefa(map.clone(), 6);
         assert_eq!(found.len(), 6, "the label's rows are no directions");
         for (i, (_, a)) in found.iter().enumerate() {
             for (j, (_, b)) in found.iter().enumerate() {
@@ -31,7 +33,6 @@ fn sefa_directions_are_orthonormal_ordered_and_matter_in_their_order() {
         }
         assert!(found.windows(2).all(|pair| pair[0].0 >= pair[1].0) && found[5].0 > 0.0);
         // An eigenvalue of A Aᵀ is the squared length of what the projection makes of its direction.
-        let map = generator.first_map();
         for (eigenvalue, vector) in &found {
             let mut padded = vector.clone();
             // The label's rows take no part.

@@ -7,12 +7,13 @@ use super::sampler::{Sampler, rows};
 use crate::Result;
 use crate::data::{self, DataConfig, preprocess};
 use crate::device;
-use crate::models::projected;
+use crate::families::Condition;
+use crate::families::projected::discriminator;
 use crate::nn::{host, vector};
 use crate::picture::Picture;
 use crate::pretrained::EfficientNetLite0;
 use crate::provenance::recipe::Recipe;
-use crate::train::RunConfig;
+use crate::run::config::RunConfig;
 use burn::tensor::{Tensor, TensorData};
 use maliang_kernels::{AdamState, AdamStep, Filter, average_pool, resize};
 use std::path::Path;
@@ -100,8 +101,8 @@ pub struct Request<'a> {
 /// How pictures for a model are prepared: as those of its run were, of which `run` are the settings; of a model alone only the size
 /// is known.
 pub fn prepared_as(sampler: &Sampler, run: Option<RunConfig>) -> DataConfig {
-    let stack = sampler.info.config.stack();
-    let (width, height, channels) = (stack.width, stack.height, stack.channels);
+    let frame = sampler.info.config.frame();
+    let (width, height, channels) = (frame.width, frame.height, frame.channels);
     DataConfig { width, height, channels, ..run.map_or_else(DataConfig::default, |run| run.data) }
 }
 
@@ -134,7 +135,7 @@ pub fn from_label(sampler: &Sampler, given: &Picture, recipe: &Recipe) -> Option
         }
         None => return None,
     };
-    if z.len() != config.z_dim() || !z.iter().all(|v| v.is_finite()) {
+    if z.len() != config.noise() || !z.iter().all(|v| v.is_finite()) {
         return None;
     }
     let found = Found::new(sampler, given, z, class, Method::Label);
@@ -166,7 +167,7 @@ fn encode(sampler: &Sampler, given: &Picture, request: &Request) -> Option<Found
         None => (0..sampler.info.config.classes().len().max(1)).collect(),
     };
     let of = |class: usize| {
-        let (mu, _) = sampler.model().encode(tensor(given), sampler.labels(&[class]))?;
+        let (mu, _) = sampler.model().code()?.encode(tensor(given), &sampler.condition(&[class]));
         Some(Found::new(sampler, given, host(mu), class, Method::Encoder))
     };
     classes.into_iter().filter_map(of).min_by(|a, b| a.levels.total_cmp(&b.levels))
@@ -176,12 +177,12 @@ fn encode(sampler: &Sampler, given: &Picture, request: &Request) -> Option<Found
 /// √z_dim + 2, which 99 % of the vectors that the model was trained on do not exceed: beyond it pictures come nearer and
 /// everything around them falls apart.
 fn search(sampler: &Sampler, given: &Picture, request: &Request, on_step: &dyn Fn(usize, usize)) -> Found {
-    let d = sampler.info.config.z_dim();
-    let model = sampler.model().constant();
+    let d = sampler.info.config.noise();
+    let model = sampler.model().latent().expect("a model with a latent space").constant();
     let distance = Distance::to(given, request.eyes);
     let of = |z: Tensor<2>, classes: &[usize]| {
-        let labels = sampler.labels(classes).map(Tensor::autodiff);
-        distance.of(model.decode(z, labels))
+        let labels = sampler.condition(classes).classes().map(Tensor::autodiff);
+        distance.of(model.decode(z, &labels.map_or(Condition::Nothing, Condition::Classes)))
     };
 
     let candidates: Vec<Vec<f32>> = (0..CANDIDATES as u64).map(|i| sampler.latent(request.seed, i, 1.0)).collect();
@@ -265,7 +266,7 @@ fn pyramid(x: Tensor<4>) -> Vec<Tensor<4>> {
 /// The feature maps of pictures, looked at in the multiple of 32 pixels that is nearest to their own size.
 fn taps(eyes: &EfficientNetLite0, x: Tensor<4>) -> [Tensor<4>; 4] {
     let [_, height, width, channels] = x.dims();
-    let size = projected::size(height, width, height.max(width));
+    let size = discriminator::size(height, width, height.max(width));
     let x = if [height, width] == size { x } else { resize(x, size, Filter::Triangle) };
     eyes.taps(if channels == 1 { x.repeat_dim(3, 3) } else { x })
 }

@@ -1,7 +1,9 @@
 //! Finding the model file that a path means.
 
-use crate::provenance::bundle::{self, Makes};
-use crate::train::{RunDir, checkpoint};
+use crate::makes::Makes;
+use crate::run::checkpoint;
+use crate::run::dir::RunDir;
+use crate::run::model_file;
 use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +48,7 @@ fn checked(path: &Path, hash: &str) -> Result<()> {
 pub fn makes(path: &Path) -> Result<Makes> {
     let mut first = None;
     for candidate in candidates(path)? {
-        match bundle::makes(&candidate) {
+        match model_file::makes(&candidate) {
             Ok(makes) => return Ok(makes),
             Err(error) => first = first.or(Some(error)),
         }

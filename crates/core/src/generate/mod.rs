@@ -4,6 +4,7 @@ pub mod font;
 pub mod grid;
 pub mod inversion;
 pub mod latent;
+pub mod likelihoods;
 pub mod locate;
 pub mod palette;
 pub mod picture;

@@ -9,7 +9,7 @@ use super::sampling::Chooser;
 use super::stream::TextStream;
 use crate::data::text::Tokenizer;
 use crate::error::Result;
-use crate::models::text::Writer;
+use crate::families::text::Writer;
 use crate::provenance::recipe::Request;
 use crate::rng;
 use rand_chacha::ChaCha8Rng;

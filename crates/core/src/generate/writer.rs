@@ -3,11 +3,12 @@
 use super::locate;
 use super::text::Generation;
 use crate::data::text::Tokenizer;
-use crate::models::text::{TextModel, Writer};
-use crate::provenance::bundle::{self, Makes, TextInfo};
+use crate::families::text::{TextModel, Writer};
+use crate::makes::Makes;
 use crate::provenance::label::{Label, Provenance};
 use crate::provenance::recipe::Request;
 use crate::provenance::recipe::TextRecipe;
+use crate::run::model_file::{self, TextInfo};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -51,7 +52,7 @@ impl Author {
     /// As [`open`](Self::open).
     pub fn open_with_model(path: &Path) -> Result<(Self, TextModel, Vec<String>)> {
         let ((author, model), warnings) = locate::first(path, |file| {
-            let (model, tokenizer, info, hash) = bundle::open_text(file)?;
+            let (model, tokenizer, info, hash) = model_file::open_text(file)?;
             let writer = model.writer();
             Ok(((Self { info, hash: hash.clone(), tokenizer, writer }, model), hash))
         })?;

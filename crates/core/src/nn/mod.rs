@@ -4,6 +4,7 @@
 mod conv;
 mod linear;
 mod norm;
+pub mod optim;
 mod spectral;
 mod up;
 

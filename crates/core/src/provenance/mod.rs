@@ -1,8 +1,6 @@
 //! Where a file comes from and what it is: model weights in one file, the AI-generated label and the recipe in every
 //! picture, text and sound.
 
-pub mod bundle;
-pub mod card;
 pub(crate) mod container;
 pub mod label;
 pub mod recipe;

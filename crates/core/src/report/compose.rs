@@ -2,7 +2,8 @@
 
 use super::judged::{Judged, JudgedText};
 use super::{Report, explained, run, sheets, text};
-use crate::train::{RunDir, Unit};
+use crate::run::dir::RunDir;
+use crate::train::observer::Unit;
 use crate::{Result, explain};
 use std::path::Path;
 

@@ -3,7 +3,9 @@
 use super::sheets::minutes;
 use super::{Curve, Report, Series};
 use crate::Result;
-use crate::train::{ACCURACY, RunConfig, RunDir};
+use crate::families::family::ACCURACY;
+use crate::run::config::RunConfig;
+use crate::run::dir::RunDir;
 use serde_json::{Map, Value};
 
 /// What was trained, its curves, and its grids over time.
@@ -21,12 +23,7 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
         name: "Losses".into(),
         x: "step".into(),
         series: loss_names(&steps).iter().map(|name| series(name, &steps)).collect(),
-        note: match config.model.family() {
-            "vae" => "Nats a picture: both parts of the negative ELBO. Falling is learning.".into(),
-            _ => "The balance of the two players, not the quality of the pictures: level is good, \
-                  a discriminator loss near zero means that the generator is losing."
-                .into(),
-        },
+        note: config.model.about().losses.into(),
         ..Curve::default()
     });
     curves.push(Curve {
@@ -119,9 +116,9 @@ fn summary(
     looks: &[&Map<String, Value>],
     scores: &[String],
 ) -> Vec<(String, String)> {
-    let stack = config.model.stack();
+    let frame = config.model.frame();
     let mut rows = vec![
-        ("Model".to_string(), format!("{}, {}×{}", config.model.family(), stack.width, stack.height)),
+        ("Model".to_string(), format!("{}, {}×{}", config.model.family(), frame.width, frame.height)),
         ("Pictures".to_string(), pictures(dir)),
     ];
     if let Some(last) = looks.last() {

@@ -3,7 +3,10 @@
 use super::Table;
 use super::judged::Judged;
 use crate::data::Manifest;
-use crate::train::{RunConfig, RunDir, TrainConfig, Unit};
+use crate::families::settings::TrainConfig;
+use crate::run::config::RunConfig;
+use crate::run::dir::RunDir;
+use crate::train::observer::Unit;
 use serde_json::Value;
 
 /// Where only a person can know.

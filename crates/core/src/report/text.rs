@@ -5,7 +5,9 @@ use super::sheets::{self, minutes};
 use super::{Curve, Report, Table};
 use crate::Result;
 use crate::data::text::TextManifest;
-use crate::train::{RunDir, TextRunConfig, Unit};
+use crate::run::config::text::TextRunConfig;
+use crate::run::dir::RunDir;
+use crate::train::observer::Unit;
 use serde_json::{Map, Value};
 
 /// Samples on the page, at most, evenly spread over the run.

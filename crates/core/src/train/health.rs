@@ -1,8 +1,9 @@
 //! Is training still well? Every finding is one sentence that says what was seen, and has a remedy that is bounded.
 
-use super::Losses;
-use super::plateau::{Scored, plateau};
-use serde::{Deserialize, Serialize};
+use super::plateau::plateau;
+use crate::families::family::Kind;
+use crate::families::family::Losses;
+use crate::run::counters::Scored;
 
 /// How often a run is rolled back after divergence or collapse before it gives up.
 pub const RETRIES: u32 = 3;
@@ -16,30 +17,6 @@ const HEALTHY: f64 = 0.3;
 const SURE: f64 = 0.975;
 /// Looks of the windows in which a sure discriminator must have gone without a better score.
 const DOMINATED_LOOKS: usize = 5;
-/// The discriminator's rate is never lowered below this share of the generator's by a remedy: two halvings.
-const LEAST_D_LR: f32 = 0.25;
-
-/// What is wrong with a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Weights or losses that are no numbers, or absurd ones.
-    Divergence,
-    /// The generator makes one picture.
-    Collapse,
-    /// The discriminator is sure of everything, and the generator learns nothing from it.
-    Domination,
-}
-
-impl Kind {
-    /// As in the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Divergence => "divergence",
-            Self::Collapse => "collapse",
-            Self::Domination => "domination",
-        }
-    }
-}
 
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,54 +31,6 @@ impl Trouble {
     /// Divergence, in these words.
     pub fn divergence(words: impl Into<String>) -> Self {
         Self { kind: Kind::Divergence, words: words.into() }
-    }
-}
-
-/// What remedies have changed in how a GAN trains, besides the common learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Remedy {
-    /// DiffAugment on every picture, though the settings have none.
-    pub augment: bool,
-    /// Factor on the discriminator's learning rate.
-    pub d_lr_scale: f32,
-}
-
-impl Default for Remedy {
-    fn default() -> Self {
-        Self { augment: false, d_lr_scale: 1.0 }
-    }
-}
-
-impl Remedy {
-    /// Has nothing been changed?
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Both of two.
-    pub fn and(self, other: Self) -> Self {
-        Self { augment: self.augment || other.augment, d_lr_scale: self.d_lr_scale.min(other.d_lr_scale) }
-    }
-
-    /// What is changed next for `kind`, and in words; nothing where nothing is left. `plain` says of a GAN that its settings
-    /// have no augmentation; other families are `None`.
-    ///
-    /// Collapse: DiffAugment where there was none (Zhao 2020, §4: it delays collapse on small sets). Domination: the same, and
-    /// then the discriminator's rate is halved, twice at most (Heusel 2017: the players need rates of their own). The
-    /// learning rate of both, which is halved after divergence and collapse, is not part of this.
-    pub fn next(self, kind: Kind, plain: Option<bool>) -> Option<(Self, &'static str)> {
-        let augment = plain == Some(true) && !self.augment;
-        match kind {
-            Kind::Collapse | Kind::Domination if augment => {
-                Some((Self { augment: true, ..self }, "DiffAugment switched on"))
-            }
-            Kind::Domination if plain.is_some() && self.d_lr_scale > LEAST_D_LR => {
-                let d_lr_scale = self.d_lr_scale * 0.5;
-                Some((Self { d_lr_scale, ..self }, "the discriminator's learning rate halved"))
-            }
-            _ => None,
-        }
     }
 }
 
@@ -195,25 +124,6 @@ mod tests {
         assert_eq!(domination(&looks(0.0, Some(0.9))), None, "it is not sure");
         assert_eq!(domination(&looks(0.0, None)), None, "there is no discriminator");
         assert_eq!(domination(&looks(0.0, Some(0.99))[..9]), None, "it is too early to say");
-    }
-
-    #[test]
-    fn remedies_come_in_order_and_end() {
-        let walk = |kind, plain| {
-            let (mut now, mut said) = (Remedy::default(), Vec::new());
-            while let Some((next, words)) = now.next(kind, plain) {
-                said.push(words);
-                now = next;
-                assert!(said.len() < 9, "they end");
-            }
-            (now, said.len())
-        };
-        assert_eq!(walk(Kind::Domination, Some(true)), (Remedy { augment: true, d_lr_scale: 0.25 }, 3));
-        assert_eq!(walk(Kind::Domination, Some(false)), (Remedy { augment: false, d_lr_scale: 0.25 }, 2));
-        assert_eq!(walk(Kind::Collapse, Some(true)), (Remedy { augment: true, d_lr_scale: 1.0 }, 1));
-        for (kind, plain) in [(Kind::Collapse, Some(false)), (Kind::Divergence, Some(true)), (Kind::Domination, None)] {
-            assert_eq!(walk(kind, plain), (Remedy::default(), 0), "{kind:?} {plain:?}");
-        }
     }
 
     #[test]

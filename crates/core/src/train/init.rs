@@ -1,14 +1,15 @@
 //! Beginning with the weights of another model (transfer learning): what fits is taken over, by name and shape.
 
-use super::checkpoint;
-use super::config::RunConfig;
-use super::run_dir::RunDir;
-use super::{Trainer, new_trainer, pictures};
+use super::pictures;
 use crate::data::Dataset;
-use crate::models::ModelConfig;
+use crate::families::Ingredients;
+use crate::families::family::Trainer;
 use crate::nn::join;
 use crate::pretrained::EfficientNetLite0;
-use crate::provenance::bundle::{self, ModelInfo};
+use crate::run::checkpoint;
+use crate::run::config::RunConfig;
+use crate::run::dir::RunDir;
+use crate::run::model_file::{self, ModelInfo};
 use crate::weights::{self, HostTensor, Metadata, Weights};
 use crate::{Error, Result, device};
 use std::path::Path;
@@ -75,8 +76,8 @@ impl Donor {
         }
         let state = if path.is_dir() { Some(checkpoint::load(path)?.1) } else { None };
         let file = if path.is_dir() { path.join(checkpoint::MODEL_FILE) } else { path.to_path_buf() };
-        let (model, info, hash) = bundle::open(&file, &device::cpu())?;
-        let player = if matches!(info.config, ModelConfig::Vae(_)) { "vae" } else { "generator" };
+        let (model, info, hash) = model_file::open(&file, &device::cpu())?;
+        let player = info.config.player();
         let mut weights = Weights::new();
         for (name, tensor) in model.weights() {
             weights.insert(join(player, &name), tensor.clone());
@@ -102,7 +103,7 @@ impl Donor {
         &self,
         config: &RunConfig,
         dataset: &Arc<Dataset>,
-        eyes: Option<EfficientNetLite0>,
+        features: Option<EfficientNetLite0>,
     ) -> Result<Adopted> {
         let (ours, theirs) = (&config.model, &self.info.config);
         if ours.family() != theirs.family() {
@@ -116,12 +117,13 @@ impl Donor {
         }
         let device = device::cpu();
         let loader = pictures::loader(config, dataset, config.seed);
-        let fresh = new_trainer(config, &loader, &device, eyes)?.state();
-        let other_eyes = matches!(ours, ModelConfig::Projected(_)) && config.seed != self.info.seed;
+        let given = Ingredients { settings: config.settings(), loader: &loader, device: &device, features };
+        let fresh = ours.trainer(given)?.state();
+        let of_its_seed = ours.seeded().filter(|_| config.seed != self.info.seed);
         let mut useful = false;
         let mut adopted = Adopted { weights: Weights::new(), whole: 0, partly: Vec::new(), fresh: Vec::new() };
         for (name, tensor) in fresh {
-            let known = !(other_eyes && name.starts_with("discriminator."));
+            let known = of_its_seed.is_none_or(|prefix| !name.starts_with(prefix));
             let found = self.weights.get(&name).filter(|_| known);
             let (tensor, kept) = match found {
                 Some(found) => take_over(&name, tensor, found, ours.classes(), theirs.classes()),

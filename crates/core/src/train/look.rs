@@ -1,8 +1,6 @@
 //! What a look at a run in training shows: the grid with its fixed seeds, and the scores against held-out pictures.
 
-use super::config::RunConfig;
 use super::health;
-use super::run_dir::RunDir;
 use super::subject::Looked;
 use crate::Result;
 use crate::data::source_name;
@@ -17,6 +15,8 @@ use crate::nn::host;
 use crate::picture::Picture;
 use crate::provenance::label::Label;
 use crate::rng::evenly;
+use crate::run::config::RunConfig;
+use crate::run::dir::RunDir;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::Path;
 

@@ -1,40 +1,26 @@
 //! Pictures as the loop trains them: a family's trainer, its loader, and what looks at it.
 
-use super::checkpoint::Tolerance;
-use super::config::{RunConfig, TrainConfig};
+use super::init;
 use super::look::{self, Looker};
-use super::subject::{Looked, Moment, Settings, Subject, Unit};
-use super::{Losses, RunDir, StepInput, Trainer, init, new_trainer};
+use super::observer::Unit;
+use super::subject::{Looked, Moment, Subject};
 use crate::Result;
 use crate::data::source_name;
 use crate::data::{Dataset, Loader};
+use crate::families::Ingredients;
+use crate::families::family::Tolerance;
+use crate::families::family::{Kind, Remedy};
+use crate::families::family::{Losses, StepInput, Trainer};
 use crate::generate::sampler::Sampler;
 use crate::judge::RandomFeatures;
-use crate::models::ModelConfig;
 use crate::pretrained::EfficientNetLite0;
-use crate::provenance::bundle::{self, ModelInfo};
+use crate::run::config::RunConfig;
+use crate::run::dir::RunDir;
+use crate::run::model_file::{self, ModelInfo};
 use crate::weights::Weights;
 use burn::tensor::Device;
 use std::path::Path;
 use std::sync::Arc;
-
-impl Settings for RunConfig {
-    fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    fn train(&self) -> &TrainConfig {
-        &self.train
-    }
-
-    fn train_mut(&mut self) -> &mut TrainConfig {
-        &mut self.train
-    }
-
-    fn to_toml(&self) -> String {
-        RunConfig::to_toml(self)
-    }
-}
 
 /// A family of picture models in training.
 pub(super) struct Pictures {
@@ -51,18 +37,15 @@ impl Pictures {
     /// An untrained model of `config`.
     ///
     /// # Errors
-    /// A device that is not there, or a projected GAN without eyes.
-    pub fn new(config: &RunConfig, dataset: Arc<Dataset>, eyes: Option<EfficientNetLite0>) -> Result<Self> {
+    /// A device that is not there, or features that are needed and not there.
+    pub fn new(config: &RunConfig, dataset: Arc<Dataset>, features: Option<EfficientNetLite0>) -> Result<Self> {
         // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
         let loader = loader(config, &dataset, config.seed);
         let device = config.train.device.open()?;
-        let trainer = new_trainer(config, &loader, &device, eyes)?;
+        let given = Ingredients { settings: config.settings(), loader: &loader, device: &device, features };
+        let trainer = config.model.trainer(given)?;
         let looker = Looker::new(config, &dataset, Box::new(RandomFeatures::new(&device)), &device);
-        // The KID of a few hundred pictures of a GAN; see LAB.md. A VAE is scored on the same held-out pictures each time.
-        let tolerance = match config.model {
-            ModelConfig::Vae(_) => Tolerance::NONE,
-            _ => Tolerance { share: 0.05, least: looker.noise() },
-        };
+        let tolerance = trainer.tolerance(looker.noise());
         Ok(Self { config: config.clone(), dataset, device, trainer, loader, looker, tolerance })
     }
 
@@ -85,8 +68,8 @@ impl Pictures {
 
 /// What a trainer reads at a moment.
 fn input<'a>(moment: &Moment, loader: &'a Loader) -> StepInput<'a> {
-    let Moment { step, seed, lr, remedy, .. } = *moment;
-    StepInput { step, seed, lr, remedy, loader }
+    let Moment { step, seed, lr, remedy, progress } = *moment;
+    StepInput { step, seed, lr, progress, remedy, loader }
 }
 
 impl Subject for Pictures {
@@ -134,15 +117,14 @@ impl Subject for Pictures {
 
     fn look(&mut self, sampler: &Sampler) -> Looked {
         let mut looked = self.looker.look(sampler);
-        if let Some(likelihood) = self.trainer.likelihood(sampler.model(), &self.dataset) {
-            let name = format!("heldout_elbo_bits_{}", self.config.vae.reconstruction.name());
-            looked.scores.insert(0, (name, likelihood));
+        if let Some(score) = self.trainer.score(sampler.model(), &self.dataset) {
+            looked.scores.insert(0, score);
         }
         looked
     }
 
     fn write_model(&self, path: &Path, sampler: &Sampler) -> Result<()> {
-        bundle::save(path, sampler.model(), &sampler.info)
+        model_file::save(path, sampler.model(), &sampler.info)
     }
 
     /// The grid.
@@ -151,21 +133,16 @@ impl Subject for Pictures {
         look::write_sample(path, &sampler, &self.config, &self.dataset)
     }
 
-    /// Logits in the thousands, or a thousand nats a number.
     fn loss_limit(&self) -> f32 {
-        match self.config.model {
-            ModelConfig::Vae(_) => 1e3 * self.config.data.row_bytes() as f32,
-            _ => 1e4,
-        }
+        self.trainer.loss_limit()
     }
 
     fn tolerance(&self) -> Tolerance {
         self.tolerance
     }
 
-    fn plain(&self) -> Option<bool> {
-        let gan = !matches!(self.config.model, ModelConfig::Vae(_));
-        gan.then_some(self.config.gan.augment.is_empty())
+    fn remedy(&self, now: Remedy, kind: Kind) -> Option<(Remedy, &'static str)> {
+        self.trainer.remedy(now, kind)
     }
 }
 

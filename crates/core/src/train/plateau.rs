@@ -1,22 +1,10 @@
 //! Has the held-out score stopped improving? Asked after every look, of all looks so far.
 
-use serde::{Deserialize, Serialize};
+use crate::run::counters::Scored;
 
 /// Looks of a window, at least, where nothing else is asked for: of the twenty looks of a usual run the verdict can come from the
 /// nineteenth on.
 pub const PATIENCE: usize = 8;
-
-/// A look as the rules of training remember it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scored {
-    /// Steps completed.
-    pub step: u64,
-    /// The score that decides: lower is better.
-    pub score: f64,
-    /// Share of pictures that the discriminator told rightly over the last hundred steps or so, for families that have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
-}
 
 /// A score that has stopped improving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,16 @@
 //! interrupted race goes on where it was. The winner's files then move up into `RUN`, its `run.toml` last: until that is
 //! there, `RUN` is a race and not yet a run. The loser stays where it is.
 
-use super::checkpoint;
-use super::config::RunConfig;
 use super::look::Looker;
-use super::run_dir::{Lock, RunDir};
-use super::{Event, Observer, Run};
+use super::observer::{Event, Observer};
+use super::run::Run;
 use crate::data::Dataset;
 use crate::features::Extractor;
 use crate::generate::sampler::Sampler;
 use crate::pretrained::EfficientNetLite0;
+use crate::run::checkpoint;
+use crate::run::config::RunConfig;
+use crate::run::dir::{Lock, RunDir};
 use crate::{Error, ErrorKind, Result, device, files};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -144,7 +145,7 @@ impl Race {
         let root = self.leg(i);
         let family = config.model.family();
         observer.event(&Event::Note(format!("race: {family} trains for a tenth of the budget")));
-        let eyes = eyes.filter(|_| config.needs_eyes()).cloned();
+        let eyes = eyes.filter(|_| config.needs_features()).cloned();
         let run = if RunDir::is_run(&root) {
             Run::resume(RunDir::new(&root), cache, |_| ())?
         } else {

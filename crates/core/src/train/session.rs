@@ -3,13 +3,17 @@
 mod budget;
 mod recovery;
 
-use super::checkpoint::{self, Best, Counters};
 use super::health::{self, Trouble};
-use super::pictures::Pictures;
-use super::plateau::{PATIENCE, Scored, plateau};
-use super::run_dir::{Lock, Log, RunDir};
-use super::subject::{Looked, Moment, Settings, Subject};
-use super::{ACCURACY, Event, Losses, Observer, Outcome, Run, init};
+use super::init;
+use super::observer::{Event, Observer, Outcome};
+use super::plateau::{PATIENCE, plateau};
+use super::subject::{Looked, Moment, Subject};
+use crate::families::family::{ACCURACY, Losses};
+use crate::run::checkpoint;
+use crate::run::config::RunSettings;
+use crate::run::counters::Scored;
+use crate::run::counters::{Best, Counters};
+use crate::run::dir::{Lock, Log, RunDir};
 use crate::weights::Weights;
 use crate::{Error, ErrorKind, Result};
 use budget::{Rate, estimate, progress, remaining_steps};
@@ -29,14 +33,6 @@ pub(super) struct Session<S: Subject> {
     /// Sum and number of the losses since the last line of the log.
     pending: (Vec<(&'static str, f64)>, u64),
     _lock: Lock,
-}
-
-impl Session<Pictures> {
-    pub fn of_pictures(run: Run, observer: &mut dyn Observer) -> Result<Self> {
-        let Run { dir, config, dataset, eyes, _lock } = run;
-        let subject = Pictures::new(&config, dataset, eyes)?;
-        Self::open(dir, config, subject, _lock, observer)
-    }
 }
 
 impl<S: Subject> Session<S> {

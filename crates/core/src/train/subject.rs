@@ -1,24 +1,15 @@
 //! What the loop trains, pictures or text: everything that it must not know itself.
 
-use super::Losses;
-use super::checkpoint::Tolerance;
-use super::config::TrainConfig;
-use super::health::Remedy;
+use super::observer::Unit;
 use crate::Result;
+use crate::families::family::Kind;
+use crate::families::family::Losses;
+use crate::families::family::Remedy;
+use crate::families::family::Tolerance;
+use crate::run::config::RunSettings;
+use crate::run::dir::RunDir;
 use crate::weights::Weights;
 use std::path::Path;
-
-/// The settings of a run, of which the loop reads a part.
-pub(super) trait Settings {
-    /// Seed of every random stream.
-    fn seed(&self) -> u64;
-    /// What is common to all.
-    fn train(&self) -> &TrainConfig;
-    /// The same, where trial steps fill something in.
-    fn train_mut(&mut self) -> &mut TrainConfig;
-    /// As the text of `run.toml`.
-    fn to_toml(&self) -> String;
-}
 
 /// What a step may depend on, besides the subject's own state.
 #[derive(Debug, Clone, Copy)]
@@ -36,33 +27,6 @@ pub(super) struct Moment {
     pub progress: f64,
 }
 
-/// What training is counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Pictures shown.
-    Pictures,
-    /// Tokens read.
-    Tokens,
-}
-
-impl Unit {
-    /// As people read it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pictures => "pictures",
-            Self::Tokens => "tokens",
-        }
-    }
-
-    /// As `metrics.jsonl` has it.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Pictures => "images",
-            Self::Tokens => "tokens",
-        }
-    }
-}
-
 /// What a look found.
 #[derive(Debug, Clone)]
 pub(super) struct Looked {
@@ -75,7 +39,7 @@ pub(super) struct Looked {
 /// A model in training with its data.
 pub(super) trait Subject {
     /// The settings of its runs.
-    type Config: Settings;
+    type Config: RunSettings;
     /// What is looked at, scored and saved: the averaged model, ready to generate.
     type Model;
     /// What training is counted in.
@@ -94,7 +58,7 @@ pub(super) trait Subject {
     /// Back to `state`, saved after `step` steps; from here on with the draws of `seed`.
     fn restore(&mut self, state: Weights, step: u64, seed: u64) -> Result<()>;
     /// Before the first look of a new run: what else belongs into its directory, and weights to begin with.
-    fn begin(&mut self, dir: &super::RunDir) -> Result<()>;
+    fn begin(&mut self, dir: &RunDir) -> Result<()>;
     /// The model as it is after `step` steps.
     fn model(&mut self, step: u64) -> Self::Model;
     /// Scores the model.
@@ -107,6 +71,6 @@ pub(super) trait Subject {
     fn loss_limit(&self) -> f32;
     /// Scores of its looks that differ by chance alone.
     fn tolerance(&self) -> Tolerance;
-    /// Of a GAN, whether its settings have no augmentation; other families are `None`.
-    fn plain(&self) -> Option<bool>;
+    /// See [`Trainer::remedy`](crate::families::Trainer::remedy).
+    fn remedy(&self, now: Remedy, kind: Kind) -> Option<(Remedy, &'static str)>;
 }

@@ -1,12 +1,14 @@
 //! Training steps alone, without a run: no directory, no data source, no looks.
 
-use super::config::RunConfig;
-use super::health::Remedy;
-use super::{Losses, StepInput, Trainer, new_trainer, pictures};
+use super::pictures;
 use crate::Result;
 use crate::data::{Dataset, Loader};
+use crate::families::Ingredients;
+use crate::families::family::Remedy;
+use crate::families::family::{Losses, StepInput, Trainer};
 use crate::pretrained::EfficientNetLite0;
-use crate::provenance::bundle::{self, ModelInfo};
+use crate::run::config::RunConfig;
+use crate::run::model_file::{self, ModelInfo};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ const BATCHES: usize = 4;
 /// that makes pictures of nothing. The steps are those of [`Run::train`](super::Run::train).
 ///
 /// ```no_run
-/// # fn measure(config: &maliang::train::RunConfig) -> maliang::Result<()> {
+/// # fn measure(config: &maliang::run::config::RunConfig) -> maliang::Result<()> {
 /// let mut trial = maliang::train::Trial::new(config)?;
 /// trial.step(); // the first also pays for allocating
 /// let start = std::time::Instant::now();
@@ -45,11 +47,13 @@ impl Trial {
     ///
     /// # Errors
     /// A setting out of range, or a device that is not there.
-    pub fn looking_through(config: &RunConfig, eyes: Option<EfficientNetLite0>) -> Result<Self> {
+    pub fn looking_through(config: &RunConfig, features: Option<EfficientNetLite0>) -> Result<Self> {
         config.validate()?;
         let dataset = Dataset::synthetic(&config.data, config.model.classes(), BATCHES * config.train.batch)?;
         let loader = pictures::loader(config, &Arc::new(dataset), config.seed);
-        let trainer = new_trainer(config, &loader, &config.train.device.open()?, eyes)?;
+        let device = config.train.device.open()?;
+        let given = Ingredients { settings: config.settings(), loader: &loader, device: &device, features };
+        let trainer = config.model.trainer(given)?;
         Ok(Self { config: config.clone(), trainer, loader, step: 0 })
     }
 
@@ -57,7 +61,7 @@ impl Trial {
     pub fn step(&mut self) -> Losses {
         let remedy = Remedy::default();
         let (seed, lr) = (self.config.seed, self.config.train.lr);
-        let input = StepInput { step: self.step, seed, lr, remedy, loader: &self.loader };
+        let input = StepInput { step: self.step, seed, lr, progress: 0.0, remedy, loader: &self.loader };
         self.step += 1;
         self.trainer.step(&input)
     }
@@ -80,6 +84,6 @@ impl Trial {
             data_fingerprint: manifest.fingerprint.clone(),
             version: crate::VERSION.to_string(),
         };
-        bundle::save(path, &self.trainer.model(), &info)
+        model_file::save(path, self.trainer.model().as_ref(), &info)
     }
 }

@@ -185,7 +185,7 @@ pub async fn generate(
     let class = class(sampler, request.class.as_deref(), &request.prompt)?;
     let seed = request.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let given =
-        request.latent.map(|latent| points("latent", latent, sampler.info.config.z_dim(), request.n)).transpose()?;
+        request.latent.map(|latent| points("latent", latent, sampler.info.config.noise(), request.n)).transpose()?;
     let numbers = 0..given.as_ref().map_or(n, |given| given.len() as u64);
     let list: Vec<Made> = numbers.map(|index| to_make(&entry.id, sampler, class, (seed, index), truncation)).collect();
     let data = if request.response_format == ImageForm::Url {
@@ -204,8 +204,8 @@ pub(super) fn list_of(model: String, of: &Sampler, data: Vec<Image>) -> ImageLis
 
 /// Width and height of a model's pictures.
 pub(super) fn size(sampler: &Sampler) -> String {
-    let stack = sampler.info.config.stack();
-    format!("{}x{}", stack.width, stack.height)
+    let frame = sampler.info.config.frame();
+    format!("{}x{}", frame.width, frame.height)
 }
 
 /// The picture of a seed and a number under it, of the class that was asked for or that its number has.

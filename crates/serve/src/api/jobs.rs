@@ -8,7 +8,7 @@ use crate::problem::{Answer, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;

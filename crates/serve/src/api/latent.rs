@@ -15,7 +15,7 @@ use maliang::generate::latent::slerp;
 use maliang::generate::picture::encode_png;
 use maliang::picture::Picture;
 use maliang::provenance::recipe::Recipe;
-use maliang::train::RunDir;
+use maliang::run::dir::RunDir;
 use maliang::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub async fn interpolate(
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
     let sampler = &painter(&entry, &model, "model")?.sampler;
-    let anchors = points("through", request.through, sampler.info.config.z_dim(), None)?;
+    let anchors = points("through", request.through, sampler.info.config.noise(), None)?;
     let class = class(sampler, request.class.as_deref(), "")?.unwrap_or(0);
     let last = anchors.len() - 1;
     let on_the_way = |i: usize| {

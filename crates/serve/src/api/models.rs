@@ -12,7 +12,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use maliang::explain::Order;
 use maliang::generate::locate;
-use maliang::provenance::bundle::Makes;
+use maliang::makes::Makes;
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -106,7 +106,7 @@ pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> 
                 hash: sampler.hash.clone(),
                 size: Some(size(sampler)),
                 classes: config.classes().to_vec(),
-                latent: Some(config.z_dim()),
+                latent: Some(config.noise()),
                 context: None,
             }
         }

@@ -139,7 +139,7 @@ async fn a_run_is_deleted_and_comes_back() {
     // A server that does not train only looks.
     delete(&place.server(), "cats").await.problem(403);
     let server = Server::new(Settings { trainer: Some("false".into()), ..place.settings() }, Keys::default()).unwrap();
-    let lock = maliang::train::RunDir::new(runs.join("cats")).lock().unwrap();
+    let lock = maliang::run::dir::RunDir::new(runs.join("cats")).lock().unwrap();
     delete(&server, "cats").await.problem(409);
     drop(lock);
     assert_eq!(delete(&server, "cats").await.json()["deleted"], true);

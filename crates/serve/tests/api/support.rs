@@ -9,11 +9,16 @@ use http_body_util::BodyExt;
 use maliang::data::DataConfig;
 use maliang::data::text::Tokenizer;
 use maliang::device::{self, ComputeDevice};
-use maliang::models::text::{GptConfig, TextModel, TextModelConfig};
-use maliang::models::{DcganConfig, ModelConfig, StackConfig};
+use maliang::families::ModelConfig;
+use maliang::families::blocks::stack::StackConfig;
+use maliang::families::dcgan::DcganConfig;
+use maliang::families::gan::settings::GanConfig;
+use maliang::families::settings::{Tables, TrainConfig};
+use maliang::families::text::{GptConfig, TextModel, TextModelConfig};
 use maliang::nn;
-use maliang::provenance::bundle::{self, TextInfo};
-use maliang::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
+use maliang::run::config::RunConfig;
+use maliang::run::model_file::{self, TextInfo};
+use maliang::train::{Precision, Trial};
 use maliang_serve::{Keys, Log, Server, Settings, app};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -74,8 +79,7 @@ impl Place {
                 look_every: 0,
                 patience: 0,
             },
-            gan: GanConfig { augment: Vec::new(), ..Default::default() },
-            vae: VaeTraining::default(),
+            tables: Tables::of(&GanConfig { augment: Vec::new(), ..Default::default() }),
         };
         Trial::new(&config).unwrap().save_model(&self.model(name)).unwrap();
     }
@@ -108,7 +112,7 @@ impl Place {
             data_fingerprint: "none".into(),
             version: maliang::VERSION.into(),
         };
-        bundle::save_text(&self.model(name), &model, &tokenizer, &info).unwrap();
+        model_file::save_text(&self.model(name), &model, &tokenizer, &info).unwrap();
     }
 
     pub fn settings(&self) -> Settings {

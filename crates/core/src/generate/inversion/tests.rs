@@ -1,10 +1,14 @@
 //! Tiny models: what a label, an encoder and a search find.
 
 use super::*;
-use crate::models::tests::model;
-use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, Upsampling, VaeConfig};
-use crate::provenance::bundle::ModelInfo;
+use crate::families::ModelConfig;
+use crate::families::blocks::stack::{StackConfig, Upsampling};
+use crate::families::dcgan::DcganConfig;
+use crate::families::fastgan::FastganConfig;
+use crate::families::tests::model;
+use crate::families::vae::VaeConfig;
 use crate::provenance::label::Label;
+use crate::run::model_file::ModelInfo;
 
 fn sampler(config: ModelConfig) -> Sampler {
     let info = ModelInfo {
@@ -111,7 +115,7 @@ fn a_vae_encodes() {
     let found = invert(&sampler, &given, &Request::default(), &|_, _| panic!("nothing is searched"));
     let nearest = all.iter().min_by(|a, b| a.levels.total_cmp(&b.levels)).unwrap();
     assert_eq!((&found, found.method), (nearest, Method::Encoder));
-    let (mu, _) = sampler.model().encode(tensor(&given), sampler.labels(&[found.class])).unwrap();
+    let (mu, _) = sampler.model().code().unwrap().encode(tensor(&given), &sampler.condition(&[found.class]));
     assert_eq!(found.z, host(mu));
     assert_eq!(found.picture, sampler.decoded(std::slice::from_ref(&found.z), &[found.class])[0]);
 }

@@ -4,9 +4,10 @@
 use super::{DIRECTORY, RECORD, SCORES, outdated};
 use crate::data::text::TextManifest;
 use crate::judge::text::TextJudgement;
-use crate::provenance::bundle::TextInfo;
 use crate::report::{Report, Table};
-use crate::train::{RunDir, checkpoint};
+use crate::run::checkpoint;
+use crate::run::dir::RunDir;
+use crate::run::model_file::TextInfo;
 use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

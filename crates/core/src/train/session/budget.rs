@@ -1,9 +1,10 @@
 //! How long a run takes and how much of it is left.
 
-use super::super::checkpoint::Counters;
-use super::super::config::TrainConfig;
-use super::super::subject::{Moment, Settings, Subject};
-use super::super::{Event, Observer};
+use crate::families::settings::TrainConfig;
+use crate::run::config::RunSettings;
+use crate::run::counters::Counters;
+use crate::train::observer::{Event, Observer};
+use crate::train::subject::{Moment, Subject};
 
 /// Times a few trial steps on a copy, reports what the run will take, and fills in the interval between looks.
 pub fn estimate<S: Subject>(config: &mut S::Config, done: &Counters, subject: &S, observer: &mut dyn Observer) {

@@ -1,17 +1,20 @@
 //! The way back from trouble: to which checkpoint, with what changed, and how often.
 
 use super::Session;
-use crate::train::Observer;
-use crate::train::checkpoint::{self, Counters};
-use crate::train::health::{Kind, RETRIES, Remedy, Trouble};
-use crate::train::subject::{Settings, Subject};
+use crate::families::family::{Kind, Remedy};
+use crate::run::checkpoint;
+use crate::run::config::RunSettings;
+use crate::run::counters::Counters;
+use crate::train::health::{RETRIES, Trouble};
+use crate::train::observer::Observer;
+use crate::train::subject::Subject;
 use crate::{Error, ErrorKind, Result};
 use serde_json::json;
 
 impl<S: Subject> Session<S> {
     /// What is changed next for this kind of trouble, besides the learning rate.
     pub(super) fn remedy(&self, kind: Kind) -> Option<(Remedy, &'static str)> {
-        self.counters.remedy.next(kind, self.subject.plain())
+        self.subject.remedy(self.counters.remedy, kind)
     }
 
     /// Back to a checkpoint from before the trouble, with something changed, or an error when the retries are used up.

@@ -3,8 +3,13 @@
 use super::budget::nice;
 use super::*;
 use crate::data::{Dataset, Source, check, scan};
+use crate::families::gan::settings::{GanConfig, GanLoss};
+use crate::families::settings::TrainConfig;
 use crate::pretrained::{EfficientNetLite0, random_network};
-use crate::train::{GanConfig, GanLoss, Request, RunConfig, TrainConfig, choose, set};
+use crate::run::config::RunConfig;
+use crate::train::pictures::Pictures;
+use crate::train::run::Run;
+use crate::train::{Request, choose, set};
 use std::path::Path;
 use std::sync::Arc;
 use toml::Table;
@@ -58,7 +63,7 @@ fn config_and_data(family: &str, directory: &Path) -> (RunConfig, Arc<Dataset>) 
     }
     let side = if ["fastgan", "projected"].contains(&family) { 32 } else { 16 };
     let size = Some((side, side));
-    let request = Request { source: "emoji:food".into(), family: Some(family.into()), size, settings, eyes: false };
+    let request = Request { source: "emoji:food".into(), family: Some(family.into()), size, settings, features: false };
     let config = choose(&request, &check(&found, &|_, _| ()).unwrap()).unwrap().config;
     let data = Dataset::open(&config.data, &found, &directory.join("cache"), &|_, _| ()).unwrap();
     (config, Arc::new(data))
@@ -302,7 +307,7 @@ fn state_round_trip() {
 fn a_regularised_state_round_trip() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let (mut config, data) = config_and_data("dcgan", directory.path());
-    config.gan = GanConfig {
+    config.tables.set(&GanConfig {
         loss: GanLoss::LeastSquares,
         augment: GanConfig::default().augment,
         r1: 1.0,
@@ -312,7 +317,7 @@ fn a_regularised_state_round_trip() {
         ada: 0.1,
         ada_pictures: 100.0,
         ..GanConfig::default()
-    };
+    });
     let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
     let mut session = Session::of_pictures(run, &mut ear).unwrap();
     for _ in 0..6 {

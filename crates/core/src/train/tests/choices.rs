@@ -1,10 +1,12 @@
 //! What is chosen where the user said nothing, and the small rules of the loop.
 
 use crate::data::{CheckReport, Fit, Source, check, scan};
-use crate::models::ModelConfig;
+use crate::families::ModelConfig;
+use crate::families::gan::augment::plans;
+use crate::families::gan::settings::{Augmentation, GanConfig, GanLoss};
 use crate::rng;
-use crate::train::augment::plans;
-use crate::train::{Augmentation, Choice, GanLoss, Request, choose, set};
+use crate::run::config::RunConfig;
+use crate::train::{Choice, Request, choose, set};
 use maliang_kernels::{AUGMENT_PARAMETERS, Precision};
 use std::sync::LazyLock;
 use toml::{Table, Value};
@@ -21,6 +23,10 @@ fn chosen(report: &CheckReport, settings: &[(&str, Value)]) -> Choice {
     choose(&Request { source: "emoji:food".into(), settings: table, ..Request::default() }, report).unwrap()
 }
 
+fn gan(config: &RunConfig) -> GanConfig {
+    config.tables.get().unwrap()
+}
+
 fn said<'a>(choice: &'a Choice, what: &str) -> Option<&'a str> {
     choice.reasons.iter().find(|(name, _, _)| name == what).map(|(_, value, _)| value.as_str())
 }
@@ -29,7 +35,7 @@ fn said<'a>(choice: &'a Choice, what: &str) -> Option<&'a str> {
 fn colour_and_grey() {
     let grey = CheckReport { grey: FOOD.usable, ..FOOD.clone() };
     assert_eq!(chosen(&grey, &[]).config.data.channels, 1);
-    assert_eq!(chosen(&grey, &[]).config.model.stack().channels, 1);
+    assert_eq!(chosen(&grey, &[]).config.model.frame().channels, 1);
     let nearly = CheckReport { grey: FOOD.usable - 1, ..FOOD.clone() };
     assert_eq!(chosen(&nearly, &[]).config.data.channels, 3);
 }
@@ -55,13 +61,13 @@ fn few_pictures_get_a_vae_and_a_small_batch() {
 fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let photographs = CheckReport { distinct: 1000, suggested_fit: Fit::Crop, ..FOOD.clone() };
     let of = |report: &CheckReport, eyes: bool, size: (usize, usize)| {
-        let request = Request { source: "pictures".into(), size: Some(size), eyes, ..Request::default() };
+        let request = Request { source: "pictures".into(), size: Some(size), features: eyes, ..Request::default() };
         choose(&request, report).unwrap()
     };
     let choice = of(&photographs, true, (64, 64));
     let train = &choice.config.train;
     assert_eq!((choice.config.model.family(), train.beta_1, train.beta_2), ("projected", 0.0, 0.99));
-    assert!(choice.config.gan.loss == GanLoss::Hinge && choice.config.gan.augment.len() == 2);
+    assert!(gan(&choice.config).loss == GanLoss::Hinge && gan(&choice.config).augment.len() == 2);
     let cut_outs = CheckReport { suggested_fit: Fit::Pad, ..photographs.clone() };
     let choice = of(&cut_outs, true, (64, 64));
     assert_eq!((choice.config.model.family(), choice.config.data.fit), ("projected", Fit::Pad));
@@ -69,9 +75,9 @@ fn coloured_pictures_take_the_projected_gan_where_its_eyes_are_installed() {
     let few = CheckReport { distinct: 144, ..cut_outs };
     for (choice, sees) in [(of(&few, true, (64, 64)), false), (choice, true)] {
         let ModelConfig::Projected(model) = &choice.config.model else { panic!("{:?}", choice.config.model) };
-        assert_eq!((choice.config.gan.pixel_head, model.smooth), (sees, !sees));
+        assert_eq!((gan(&choice.config).pixel_head, model.0.smooth), (sees, !sees));
     }
-    let emoji = Request { source: "emoji:food".into(), eyes: true, ..Request::default() };
+    let emoji = Request { source: "emoji:food".into(), features: true, ..Request::default() };
     let emoji = choose(&emoji, &photographs).unwrap().config;
     assert_eq!((emoji.model.family(), emoji.data.width), ("dcgan", 32), "flat graphics");
     let without = of(&photographs, false, (64, 64));
@@ -143,7 +149,7 @@ fn the_user_decides_and_no_reason_contradicts() {
     );
     let config = &choice.config;
     assert_eq!((config.train.steps, config.train.minutes, config.train.batch, config.seed), (7, 0.0, 4, 5));
-    assert_eq!((config.data.width, config.data.height, config.model.stack().base), (32, 48, 8));
+    assert_eq!((config.data.width, config.data.height, config.model.sizes()), (32, 48, "z 100, base 8".into()));
     for what in ["budget", "size", "width", "batch", "fit"] {
         assert_eq!(said(&choice, what), None, "{what}");
     }
@@ -156,7 +162,7 @@ fn small_pictures_learn_faster_under_a_small_penalty() {
         let sides = [("data.width", Value::from(side as i64)), ("data.height", Value::from(side as i64))];
         let report = CheckReport { distinct, ..FOOD.clone() };
         let config = chosen(&report, &[&sides[..], &[("model.family", "dcgan".into())], loss].concat()).config;
-        (config.train.lr, config.gan.r1)
+        (config.train.lr, gan(&config).r1)
     };
     let wasserstein = [("gan.loss", "wasserstein".into())];
     assert_eq!((of(32, 100, &[]), of(32, 60_000, &[])), ((5e-4, 0.03), (1e-3, 0.03)));

@@ -1,9 +1,11 @@
 //! Against `tests/golden/losses.json`, which `losses.py` computes from the papers in 64 bits.
 
-use crate::models::LogisticMixture;
+use crate::families::gan::losses::{discriminator, generator};
+use crate::families::gan::settings::GanLoss;
+use crate::families::vae::logistic::LogisticMixture;
+use crate::families::vae::losses::{kl, log_likelihood, reconstruction};
+use crate::families::vae::settings::Reconstruction;
 use crate::nn::host;
-use crate::train::losses::{discriminator, generator, kl, log_likelihood, reconstruction};
-use crate::train::{GanLoss, Reconstruction};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 

@@ -1,9 +1,9 @@
 //! The optimiser against `tests/golden/adamw.json`, which `adamw.py` computes from the papers in 64 bits.
 
 use crate::device::ComputeDevice;
+use crate::families::settings::TrainConfig;
+use crate::nn::optim::{Adam, Average};
 use crate::nn::{Init, Module, Param, host, initialise, vector};
-use crate::train::config::TrainConfig;
-use crate::train::optim::{Adam, Average, average_beta};
 use burn::tensor::{Device, Tensor};
 use maliang_kernels::Precision;
 use serde_json::Value;
@@ -90,7 +90,7 @@ fn adamw_clipping_and_average() {
         {
             let gradients = slope(&model, gradients).backward();
             let average = Average { model: &mut averaged, beta };
-            adam.step(&mut model, Some(average), gradients, &config, config.lr);
+            adam.step(&mut model, Some(average), gradients, &config.adam(), config.lr);
             close(&model.a, &expected["value"]["a"]);
             close(&model.b, &expected["value"]["b"]);
             close(&averaged.a, &expected["average"]["a"]);
@@ -110,7 +110,7 @@ fn what_no_loss_reaches_stays_as_it_is() {
     let mut averaged = model.inner();
     let gradients = model.a.flat().sum().backward();
     let average = Average { model: &mut averaged, beta: 0.5 };
-    Adam::default().step(&mut model, Some(average), gradients, &config, 0.1);
+    Adam::default().step(&mut model, Some(average), gradients, &config.adam(), 0.1);
     for b in [&model.b, &averaged.b] {
         assert_eq!(host(b.flat().inner()), numbers(&golden["start"]["b"]));
     }
@@ -123,7 +123,7 @@ fn what_no_loss_reaches_stays_as_it_is() {
 fn the_schedule_of_the_average() {
     let golden: Value = serde_json::from_str(include_str!("../../../tests/golden/adamw.json")).unwrap();
     let config = TrainConfig { ema_half_life: 1000.0, ..settings(&golden["settings"]) };
-    assert_eq!(average_beta(&config, 200), 0.5, "200 pictures seen: a half-life of 10, which is one batch");
-    assert_eq!(average_beta(&config, 1_000_000), 0.5f64.powf(0.01) as f32);
-    assert_eq!(average_beta(&TrainConfig { ema_half_life: 0.0, ..config }, 1_000_000), 0.0);
+    assert_eq!(config.average_beta(200), 0.5, "200 pictures seen: a half-life of 10, which is one batch");
+    assert_eq!(config.average_beta(1_000_000), 0.5f64.powf(0.01) as f32);
+    assert_eq!(TrainConfig { ema_half_life: 0.0, ..config }.average_beta(1_000_000), 0.0);
 }

@@ -2,9 +2,15 @@
 
 use crate::data::DataConfig;
 use crate::device::ComputeDevice;
+use crate::families::ModelConfig;
+use crate::families::blocks::stack::{StackConfig, Upsampling};
+use crate::families::dcgan::DcganConfig;
+use crate::families::fastgan::FastganConfig;
+use crate::families::settings::{Tables, TrainConfig};
+use crate::families::vae::VaeConfig;
 use crate::generate::sampler::Sampler;
-use crate::models::{DcganConfig, FastganConfig, ModelConfig, StackConfig, Upsampling, VaeConfig};
-use crate::train::{GanConfig, Precision, RunConfig, TrainConfig, Trial, VaeTraining};
+use crate::run::config::RunConfig;
+use crate::train::{Precision, Trial};
 
 /// Every family, with and without classes.
 fn configs() -> Vec<RunConfig> {
@@ -51,8 +57,7 @@ fn configs() -> Vec<RunConfig> {
         data: DataConfig { height: 32, width: 40, ..DataConfig::default() },
         model,
         train: train.clone(),
-        gan: GanConfig::default(),
-        vae: VaeTraining::default(),
+        tables: Tables::default(),
     };
     models.into_iter().map(config).collect()
 }

@@ -3,12 +3,12 @@
 //! In two parts: how text becomes tokens is decided by its size and script, and the network by how many tokens there are.
 
 use super::super::choose::{budget, lookup, overlay, set, unusable};
-use super::super::config::TrainConfig;
 use super::super::plateau::PATIENCE;
-use super::config::{TextRunConfig, TextTraining};
 use crate::data::text::{Corpus, CorpusConfig, Documents, TextCheck, Tokenizer, TokenizerKind};
 use crate::device::ComputeDevice;
-use crate::models::text::{GptConfig, LstmConfig, TextModelConfig};
+use crate::families::settings::TrainConfig;
+use crate::families::text::{GptConfig, LstmConfig, TextModelConfig};
+use crate::run::config::text::{TextRunConfig, TextTraining};
 use crate::{Error, Result};
 use maliang_kernels::Precision;
 use toml::{Table, Value};

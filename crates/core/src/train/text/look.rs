@@ -1,11 +1,11 @@
 //! What a look at a writer in training shows: held-out bits per byte, and the prompts continued.
 
-use super::config::TextTraining;
 use crate::data::text::{Corpus, Tokenizer};
-use crate::models::text::{TextModel, Writer};
-use crate::provenance::bundle::{self, TextInfo};
+use crate::families::text::{TextModel, Writer};
 use crate::provenance::label::VISIBLE_LABEL;
-use crate::train::checkpoint;
+use crate::run::checkpoint;
+use crate::run::config::text::TextTraining;
+use crate::run::model_file::{self, TextInfo};
 use crate::{Result, files, rng};
 use rand::RngExt;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl Windows {
 
 /// Writes the continuations of the model of a checkpoint, below a sentence that says what they are.
 pub(super) fn write_sample(directory: &Path, path: &Path, text: &TextTraining) -> Result<()> {
-    let (model, tokenizer, info, _) = bundle::open_text(&directory.join(checkpoint::MODEL_FILE))?;
+    let (model, tokenizer, info, _) = model_file::open_text(&directory.join(checkpoint::MODEL_FILE))?;
     let mut page = head(&info);
     let mut writer = model.writer();
     for (i, prompt) in text.prompts.iter().enumerate() {

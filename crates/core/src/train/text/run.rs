@@ -1,11 +1,11 @@
 //! A run on text: its directory, locked, and its corpus, open.
 
-use super::super::run_dir::{Lock, RunDir};
 use super::super::session::Session;
-use super::super::{Observer, Outcome};
-use super::config::TextRunConfig;
 use super::trainer::Texts;
 use crate::data::text::{Corpus, TextManifest, scan_text};
+use crate::run::config::text::TextRunConfig;
+use crate::run::dir::{Lock, RunDir};
+use crate::train::observer::{Observer, Outcome};
 use crate::{Error, Result, files};
 use std::path::Path;
 use std::sync::Arc;

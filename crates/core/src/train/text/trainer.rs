@@ -1,16 +1,19 @@
 //! One step on text: random windows of the corpus, the mean cross-entropy of the next token, AdamW.
 
-use super::super::checkpoint::Tolerance;
-use super::super::optim::{Adam, Average, average_beta};
-use super::super::subject::{Looked, Moment, Subject, Unit};
-use super::super::{Losses, RunDir};
-use super::config::TextRunConfig;
 use super::look::{Windows, write_sample};
 use crate::data::source_name;
 use crate::data::text::Corpus;
-use crate::models::text::TextModel;
+use crate::families::family::Losses;
+use crate::families::family::Tolerance;
+use crate::families::family::{Kind, Remedy};
+use crate::families::text::TextModel;
+use crate::nn::optim::{Adam, Average};
 use crate::nn::{self, Module, Param, host};
-use crate::provenance::bundle::{self, TextInfo};
+use crate::run::config::text::TextRunConfig;
+use crate::run::dir::RunDir;
+use crate::run::model_file::{self, TextInfo};
+use crate::train::observer::Unit;
+use crate::train::subject::{Looked, Moment, Subject};
 use crate::weights::Weights;
 use crate::{Result, rng};
 use burn::tensor::{Device, Tensor};
@@ -79,9 +82,9 @@ impl Trained {
         }
         let lr = moment.lr * config.text.lr_scale(moment.progress) as f32;
         let windows = (step + 1) * parts * config.train.batch as u64;
-        let beta = average_beta(&config.train, windows);
+        let beta = config.train.average_beta(windows);
         let average = self.average.as_mut().map(|model| Average { model, beta });
-        self.adam.update(&mut self.model, average, |name, _| sums.remove(name), decays, &config.train, lr);
+        self.adam.update(&mut self.model, average, |name, _| sums.remove(name), decays, &config.train.adam(), lr);
         let bits = f64::from(loss) / std::f64::consts::LN_2;
         let bytes = corpus.train_bytes() as f64 / corpus.train_len().max(1) as f64;
         vec![("loss", loss), ("bits_per_byte", (bits / bytes.max(f64::MIN_POSITIVE)) as f32)]
@@ -200,7 +203,7 @@ impl Subject for Texts {
     }
 
     fn write_model(&self, path: &Path, (model, info): &Self::Model) -> Result<()> {
-        bundle::save_text(path, model, self.corpus.tokenizer(), info)
+        model_file::save_text(path, model, self.corpus.tokenizer(), info)
     }
 
     fn write_sample(&self, checkpoint: &Path, path: &Path) -> Result<()> {
@@ -217,7 +220,7 @@ impl Subject for Texts {
         Tolerance::NONE
     }
 
-    fn plain(&self) -> Option<bool> {
+    fn remedy(&self, _now: Remedy, _kind: Kind) -> Option<(Remedy, &'static str)> {
         None
     }
 }

@@ -1,7 +1,7 @@
 //! Training that steers itself: it stops where nothing more is won, and mends what has gone wrong.
 
 use super::*;
-use crate::train::health::{Kind, Remedy};
+use crate::families::family::{Kind, Remedy};
 
 fn steer(directory: &Path, ear: &mut Ear, change: impl FnOnce(&mut RunConfig)) -> Session<Pictures> {
     let (mut config, data) = config_and_data("dcgan", directory);
@@ -59,7 +59,7 @@ fn deafen(session: &mut Session<Pictures>) {
 fn one_picture_for_all_is_noticed_and_mended() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut session = steer(directory.path(), &mut ear, |config| {
-        config.gan.augment.clear();
+        config.tables.change(|gan: &mut GanConfig| gan.augment.clear()).unwrap();
         config.train.lr = 2e-4;
     });
     session.counters.diversity = 0.8;
@@ -94,7 +94,7 @@ fn one_picture_for_all_is_noticed_and_mended() {
 fn a_discriminator_that_knows_everything_is_noticed_and_restrained() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let mut session = steer(directory.path(), &mut ear, |config| {
-        config.gan.augment.clear();
+        config.tables.change(|gan: &mut GanConfig| gan.augment.clear()).unwrap();
         config.train.steps = 1500;
         config.train.look_every = 10;
         config.train.lr = 1e-12;

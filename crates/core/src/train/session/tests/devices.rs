@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::ComputeDevice;
-use crate::train::GanConfig;
+use crate::families::gan::settings::GanConfig;
 use maliang_kernels::with_default_bodies;
 
 /// The losses of the first steps of a run on `device`, and a look.
@@ -10,7 +10,7 @@ fn losses(family: &str, device: ComputeDevice, steps: usize) -> Vec<f32> {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     let (mut config, data) = config_and_data(family, directory.path());
     config.train.device = device;
-    config.gan.augment = GanConfig::default().augment;
+    config.tables.change(|gan: &mut GanConfig| gan.augment = GanConfig::default().augment).unwrap();
     let run = Run::create(RunDir::new(directory.path().join("run")), config, data).unwrap();
     let mut session = Session::of_pictures(run.looking_through(eyes(family)), &mut ear).unwrap();
     let losses =

@@ -2,11 +2,16 @@
 
 use super::super::Session;
 use crate::data::text::{Corpus, Documents, check_text, scan_text};
-use crate::provenance::bundle::{self, Makes};
+use crate::makes::Makes;
+use crate::run::checkpoint;
+use crate::run::config::text::TextRunConfig;
+use crate::run::dir::RunDir;
+use crate::run::model_file;
 use crate::train::health::{self, Trouble};
+use crate::train::observer::{Event, Observer, Outcome};
+use crate::train::set;
 use crate::train::subject::{Moment, Subject};
-use crate::train::text::{TextRequest, TextRun, TextRunConfig, Texts, choose_corpus, choose_text};
-use crate::train::{Event, Observer, Outcome, RunDir, checkpoint, corpus_of, set};
+use crate::train::text::{TextRequest, TextRun, Texts, choose_corpus, choose_text, corpus_of};
 use crate::weights::Weights;
 use crate::{ErrorKind, device};
 use std::path::Path;
@@ -99,7 +104,7 @@ fn reopen(directory: &Path, ear: &mut Ear) -> Session<Texts> {
 }
 
 /// State and counters of the newest checkpoint.
-fn newest(directory: &Path) -> (checkpoint::Counters, Weights) {
+fn newest(directory: &Path) -> (crate::run::counters::Counters, Weights) {
     let (found, warnings) = checkpoint::newest_whole(&directory.join("run/checkpoints"));
     assert!(warnings.is_empty(), "{warnings:?}");
     let (_, counters, state) = found.unwrap();
@@ -142,7 +147,7 @@ fn it_learns_and_shows_it() {
         assert_eq!(look["tokens"], steps * 4 * 16);
         assert!(!look.contains_key("diversity") && look["heldout_loss"].is_number());
         let (_, tokenizer, info, _) =
-            bundle::open_text(&run.pointed("best").unwrap().join("model.safetensors")).unwrap();
+            model_file::open_text(&run.pointed("best").unwrap().join("model.safetensors")).unwrap();
         assert_eq!((info.step, info.tokens_seen), (best.step, best.step * 64));
         assert_eq!((info.data.as_str(), info.name.as_str()), ("verses.txt", format!("verses.txt-{family}").as_str()));
         assert_eq!(tokenizer.to_json(), corpus.tokenizer().to_json());
@@ -254,7 +259,7 @@ fn accumulated_gradients_are_averaged() {
     let directory = tempfile::tempdir().unwrap();
     let after = |accumulate| {
         let (mut config, corpus) = config_and_corpus(directory.path(), "gpt", &[("model.dropout", Value::Float(0.0))]);
-        let crate::models::text::TextModelConfig::Gpt(gpt) = &mut config.model else { panic!("a gpt") };
+        let crate::families::text::TextModelConfig::Gpt(gpt) = &mut config.model else { panic!("a gpt") };
         gpt.context = corpus.train_len() - 1;
         config.text.accumulate = accumulate;
         config.train.batch = 1;
@@ -366,16 +371,16 @@ fn a_model_file_says_what_it_makes() {
     let (directory, mut ear) = (tempfile::tempdir().unwrap(), Ear::default());
     drop(session(directory.path(), "lstm", &[], &mut ear));
     let path = RunDir::new(directory.path().join("run")).pointed("last").unwrap().join("model.safetensors");
-    assert_eq!(bundle::makes(&path).unwrap(), Makes::Text);
-    let error = bundle::open(&path, &device::cpu()).unwrap_err();
+    assert_eq!(model_file::makes(&path).unwrap(), Makes::Text);
+    let error = model_file::open(&path, &device::cpu()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Input);
     assert!(error.message.contains("writes text") && error.hint.unwrap().contains("--prompt"));
     let (dir, pictures) = (RunDir::new(directory.path().join("run")), RunDir::new(directory.path()));
     assert!(dir.is_text() && dir.config().unwrap_err().message.contains("run on text"));
     assert!(!pictures.is_text(), "no run at all");
     // The same model and tokenizer give the same bytes; another vocabulary is refused.
-    let (model, tokenizer, info, hash) = bundle::open_text(&path).unwrap();
+    let (model, tokenizer, info, hash) = model_file::open_text(&path).unwrap();
     let copy = directory.path().join("copy.safetensors");
-    bundle::save_text(&copy, &model, &tokenizer, &info).unwrap();
-    assert_eq!(bundle::open_text(&copy).unwrap().3, hash);
+    model_file::save_text(&copy, &model, &tokenizer, &info).unwrap();
+    assert_eq!(model_file::open_text(&copy).unwrap().3, hash);
 }

@@ -1,9 +1,10 @@
 //! Every way to build and train a VAE.
 
 use super::*;
+use crate::families::vae::settings::{Reconstruction, VaeTraining};
+use crate::generate::likelihoods::{Sample, likelihoods};
 use crate::generate::sampler::Sampler;
 use crate::judge::Likelihood;
-use crate::train::{Reconstruction, Sample, likelihoods};
 
 /// What is set, by a name.
 const KINDS: [(&str, &[(&str, &str)]); 4] = [
@@ -117,7 +118,8 @@ fn a_look_shows_reconstructions() {
 fn bounds(session: &mut Session<Pictures>, k: usize) -> [Likelihood; 2] {
     let sampler = session.subject.model(session.counters.step);
     let sample = Sample { pictures: 64, k, seed: 1 };
-    likelihoods(&sampler, &session.config, &session.subject.dataset, sample, &|_, _| ()).try_into().unwrap()
+    let (tables, data) = (&session.config.tables, &session.subject.dataset);
+    likelihoods(&sampler, tables, data, sample, &|_, _| ()).unwrap().try_into().unwrap()
 }
 
 /// Importance sampling closes some of the gap, more of it with more samples.
@@ -160,9 +162,12 @@ fn binarised_fashion_mnist() {
     set(&mut settings, "train.steps", toml::Value::Integer(1500));
     set(&mut settings, "model.stack.base", toml::Value::Integer(16));
     set(&mut settings, "vae.reconstruction", "bce".into());
-    let request = Request { source, family: Some("vae".into()), size: Some((28, 28)), settings, eyes: false };
+    let request = Request { source, family: Some("vae".into()), size: Some((28, 28)), settings, features: false };
     let config = choose(&request, &check(&found, &|_, _| ()).unwrap()).unwrap().config;
-    assert_eq!((config.vae.reconstruction, config.data.channels), (Reconstruction::Bce, 1));
+    assert_eq!(
+        (config.tables.get::<VaeTraining>().unwrap().reconstruction, config.data.channels),
+        (Reconstruction::Bce, 1)
+    );
     let data = Dataset::open(&config.data, &found, &directory.path().join("cache"), &|_, _| ()).unwrap();
     assert!(data.heldout(0).iter().all(|&v| v == 0 || v == 255), "binary after preparing");
     let run = Run::create(RunDir::new(directory.path().join("run")), config, Arc::new(data)).unwrap();

@@ -1,0 +1,46 @@
+//! What GAN families choose alike.
+
+use super::settings::{Augmentation, GanConfig};
+use crate::Result;
+use crate::families::family::Question;
+
+/// Fewer pictures than this show little but blobs.
+pub const ENOUGH: f64 = 100_000.0;
+/// Half-life, in pictures, of the average of generators that keep wandering about. Short runs are spared by the ramp-up
+/// (`nn/optim.rs`). See LAB.md.
+pub const LONG_EMA: f64 = 40_000.0;
+/// Half-life of the others.
+pub const EMA: f64 = 10_000.0;
+/// Below this a discriminator has no time to memorise the pictures, and DiffAugment only slows it: see LAB.md.
+const FEW_EPOCHS: f64 = 60.0;
+
+/// One line of reasons: what, value, why.
+pub type Reason = (&'static str, String, String);
+
+/// The width of the first stage, and why.
+pub fn width(base: usize) -> Reason {
+    ("width", format!("{base} channels"), "what the budget can train well on a plain CPU".into())
+}
+
+/// DiffAugment, or none where each picture is shown only a few times, at `speed` pictures a second.
+///
+/// # Errors
+/// A setting of `[gan]` that does not exist or has another type.
+pub fn augment(gan: &mut GanConfig, question: &Question, speed: f64) -> Result<Reason> {
+    let epochs = question.budget.epochs(speed, question.report.distinct);
+    Ok(if epochs < FEW_EPOCHS && question.given.get::<GanConfig>()?.ada == 0.0 {
+        gan.augment.clear();
+        let why = format!("each picture is shown only about {epochs:.0} times: nothing to memorise");
+        ("augment", "none".into(), why)
+    } else {
+        let why = format!("each picture is shown about {epochs:.0} times: DiffAugment against memorising");
+        ("augment", "all".into(), why)
+    })
+}
+
+/// DiffAugment without its colours.
+pub fn augment_without_colour(gan: &mut GanConfig) -> Reason {
+    gan.augment.retain(|part| *part != Augmentation::Color);
+    let why = "frozen features tell training pictures apart early; changed colours would linger";
+    ("augment", "no colour".into(), why.into())
+}

@@ -1,0 +1,177 @@
+//! The families of models. [`ModelConfig`] is the one list of those that make pictures: a family is a folder here and a line in it.
+
+pub mod blocks;
+pub mod dcgan;
+pub mod family;
+pub mod fastgan;
+pub mod gan;
+pub mod projected;
+pub mod settings;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod text;
+pub mod vae;
+
+pub use family::{
+    About, Code, Condition, Critic, Density, Family, Frame, How, Ingredients, Latent, Likelihood, Listed, Losses,
+    Model, Styles, Takes, Trainer, one_hot,
+};
+
+use crate::weights::{self, Weights};
+use crate::{Error, Result};
+use burn::tensor::Device;
+use family::{Chosen, Facts, Question};
+use serde::{Deserialize, Serialize};
+use settings::Tables;
+use std::ops::Deref;
+
+/// Writes the enum of families, and every place where one is told from another.
+macro_rules! families {
+    (tables: $($table:ty),*; $($(#[doc = $doc:literal])* $(#[cfg($when:meta)])? $variant:ident($config:ty)),* $(,)?) => {
+        /// Which family, and its sizes.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "family", rename_all = "lowercase")]
+        pub enum ModelConfig {
+            $($(#[doc = $doc])* $(#[cfg($when)])? $variant($config)),*
+        }
+
+        impl Deref for ModelConfig {
+            type Target = dyn Family;
+
+            fn deref(&self) -> &Self::Target {
+                match self {
+                    $($(#[cfg($when)])? Self::$variant(config) => config),*
+                }
+            }
+        }
+
+        $($(#[cfg($when)])? impl From<$config> for ModelConfig {
+            fn from(config: $config) -> Self {
+                Self::$variant(config)
+            }
+        })*
+
+        /// What is said of each family that makes pictures.
+        pub const FAMILIES: &[About] = &[$($(#[cfg($when)])? <$config>::ABOUT),*];
+
+        /// What the family called `name` chooses.
+        ///
+        /// # Errors
+        /// There is none of that name, or a setting of its tables cannot be used.
+        pub(crate) fn choose(name: &str, question: &Question) -> Result<Chosen<ModelConfig>> {
+            $($(#[cfg($when)])? if name == <$config>::ABOUT.name {
+                return <$config>::choose(question).map(Chosen::into);
+            })*
+            Err(unknown(name))
+        }
+
+        /// The family that suits best, and why.
+        pub(crate) fn best_for(facts: &Facts) -> (&'static str, String) {
+            let all = [$($(#[cfg($when)])? (<$config>::ABOUT.name, <$config>::suits(facts))),*];
+            let suiting = all.into_iter().filter_map(|(name, suits)| suits.map(|suits| (name, suits)));
+            let (name, suits) = suiting.max_by_key(|(_, suits)| suits.rank).expect("one of them suits everything");
+            (name, suits.why)
+        }
+
+        /// The families' own tables as they are where nobody sets anything.
+        pub(crate) fn defaults() -> Tables {
+            let mut tables = Tables::default();
+            $(tables.set(&<$table>::default());)*
+            tables
+        }
+    };
+}
+
+families! {
+    tables: gan::settings::GanConfig, vae::settings::VaeTraining;
+    /// See [`dcgan`].
+    Dcgan(dcgan::DcganConfig),
+    /// See [`fastgan`].
+    Fastgan(fastgan::FastganConfig),
+    /// See [`projected`].
+    Projected(projected::ProjectedConfig),
+    /// See [`vae`].
+    Vae(vae::VaeConfig),
+}
+
+/// The names of the families that make pictures, with `before` in front.
+pub fn names(before: &str) -> String {
+    let names = FAMILIES.iter().map(|about| about.name);
+    std::iter::once(before).filter(|before| !before.is_empty()).chain(names).collect::<Vec<_>>().join(", ")
+}
+
+/// What to say of a family that is not in the list.
+fn unknown(name: &str) -> Error {
+    let others: Vec<&str> = text::FAMILIES.iter().map(|about| about.name).collect();
+    Error::input(format!("there is no model family \"{name}\" for pictures")).hint(format!(
+        "use {}; for text there are {}",
+        names("auto"),
+        others.join(" and ")
+    ))
+}
+
+impl ModelConfig {
+    /// Builds the model with the values in `weights`.
+    ///
+    /// # Errors
+    /// A config out of range; a missing, surplus or misshapen tensor.
+    pub fn load(&self, mut weights: Weights, device: &Device) -> Result<Box<dyn Model>> {
+        self.validate()?;
+        let mut model = self.model();
+        model.load(&mut weights, device)?;
+        weights::expect_empty(&weights)?;
+        Ok(model)
+    }
+
+    /// Takes out of `tables` what does nothing in training of this family.
+    pub fn retain_read(&self, tables: &mut Tables) {
+        let all = full(tables);
+        tables.retain(|table, setting| self.unread(&all, table, setting).is_none());
+    }
+
+    /// Refuses settings of `given` that would do nothing, `tables` being all that the run has. What only repeats a default changes
+    /// nothing anyway.
+    ///
+    /// # Errors
+    /// One sentence naming the first of them, and why.
+    pub fn refuse_unread(&self, given: &Tables, tables: &Tables) -> Result<()> {
+        let (all, defaults) = (full(tables), defaults());
+        for (table, setting, value) in given.iter() {
+            if let Some((why, hint)) = self.unread(&all, table, setting)
+                && defaults.value(table, setting) != Some(value)
+            {
+                return Err(Error::input(format!("{table}.{setting} would do nothing: {why}")).hint(hint));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a setting does nothing, and what to try.
+    fn unread(&self, all: &Tables, table: &str, setting: &str) -> Option<(String, String)> {
+        let about = self.about();
+        if about.tables.contains(&table) {
+            let why = self.idle(all, table, setting)?;
+            return Some((why.to_string(), format!("leave {table}.{setting} out")));
+        }
+        let readers: Vec<&str> = FAMILIES.iter().filter(|f| f.tables.contains(&table)).map(|f| f.name).collect();
+        Some(match readers.is_empty() {
+            true => {
+                let own: Vec<String> = about.tables.iter().map(|table| format!("[{table}]")).collect();
+                let tables = ["[data]", "[model]", "[train]"].map(String::from).into_iter().chain(own);
+                let tables = tables.collect::<Vec<_>>().join(", ");
+                (format!("there is no table [{table}]"), format!("{} reads {tables}", about.name))
+            }
+            false => (
+                format!("{} does not read [{table}]", about.name),
+                format!("leave it out, or use --model {}", readers.join(" or ")),
+            ),
+        })
+    }
+}
+
+/// All tables, with what is left out as it is where nobody sets anything.
+fn full(tables: &Tables) -> Tables {
+    let mut all = defaults();
+    all.overlay(tables);
+    all
+}
