@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::data::{self, CheckReport, Fit, Reject, SizeSummary, Source, display_name, too_small};
+use maliang::makes::Makes;
 use maliang::{Error, Result};
 
 /// Widest line that is printed.
@@ -20,12 +21,15 @@ const LABELS: usize = 60;
 
 /// Checks a source of pictures or text and prints a table, or all of it as JSON. Says whether anything can be trained on.
 pub fn check(source: &str, json: bool) -> Result<bool> {
-    let (text, usable) = if data::text::is_text(source) {
-        let report = text::check(source)?;
-        (if json { to_json(&report)? } else { text::render(&report) }, true)
-    } else {
-        let report = check_pictures(source)?;
-        (if json { to_json(&report)? } else { render(&report) }, report.usable > 0)
+    let (text, usable) = match data::text::makes(source) {
+        Makes::Text => {
+            let report = text::check(source)?;
+            (if json { to_json(&report)? } else { text::render(&report) }, true)
+        }
+        Makes::Pictures => {
+            let report = check_pictures(source)?;
+            (if json { to_json(&report)? } else { render(&report) }, report.usable > 0)
+        }
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),

@@ -11,9 +11,10 @@ use crate::terminal::print;
 use maliang::explain::{Direction, Directions};
 use maliang::generate::grid::{caption, enlarge, grid};
 use maliang::generate::latent::{SEEDED, closed_path};
+use maliang::generate::locate::makes;
 use maliang::generate::picture::{write_gif, write_png};
 use maliang::generate::sampler::Sampler;
-use maliang::generate::writer::writes;
+use maliang::makes::Makes;
 use maliang::picture::Picture;
 use maliang::provenance::label::{Label, Provenance, VISIBLE_LABEL};
 use maliang::run::dir::RunDir;
@@ -39,9 +40,14 @@ const DELAY: u16 = 6;
 
 /// Writes what the arguments ask for and prints the files.
 pub fn run(args: &GenerateArgs) -> Result<()> {
-    if writes(&args.model) {
-        return text::run(args);
+    // A model that cannot be read is opened as one of pictures, which says what is wrong with it.
+    match makes(&args.model).unwrap_or(Makes::Pictures) {
+        Makes::Text => text::run(args),
+        Makes::Pictures => run_pictures(args),
     }
+}
+
+fn run_pictures(args: &GenerateArgs) -> Result<()> {
     text::refuse_flags(args)?;
     check(args)?;
     let label = args.producer.label()?;

@@ -9,10 +9,11 @@ use crate::terminal::{cache_dir, duration, print, weights_store, wrap};
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::data::{self, DataConfig, Dataset, Source};
 use maliang::generate::likelihoods::{Sample, likelihoods};
+use maliang::generate::locate::makes;
 use maliang::generate::picture::{encode_png, encode_real_png};
 use maliang::generate::sampler::Sampler;
-use maliang::generate::writer;
 use maliang::judge::{self, Judgement, Options, Subject};
+use maliang::makes::Makes;
 use maliang::picture::Picture;
 use maliang::provenance::label::Label;
 use maliang::report::card::Card;
@@ -36,9 +37,14 @@ const IMPORTANCE_SAMPLES: usize = 64;
 
 /// Judges a model, prints a table, and writes `scores.json`, `report.html` and `card.md`.
 pub fn run(args: &JudgeArgs) -> Result<()> {
-    if writer::writes(&args.model) {
-        return text::run(args);
+    // A model that cannot be read is opened as one of pictures, which says what is wrong with it.
+    match makes(&args.model).unwrap_or(Makes::Pictures) {
+        Makes::Text => text::run(args),
+        Makes::Pictures => run_pictures(args),
     }
+}
+
+fn run_pictures(args: &JudgeArgs) -> Result<()> {
     if let Some(source) = pictures::instead_of_a_model(&args.model) {
         return pictures::run(args, &source);
     }

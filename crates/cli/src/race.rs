@@ -4,6 +4,7 @@ use crate::args::TrainArgs;
 use crate::terminal::{Progress, cache_dir, print, weights_store};
 use crate::train::{announce, eyes, train_and_report};
 use maliang::data::{CheckReport, Dataset, Scan};
+use maliang::makes::Makes;
 use maliang::run::dir::RunDir;
 use maliang::train::run::Run;
 use maliang::train::{self, Race, Request};
@@ -14,13 +15,13 @@ use std::sync::Arc;
 /// The source of the run or the race in `path`.
 pub fn source_in(path: &Path) -> Result<String> {
     let dir = RunDir::new(path);
-    if dir.is_text() {
-        return Ok(dir.text_config()?.corpus.source);
+    if !RunDir::is_run(path) {
+        return Ok(Race::open(dir)?.candidates()[0].data.source.clone());
     }
-    if RunDir::is_run(path) {
-        return Ok(dir.config()?.data.source);
+    match dir.makes() {
+        Makes::Pictures => Ok(dir.config()?.data.source),
+        Makes::Text => Ok(dir.text_config()?.corpus.source),
     }
-    Ok(Race::open(dir)?.candidates()[0].data.source.clone())
 }
 
 /// Starts a race in `dir` and goes on with its winner.

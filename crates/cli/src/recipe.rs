@@ -4,8 +4,9 @@ use crate::args::{JudgeArgs, Producer, RecipeArgs, TrainArgs};
 use crate::bench::machine::Machine;
 use crate::terminal::{self, free_directory, print};
 use crate::{judge, train};
-use maliang::data::text::is_text;
+use maliang::data::text::makes;
 use maliang::judge::{Checked, Claim, Judgement};
+use maliang::makes::Makes;
 use maliang::run::checkpoint;
 use maliang::run::dir::RunDir;
 use maliang::{Error, Result};
@@ -26,7 +27,7 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
         return Err(Error::input(format!("{} does not say which pictures it is for", args.recipe.display()))
             .hint("name them: maliang recipe RECIPE PICTURES/"));
     };
-    if is_text(source) {
+    if makes(source) != Makes::Pictures {
         return Err(Error::input("recipes are for pictures so far, but this source is text")
             .hint("`maliang train SOURCE --config FILE` trains on text by settings in a file"));
     }

@@ -57,24 +57,31 @@ struct Settings {
 
 impl Settings {
     fn of(run: &RunDir) -> Result<Self> {
-        let json = |config: serde_json::Result<Value>| config.expect("settings are plain data");
-        if run.is_text() {
-            let config = run.text_config()?;
-            let (family, parameters) = (config.model.family(), count(config.model.parameters()));
-            let (context, vocabulary) = (config.model.context(), config.model.vocabulary());
-            let rows = vec![
-                ("data", config.corpus.source.clone()),
-                ("model", format!("{family}, {parameters} parameters, context {context}, vocabulary {vocabulary}")),
-            ];
-            let model = format!("{family} {parameters}");
-            return Ok(Self {
-                model,
-                rows,
-                unit: Unit::Tokens,
-                all: json(serde_json::to_value(&config)),
-                train: config.train,
-            });
+        match run.makes() {
+            Makes::Pictures => Self::of_pictures(run),
+            Makes::Text => Self::of_text(run),
         }
+    }
+
+    fn of_text(run: &RunDir) -> Result<Self> {
+        let config = run.text_config()?;
+        let (family, parameters) = (config.model.family(), count(config.model.parameters()));
+        let (context, vocabulary) = (config.model.context(), config.model.vocabulary());
+        let rows = vec![
+            ("data", config.corpus.source.clone()),
+            ("model", format!("{family}, {parameters} parameters, context {context}, vocabulary {vocabulary}")),
+        ];
+        let model = format!("{family} {parameters}");
+        Ok(Self {
+            model,
+            rows,
+            unit: Unit::Tokens,
+            all: serde_json::to_value(&config).expect("settings are plain data"),
+            train: config.train,
+        })
+    }
+
+    fn of_pictures(run: &RunDir) -> Result<Self> {
         let config = run.config()?;
         let (family, frame) = (config.model.family(), config.model.frame());
         let size = format!("{}x{}", frame.width, frame.height);
@@ -86,7 +93,13 @@ impl Settings {
             rows.push(("classes", config.model.classes().join(", ")));
         }
         let model = format!("{family} {size}");
-        Ok(Self { model, rows, unit: Unit::Pictures, all: json(serde_json::to_value(&config)), train: config.train })
+        Ok(Self {
+            model,
+            rows,
+            unit: Unit::Pictures,
+            all: serde_json::to_value(&config).expect("settings are plain data"),
+            train: config.train,
+        })
     }
 }
 
@@ -102,12 +115,16 @@ fn count(n: usize) -> String {
 /// What a model file says of itself.
 fn show_file(path: &Path) -> Result<()> {
     let file = if path.is_dir() { path.join(checkpoint::MODEL_FILE) } else { path.to_path_buf() };
-    let text = if file.is_file() && model_file::makes(&file)? == Makes::Text {
-        let (_, _, info, hash) = model_file::open_text(&file)?;
-        json!({"model": info, "blake3": hash})
-    } else {
-        let (sampler, _) = Sampler::open(path)?;
-        json!({"model": sampler.info, "blake3": sampler.hash})
+    // What is not a file is opened as one of pictures, which says what is wrong with it.
+    let text = match if file.is_file() { model_file::makes(&file)? } else { Makes::Pictures } {
+        Makes::Text => {
+            let (_, _, info, hash) = model_file::open_text(&file)?;
+            json!({"model": info, "blake3": hash})
+        }
+        Makes::Pictures => {
+            let (sampler, _) = Sampler::open(path)?;
+            json!({"model": sampler.info, "blake3": sampler.hash})
+        }
     };
     print(serde_json::to_string_pretty(&text).unwrap_or_default())
 }

@@ -5,12 +5,13 @@ mod text;
 use crate::args::{DeviceArg, FitArg, TrainArgs};
 use crate::race;
 use crate::terminal::{self, Progress, cache_dir, duration, free_directory, print, weights_store};
-use maliang::data::text::is_text;
+use maliang::data::text::makes;
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
 use maliang::families::family::no_features;
 use maliang::families::settings::TrainConfig;
 use maliang::families::settings::named;
+use maliang::makes::Makes;
 use maliang::pretrained::{EFFICIENTNET_LITE0, EfficientNetLite0};
 use maliang::run::config::RunConfig;
 use maliang::run::dir::RunDir;
@@ -58,9 +59,14 @@ fn train(args: &TrainArgs) -> Result<()> {
             .hint("choose another directory with --out"));
     }
     let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &source_name(&source)));
-    if is_text(&source) {
-        return text::start(&source, RunDir::new(out), settings, args);
+    match makes(&source) {
+        Makes::Text => text::start(&source, RunDir::new(out), settings, args),
+        Makes::Pictures => start_pictures(source, out, settings, args),
     }
+}
+
+/// Starts a new run on the pictures at `source`, or a race, and trains it.
+fn start_pictures(source: String, out: PathBuf, settings: Table, args: &TrainArgs) -> Result<()> {
     let (scan, checked) = look_at(&source)?;
     let size = args.size.as_deref().map(parse_size).transpose()?;
     let request = Request {
@@ -199,12 +205,14 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
         return race::resume(RunDir::new(path), args);
     }
     let dir = RunDir::new(path);
-    if dir.is_text() {
-        return text::resume(dir, args);
+    match dir.makes() {
+        Makes::Text => text::resume(dir, args),
+        Makes::Pictures => {
+            let run = Run::resume(dir, &cache_dir(), |config| adjust(&mut config.train, args))?;
+            let eyes = eyes(run.config())?;
+            train_and_report(run.looking_through(eyes)).map(|_| ())
+        }
     }
-    let run = Run::resume(dir, &cache_dir(), |config| adjust(&mut config.train, args))?;
-    let eyes = eyes(run.config())?;
-    train_and_report(run.looking_through(eyes)).map(|_| ())
 }
 
 /// What may change when a run goes on.

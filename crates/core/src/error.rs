@@ -75,6 +75,12 @@ impl Error {
         Self::input(format!("{} cannot be used{place}: {message}", path.as_ref().display()))
     }
 
+    /// The same, said of what is in the file `path`.
+    pub fn of_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.message = format!("{} cannot be used: {}", path.as_ref().display(), self.message);
+        self
+    }
+
     /// Adds the sentence that says what to try.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

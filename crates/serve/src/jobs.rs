@@ -7,6 +7,7 @@
 
 use crate::problem::{Answer, Problem};
 use crate::{lock, now};
+use maliang::makes::Makes;
 use maliang::run::dir::RunDir;
 use maliang::{Error, ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -361,7 +362,10 @@ impl Jobs {
             return;
         }
         let run = RunDir::new(self.runs.join(&job.run));
-        let train = if run.is_text() { run.text_config().map(|c| c.train) } else { run.config().map(|c| c.train) };
+        let train = match run.makes() {
+            Makes::Pictures => run.config().map(|config| config.train),
+            Makes::Text => run.text_config().map(|config| config.train),
+        };
         let metrics = run.metrics();
         let last = |key: &str| metrics.iter().rev().find_map(|event| event.get(key)?.as_f64());
         let (Ok(train), Some(seconds), Some(step)) = (train, last("seconds"), last("step")) else { return };

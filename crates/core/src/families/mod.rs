@@ -129,6 +129,21 @@ impl ModelConfig {
         tables.retain(|table, setting| self.unread(&all, table, setting).is_none());
     }
 
+    /// Refuses tables that no family reads.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub fn refuse_unknown(&self, tables: &Tables) -> Result<()> {
+        let known = |table: &str| FAMILIES.iter().any(|about| about.tables.contains(&table));
+        match tables.iter().find(|(table, ..)| !known(table)) {
+            None => Ok(()),
+            Some((table, setting, _)) => {
+                let (why, hint) = self.unread(tables, table, setting).unwrap_or_default();
+                Err(Error::input(why).hint(hint))
+            }
+        }
+    }
+
     /// Refuses settings of `given` that would do nothing, `tables` being all that the run has. What only repeats a default changes
     /// nothing anyway.
     ///

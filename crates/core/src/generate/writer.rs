@@ -4,7 +4,6 @@ use super::locate;
 use super::text::Generation;
 use crate::data::text::Tokenizer;
 use crate::families::text::{TextModel, Writer};
-use crate::makes::Makes;
 use crate::provenance::label::{Label, Provenance};
 use crate::provenance::recipe::Request;
 use crate::provenance::recipe::TextRecipe;
@@ -25,12 +24,6 @@ pub struct Author {
     tokenizer: Tokenizer,
     /// Has read nothing; its clones share the packed weights.
     writer: Writer,
-}
-
-/// Does the model that `path` means write text? Only headers are read. No, also where there is no model or none that can be
-/// read: opening it says why.
-pub fn writes(path: &Path) -> bool {
-    locate::makes(path).is_ok_and(|makes| makes == Makes::Text)
 }
 
 /// A piece of text that an [`Author`] is writing.

@@ -2,6 +2,7 @@
 
 use super::judged::{Judged, JudgedText};
 use super::{Report, explained, run, sheets, text};
+use crate::makes::Makes;
 use crate::run::dir::RunDir;
 use crate::train::observer::Unit;
 use crate::{Result, explain};
@@ -25,9 +26,13 @@ pub fn of_run(run: &RunDir) -> Result<Report> {
 /// # Errors
 /// The run has no readable `run.toml`.
 pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
-    if let Some(run) = run.filter(|run| run.is_text()) {
-        return compose_text(directory, run);
+    match run.map(|run| (run, run.makes())) {
+        Some((run, Makes::Text)) => compose_text(directory, run),
+        Some((_, Makes::Pictures)) | None => compose_pictures(directory, run),
     }
+}
+
+fn compose_pictures(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
     let mut report = run.map(run::trained).transpose()?.unwrap_or_default();
     let judged = Judged::read(directory).unwrap_or_else(|_| {
         report.notices.push(UNREADABLE.into());

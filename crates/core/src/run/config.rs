@@ -50,6 +50,17 @@ impl RunConfig {
         self.train.device.open().map(|_| ())
     }
 
+    /// Settings as read from a file, of which those are left out that do nothing: files of earlier versions have the tables of all
+    /// families.
+    ///
+    /// # Errors
+    /// A table that no family reads.
+    pub fn opened(mut self) -> Result<Self> {
+        self.model.refuse_unknown(&self.tables)?;
+        self.model.retain_read(&mut self.tables);
+        Ok(self)
+    }
+
     /// Does its training look through EfficientNet-Lite0?
     pub fn needs_features(&self) -> bool {
         self.model.about().needs_features

@@ -5,6 +5,7 @@ use super::config::RunConfig;
 use super::config::text::TextRunConfig;
 use crate::data::Manifest;
 use crate::data::text::TextManifest;
+use crate::makes::Makes;
 use crate::{Error, ErrorKind, Result, files};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -77,10 +78,11 @@ impl RunDir {
         std::fs::remove_file(&probe).map_err(|e| Error::io("write", &probe, &e))
     }
 
-    /// Is it a run on text? A `run.toml` that cannot be read is none.
-    pub fn is_text(&self) -> bool {
+    /// What it is trained to make. A `run.toml` that cannot be read counts as one of pictures: reading it says what is wrong.
+    pub fn makes(&self) -> Makes {
         let text = std::fs::read_to_string(self.file("run.toml")).unwrap_or_default();
-        text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("corpus"))
+        let on_text = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("corpus"));
+        if on_text { Makes::Text } else { Makes::Pictures }
     }
 
     /// Reads `run.toml` of a run on pictures.
@@ -88,11 +90,12 @@ impl RunDir {
     /// # Errors
     /// It is missing, not a run configuration, or one of text.
     pub fn config(&self) -> Result<RunConfig> {
-        if self.is_text() {
+        if self.makes() != Makes::Pictures {
             return Err(Error::input(format!("{} is a run on text, and this is for pictures", self.root.display()))
                 .hint("train, generate, judge, show and runs take runs on text, too"));
         }
-        self.read_config()
+        let (path, config) = (self.file("run.toml"), self.read_config::<RunConfig>()?);
+        config.opened().map_err(|error| error.of_file(&path))
     }
 
     /// Reads `run.toml` of a run on text.
@@ -101,7 +104,7 @@ impl RunDir {
     /// It is missing, not a run configuration, or one of pictures.
     pub fn text_config(&self) -> Result<TextRunConfig> {
         let path = self.file("run.toml");
-        if path.is_file() && !self.is_text() {
+        if path.is_file() && self.makes() != Makes::Text {
             // A damaged file of pictures is reported as what it is.
             self.config()?;
             return Err(Error::input(format!("{} is a run on pictures, and this is for text", self.root.display()))

@@ -12,7 +12,6 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use maliang::explain::Order;
 use maliang::generate::locate;
-use maliang::makes::Makes;
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -72,10 +71,7 @@ pub struct Details {
 }
 
 fn card(entry: Entry, details: Option<Details>) -> ModelCard {
-    let makes = match entry.makes {
-        Makes::Pictures => "pictures",
-        Makes::Text => "text",
-    };
+    let makes = entry.makes.name();
     ModelCard { id: entry.id, object: "model", created: entry.created, owned_by: "maliang", makes, details }
 }
 

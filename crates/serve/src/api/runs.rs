@@ -123,7 +123,7 @@ fn run_of(id: String, run: &RunDir, whole: bool) -> Run {
     let notes = metrics.iter().filter(|event| event.get("event").is_some_and(|kind| kind == "note"));
     Run {
         object: "run",
-        makes: if run.is_text() { "text" } else { "pictures" },
+        makes: run.makes().name(),
         step: last("step") as u64,
         seconds: last("seconds"),
         best,

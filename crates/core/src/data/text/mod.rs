@@ -40,7 +40,7 @@ pub use clean::{Cleaning, Place};
 pub use config::{CorpusConfig, Documents, TokenizerKind};
 pub use manifest::{TextCounts, TextFileEntry, TextManifest};
 pub use plan::TextSplit;
-pub use source::{TextFile, TextFormat, TextScan, is_text, scan_text};
+pub use source::{TextFile, TextFormat, TextScan, makes, scan_text};
 pub use tokenizer::Tokenizer;
 pub use words::words;
 

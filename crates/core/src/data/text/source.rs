@@ -10,6 +10,7 @@ use crate::data::folder::{self, Listing};
 use crate::data::listing;
 use crate::data::source::{Place, io_reason};
 use crate::data::{Reject, display_name};
+use crate::makes::Makes;
 use crate::{Error, Result};
 
 /// How a file holds text.
@@ -65,10 +66,14 @@ fn format(name: &str) -> Option<TextFormat> {
     }
 }
 
-/// Is this a source of text? A `.txt`, `.md`, `.abc` or `.jsonl` file (but not the `metadata.jsonl` of pictures), whether it is
+/// What a source is of. Text: a `.txt`, `.md`, `.abc` or `.jsonl` file (but not the `metadata.jsonl` of pictures), whether it is
 /// there or not; `-`, standard input; a folder with such files and without a single picture: `.txt` files beside pictures are
-/// their captions.
-pub fn is_text(source: &str) -> bool {
+/// their captions. Everything else is of pictures.
+pub fn makes(source: &str) -> Makes {
+    if holds_text(source) { Makes::Text } else { Makes::Pictures }
+}
+
+fn holds_text(source: &str) -> bool {
     if source == "-" {
         return true;
     }
@@ -195,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_text() {
+    fn what_is_of_text() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
         for (name, text) in
@@ -203,13 +208,13 @@ mod tests {
         {
             std::fs::create_dir_all(Path::new(&path(name)).parent().unwrap()).unwrap();
             std::fs::write(path(name), "x").unwrap();
-            assert_eq!(is_text(&path(name)), text, "{name}");
+            assert_eq!(holds_text(&path(name)), text, "{name}");
         }
         std::fs::write(path("mixed/a.png"), "x").unwrap();
         for (name, text) in [("poems", true), ("mixed", false), ("none", false), ("gone.txt", true), ("gone", false)] {
-            assert_eq!(is_text(&path(name)), text, "{name}");
+            assert_eq!(holds_text(&path(name)), text, "{name}");
         }
-        assert!(is_text("-") && !is_text("metadata.jsonl") && !is_text("emoji:animals"));
+        assert!(holds_text("-") && !holds_text("metadata.jsonl") && !holds_text("emoji:animals"));
         assert_eq!(scan_text(&path("poems")).unwrap().files.len(), 2);
         assert!(scan_text(&path("none")).unwrap_err().message.contains("no text"));
         assert!(scan_text(&path("gone.txt")).unwrap_err().message.contains("gone.txt"));

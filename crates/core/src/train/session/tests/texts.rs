@@ -376,8 +376,8 @@ fn a_model_file_says_what_it_makes() {
     assert_eq!(error.kind, ErrorKind::Input);
     assert!(error.message.contains("writes text") && error.hint.unwrap().contains("--prompt"));
     let (dir, pictures) = (RunDir::new(directory.path().join("run")), RunDir::new(directory.path()));
-    assert!(dir.is_text() && dir.config().unwrap_err().message.contains("run on text"));
-    assert!(!pictures.is_text(), "no run at all");
+    assert!(dir.makes() == Makes::Text && dir.config().unwrap_err().message.contains("run on text"));
+    assert!(pictures.makes() == Makes::Pictures, "no run at all");
     // The same model and tokenizer give the same bytes; another vocabulary is refused.
     let (model, tokenizer, info, hash) = model_file::open_text(&path).unwrap();
     let copy = directory.path().join("copy.safetensors");
