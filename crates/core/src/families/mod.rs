@@ -17,6 +17,7 @@ pub use family::{
     Model, Styles, Takes, Trainer, one_hot,
 };
 
+use crate::makes::Makes;
 use crate::weights::{self, Weights};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -94,10 +95,16 @@ families! {
     Vae(vae::VaeConfig),
 }
 
-/// The names of the families that make pictures, with `before` in front.
-pub fn names(before: &str) -> String {
-    let names = FAMILIES.iter().map(|about| about.name);
-    std::iter::once(before).filter(|before| !before.is_empty()).chain(names).collect::<Vec<_>>().join(", ")
+/// All families, those that make pictures first.
+pub fn all() -> impl Iterator<Item = &'static About> {
+    FAMILIES.iter().chain(text::FAMILIES)
+}
+
+/// The names of the families that make this, as people list them: "dcgan, fastgan, projected or vae".
+pub fn names(makes: Makes) -> String {
+    let names: Vec<&str> = all().filter(|about| about.makes == makes).map(|about| about.name).collect();
+    let (last, others) = names.split_last().expect("there are families");
+    if others.is_empty() { last.to_string() } else { format!("{} or {last}", others.join(", ")) }
 }
 
 /// What to say of a family that is not in the list.
