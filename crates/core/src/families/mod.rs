@@ -97,7 +97,7 @@ families! {
 
 /// All families, those that make pictures first.
 pub fn all() -> impl Iterator<Item = &'static About> {
-    FAMILIES.iter().chain(text::FAMILIES)
+    FAMILIES.iter().chain(text::FAMILIES.iter())
 }
 
 /// The names of the families that make this, as people list them: "dcgan, fastgan, projected or vae".
@@ -109,11 +109,10 @@ pub fn names(makes: Makes) -> String {
 
 /// What to say of a family that is not in the list.
 fn unknown(name: &str) -> Error {
-    let others: Vec<&str> = text::FAMILIES.iter().map(|about| about.name).collect();
     Error::input(format!("there is no model family \"{name}\" for pictures")).hint(format!(
-        "use {}; for text there are {}",
-        names("auto"),
-        others.join(" and ")
+        "use auto, {}; for text {}",
+        names(Makes::Pictures),
+        names(Makes::Text)
     ))
 }
 

@@ -6,8 +6,10 @@ use super::super::choose::{budget, lookup, overlay, set, unusable};
 use super::super::plateau::PATIENCE;
 use crate::data::text::{Corpus, CorpusConfig, Documents, TextCheck, Tokenizer, TokenizerKind};
 use crate::device::ComputeDevice;
+use crate::families::names;
 use crate::families::settings::TrainConfig;
 use crate::families::text::{GptConfig, LstmConfig, TextModelConfig};
+use crate::makes::Makes;
 use crate::run::config::text::{TextRunConfig, TextTraining};
 use crate::{Error, Result};
 use maliang_kernels::Precision;
@@ -205,8 +207,11 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
             (TextModelConfig::Lstm(LstmConfig { vocabulary, context, layers, width, dropout }), 2e-3)
         }
         other => {
-            return Err(Error::input(format!("there is no model family \"{other}\" for text"))
-                .hint("use auto, gpt or lstm; dcgan, fastgan, projected and vae are for pictures"));
+            return Err(Error::input(format!("there is no model family \"{other}\" for text")).hint(format!(
+                "use auto, {}; for pictures {}",
+                names(Makes::Text),
+                names(Makes::Pictures)
+            )));
         }
     };
     let train = TrainConfig {
