@@ -22,6 +22,8 @@ pub mod provenance;
 pub mod report;
 pub mod rng;
 pub mod run;
+#[cfg(test)]
+mod tests;
 pub mod train;
 pub mod weights;
 

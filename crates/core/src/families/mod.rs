@@ -93,6 +93,9 @@ families! {
     Projected(projected::ProjectedConfig),
     /// See [`vae`].
     Vae(vae::VaeConfig),
+    /// For tests.
+    #[cfg(test)]
+    Probe(crate::tests::probe::ProbeConfig),
 }
 
 /// All families, those that make pictures first.

@@ -188,7 +188,9 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     overlay(&mut table, &request.settings);
     // What the command line names directly wins over a recipe.
     if let Some((width, height)) = request.size {
-        for part in ["data", "model.stack"] {
+        // Only a recipe can have other sizes of the stack by now.
+        let stack = lookup(&table, "model.stack").map(|_| "model.stack");
+        for part in ["data"].into_iter().chain(stack) {
             set(&mut table, &format!("{part}.width"), Value::Integer(width as i64));
             set(&mut table, &format!("{part}.height"), Value::Integer(height as i64));
         }
