@@ -35,6 +35,8 @@ pub struct Choice {
     pub reasons: Vec<(String, String, String)>,
 }
 
+/// Where all settings are.
+const SETTINGS: &str = "docs/guide.md lists all settings; --set takes them as group.name=value";
 /// Where the user names no budget.
 const DEFAULT_MINUTES: f64 = 10.0;
 /// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
@@ -150,7 +152,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         say("flip", "off".into(), "digits and letters must not be mirrored");
     }
 
-    let given_tables = own_tables(&request.settings);
+    let given_tables = own_tables(&request.settings)?;
     let budget = Budget { minutes, steps, batch };
     let question = Question { report, data: &data, classes, budget, given: &given_tables };
     let chosen = families::choose(&family, &question)?;
@@ -235,7 +237,7 @@ pub(super) fn budget(settings: &Table, say: &mut impl FnMut(&str, String, &str))
 pub(super) fn unusable(error: toml::de::Error) -> Error {
     // Its text ends with the name of the setting, on a line of its own.
     Error::input(format!("a setting cannot be used: {}", error.to_string().trim_end().replace('\n', " ")))
-        .hint("the names of all settings are in the run.toml of any run; --set takes them as group.name=value")
+        .hint(SETTINGS)
 }
 
 /// A square size that the pictures can fill and the budget can afford, and why.
@@ -252,10 +254,17 @@ fn size_for(report: &CheckReport, emoji: bool, minutes: f64) -> (usize, String) 
 }
 
 /// The tables of `settings` that belong to families.
-fn own_tables(settings: &Table) -> Tables {
-    let common = ["data", "model", "train"];
+///
+/// # Errors
+/// A setting that is in no table.
+fn own_tables(settings: &Table) -> Result<Tables> {
+    let common = ["seed", "init", "data", "model", "train"];
     let own = settings.iter().filter(|(name, _)| !common.contains(&name.as_str()));
-    own.filter_map(|(name, table)| Some((name.clone(), table.as_table()?.clone()))).collect()
+    let table = |(name, value): (&String, &Value)| match value {
+        Value::Table(table) => Ok((name.clone(), table.clone())),
+        _ => Err(Error::input(format!("there is no setting \"{name}\"")).hint(SETTINGS)),
+    };
+    own.map(table).collect()
 }
 
 pub(super) fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {

@@ -49,6 +49,8 @@ impl Run {
         adjust(&mut config);
         config.validate()?;
         let lock = dir.lock()?;
+        // A copy of a run need not have its samples.
+        dir.create()?;
         let dataset = data_of(&dir, &config, cache)?;
         let made_of = DataConfig { source: config.data.source.clone(), ..dataset.manifest().config.clone() };
         if made_of != config.data {

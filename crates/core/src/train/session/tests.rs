@@ -52,14 +52,12 @@ fn config_and_data(family: &str, directory: &Path) -> (RunConfig, Arc<Dataset>) 
     let source = Source::parse("emoji:food").unwrap();
     let found = scan(&source).unwrap();
     let mut settings = Table::new();
-    for (path, value) in [
-        ("train.steps", STEPS),
-        ("train.look_every", 5),
-        ("train.batch", 8),
-        ("model.stack.base", 4),
-        ("gan.feature_size", 32),
-    ] {
+    for (path, value) in [("train.steps", STEPS), ("train.look_every", 5), ("train.batch", 8), ("model.stack.base", 4)]
+    {
         set(&mut settings, path, toml::Value::Integer(value as i64));
+    }
+    if family == "projected" {
+        set(&mut settings, "gan.feature_size", toml::Value::Integer(32));
     }
     let side = if ["fastgan", "projected"].contains(&family) { 32 } else { 16 };
     let size = Some((side, side));

@@ -149,7 +149,7 @@ fn the_user_decides_and_no_reason_contradicts() {
     );
     let config = &choice.config;
     assert_eq!((config.train.steps, config.train.minutes, config.train.batch, config.seed), (7, 0.0, 4, 5));
-    assert_eq!((config.data.width, config.data.height, config.model.sizes()), (32, 48, "z 100, base 8".into()));
+    assert_eq!((config.data.width, config.data.height, config.model.sizes()), (32, 48, "z 64, base 8".into()));
     for what in ["budget", "size", "width", "batch", "fit"] {
         assert_eq!(said(&choice, what), None, "{what}");
     }

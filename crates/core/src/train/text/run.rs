@@ -44,6 +44,8 @@ impl TextRun {
         adjust(&mut config);
         config.validate()?;
         let lock = dir.lock()?;
+        // A copy of a run need not have its samples.
+        dir.create()?;
         let corpus = Arc::new(corpus_of(&dir, &config, cache)?);
         fits(&config, &corpus)?;
         dir.write_settings(&config.to_toml())?;
