@@ -423,7 +423,7 @@ pub struct Facts<'a> {
 
 impl Facts<'_> {
     /// Would a network that was trained on photographs see these pictures well? Coloured things it does, on a ground of one colour,
-    /// too; grey drawings, digits and the flat graphics of emoji it does not: see LAB.md.
+    /// too; grey drawings, digits and the flat graphics of emoji it does not: lab L-33, L-35, L-53.
     pub fn features_help(&self) -> bool {
         self.photographic && self.data.channels == 3 && self.data.width.min(self.data.height) >= FINEST
     }

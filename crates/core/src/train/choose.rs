@@ -41,7 +41,7 @@ const SETTINGS: &str = "docs/guide.md lists all settings; --set takes them as gr
 const DEFAULT_MINUTES: f64 = 10.0;
 /// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
 const MINUTES_FOR_128: f64 = 120.0;
-/// Below this 32×32 emoji show more animals that can be named than 64×64 ones: see LAB.md.
+/// Below this 32×32 emoji show more animals that can be named than 64×64 ones: lab L-53.
 const MINUTES_FOR_EMOJI_64: f64 = 60.0;
 /// From here on a budget affords the batch of 64 of the papers.
 const LONG_MINUTES: f64 = 60.0;
@@ -141,7 +141,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         Vec::new()
     };
 
-    // Many small steps teach more than few large ones while pictures are scarce: see LAB.md.
+    // Many small steps teach more than few large ones while pictures are scarce: lab L-02 and L-12.
     let usual = if minutes > 0.0 && minutes < LONG_MINUTES { 32 } else { 64 };
     let batch = usual.min(report.distinct.max(2).next_power_of_two() / 2).max(2);
     if batch < usual {

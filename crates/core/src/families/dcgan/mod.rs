@@ -32,14 +32,14 @@ pub struct DcganConfig {
 }
 
 /// γ of R1 for pictures of up to [`R1_PIXELS`]; it grows with the pixels, as the gradient's length does (Karras 2020, ADA, Appendix C).
-/// Far less than the 10 of Mescheder 2018: what short runs can spare. See LAB.md.
+/// Far less than the 10 of Mescheder 2018: what short runs can spare. Lab L-40.
 const R1: f32 = 0.03;
 const R1_PIXELS: f32 = 64.0 * 64.0;
-/// Up to this side DCGAN learns at higher rates, and at still higher ones where there are many pictures: see LAB.md.
+/// Up to this side DCGAN learns at higher rates, and at still higher ones where there are many pictures: lab L-41.
 const SMALL_SIDE: usize = 32;
 const MANY: usize = 10_000;
 
-/// Pictures a second that two cores show in training; see LAB.md. A step passes about ten times through either stack (three
+/// Pictures a second that two cores show in training; lab L-31. A step passes about ten times through either stack (three
 /// forward, seven gradients).
 fn speed(stack: &StackConfig) -> f64 {
     140e9 / (stack.cost().0 * 10.0)
@@ -158,7 +158,7 @@ impl Listed for DcganConfig {
             // Radford 2015, §3: β₁ 0.5, and 2e-4 for pictures of 64 pixels.
             betas: (0.5, 0.999),
             ema_half_life: choices::LONG_EMA,
-            // Compared for DCGAN only: docs/lab.
+            // Compared for DCGAN only: lab L-06 and L-52.
             bf16: true,
             reasons: vec![choices::width(base), augment],
         })

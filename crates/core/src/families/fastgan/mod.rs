@@ -54,7 +54,7 @@ impl FastganConfig {
     }
 }
 
-/// Pictures a second that two cores show in training; see LAB.md. A generator of small channels runs further below the peak. It
+/// Pictures a second that two cores show in training; lab L-52. A generator of small channels runs further below the peak. It
 /// passes three times, its discriminator eight.
 fn speed(stack: &StackConfig) -> f64 {
     let [generator, discriminator] = net::cost(stack);

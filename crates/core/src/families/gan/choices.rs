@@ -7,11 +7,11 @@ use crate::families::family::Question;
 /// Fewer pictures than this show little but blobs.
 pub const ENOUGH: f64 = 100_000.0;
 /// Half-life, in pictures, of the average of generators that keep wandering about. Short runs are spared by the ramp-up
-/// (`nn/optim.rs`). See LAB.md.
+/// (`nn/optim.rs`). Lab L-43.
 pub const LONG_EMA: f64 = 40_000.0;
 /// Half-life of the others.
 pub const EMA: f64 = 10_000.0;
-/// Below this a discriminator has no time to memorise the pictures, and DiffAugment only slows it: see LAB.md.
+/// Below this a discriminator has no time to memorise the pictures, and DiffAugment only slows it: lab L-02.
 const FEW_EPOCHS: f64 = 60.0;
 
 /// One line of reasons: what, value, why.

@@ -383,7 +383,7 @@ impl<G: Generator, D: Discriminator> Trainer for GanTrainer<G, D> {
         1e4
     }
 
-    /// The KID of a few hundred pictures: see docs/lab L-50.
+    /// The KID of a few hundred pictures: lab L-34 and L-53.
     fn tolerance(&self, noise: f64) -> Tolerance {
         Tolerance { share: 0.05, least: noise }
     }

@@ -27,12 +27,12 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct ProjectedConfig(pub FastganConfig);
 
-/// Through frozen features a generator learns from each picture, and more of them show more: see LAB.md.
+/// Through frozen features a generator learns from each picture, and more of them show more: lab L-16.
 const ENOUGH: f64 = 200_000.0;
-/// From so many pictures on there is a head that sees pixels: it helps with 6,000 of them and harms with 144, see LAB.md.
+/// From so many pictures on there is a head that sees pixels: it helps with 6,000 of them and harms with 144, lab L-51.
 const ENOUGH_FOR_PIXELS: usize = 1000;
 
-/// Pictures a second that two cores show in training; see LAB.md. The frozen network and its heads cost what they cost, whatever
+/// Pictures a second that two cores show in training; lab L-31. The frozen network and its heads cost what they cost, whatever
 /// the picture's size; the head of pixels costs by the pixel.
 fn speed(stack: &StackConfig) -> f64 {
     let beyond_64 = (stack.width * stack.height) as f64 / (64.0 * 64.0) - 1.0;
@@ -156,7 +156,7 @@ impl Listed for ProjectedConfig {
             true => given.get::<GanConfig>()?.pixel_head,
             false => report.distinct >= ENOUGH_FOR_PIXELS,
         };
-        // A head that sees pixels sees patterns of two of them, and the filter has marks of its own: see LAB.md.
+        // A head that sees pixels sees patterns of two of them, and the filter has marks of its own: lab L-54.
         let smooth = !gan.pixel_head;
         Ok(Chosen {
             model: Self(FastganConfig { z_dim: 256, classes: question.classes.clone(), smooth, stack: stack(base) }),
@@ -165,7 +165,7 @@ impl Listed for ProjectedConfig {
             lr: 2e-4,
             betas: (0.0, 0.99),
             ema_half_life: choices::LONG_EMA,
-            // It gains next to nothing: see LAB.md.
+            // It gains next to nothing: lab L-52.
             bf16: false,
             reasons: vec![choices::width(base), augment],
         })

@@ -48,7 +48,7 @@ const FEW_FOR_A_GAN: usize = 64;
 /// Logistics a pixel of a mixture: half of Salimans 2017, §3, whose ten cost a VAE's small decoder more than they tell.
 const MIXTURE: usize = 5;
 
-/// Pictures a second that two cores show in training; see LAB.md. A step passes about ten times through either stack (three
+/// Pictures a second that two cores show in training; lab L-07. A step passes about ten times through either stack (three
 /// forward, seven gradients).
 fn speed(stack: &StackConfig) -> f64 {
     140e9 / (stack.cost().0 * 10.0)

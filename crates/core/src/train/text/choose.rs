@@ -93,14 +93,14 @@ pub fn choose_corpus(request: &TextRequest, checked: &TextCheck) -> Result<Corpu
 const SMALLEST_BPE: usize = 1024;
 /// Layers and width of a network, from small to large.
 const SIZES: [(usize, usize); 6] = [(2, 64), (3, 96), (4, 128), (4, 192), (6, 256), (6, 384)];
-/// Operations a second that two cores reach in training: see LAB.md.
+/// Operations a second that two cores reach in training: lab L-28.
 const SPEED: f64 = 90e9;
 /// Tokens for a parameter that a network should read in its budget; with fewer a smaller one learns more. Chinchilla's 20
 /// (Hoffmann 2022) are for one pass over endless text; here a large part of a short run is spent on learning to spell.
 const TOKENS_A_PARAMETER: f64 = 3.0;
 /// Parameters for a token of the corpus, at most: a larger network only learns it by heart sooner.
 const PARAMETERS_A_TOKEN: f64 = 50.0;
-/// How often a text is read at most: what comes later is learned by heart, whatever is left to chance. See LAB.md.
+/// How often a text is read at most: what comes later is memorised, whatever dropout there is. Lab L-25.
 const MOST_PASSES: f64 = 60.0;
 /// From here on a budget affords to look further back.
 const LONG_MINUTES: f64 = 20.0;
