@@ -99,14 +99,16 @@ fn plain(doc: &str) -> String {
 
 fn sections() -> Vec<Section> {
     let readers = |table: &str| {
-        let names: Vec<&str> = FAMILIES.iter().filter(|about| about.tables.contains(&table)).map(|about| about.name).collect();
+        let names: Vec<&str> =
+            FAMILIES.iter().filter(|about| about.tables.contains(&table)).map(|about| about.name).collect();
         names.join(", ")
     };
     let own = |table: &str| format!("`[{table}]`, read by {}", readers(table));
     let of_text: Vec<&str> = text::FAMILIES.iter().map(|about| about.name).collect();
     vec![
         section("`[data]`, pictures", include_str!("../src/data/config.rs"), "DataConfig").with(&DataConfig::default()),
-        section("`[corpus]`, text", include_str!("../src/data/text/config.rs"), "CorpusConfig").with(&CorpusConfig::default()),
+        section("`[corpus]`, text", include_str!("../src/data/text/config.rs"), "CorpusConfig")
+            .with(&CorpusConfig::default()),
         section("`[train]`, all families", include_str!("../src/families/settings.rs"), "TrainConfig"),
         section("`[model]` of dcgan", include_str!("../src/families/dcgan/mod.rs"), "DcganConfig"),
         section("`[model]` of fastgan and projected", include_str!("../src/families/fastgan/mod.rs"), "FastganConfig"),
@@ -115,7 +117,8 @@ fn sections() -> Vec<Section> {
         section("`[model]` of gpt", include_str!("../src/families/text/gpt.rs"), "GptConfig"),
         section("`[model]` of lstm", include_str!("../src/families/text/lstm.rs"), "LstmConfig"),
         section(own("gan"), include_str!("../src/families/gan/settings.rs"), "GanConfig").with(&GanConfig::default()),
-        section(own("vae"), include_str!("../src/families/vae/settings.rs"), "VaeTraining").with(&VaeTraining::default()),
+        section(own("vae"), include_str!("../src/families/vae/settings.rs"), "VaeTraining")
+            .with(&VaeTraining::default()),
         section(
             format!("`[text]`, read by {}", of_text.join(", ")),
             include_str!("../src/run/config/text.rs"),
@@ -137,5 +140,8 @@ fn settings_in_the_guide() {
         std::fs::write(&path, made).unwrap();
         return;
     }
-    assert!(guide == made, "the settings in docs/guide.md are not those of the code: run this test with MALIANG_WRITE_DOCS=1");
+    assert!(
+        guide == made,
+        "the settings in docs/guide.md are not those of the code: run this test with MALIANG_WRITE_DOCS=1"
+    );
 }

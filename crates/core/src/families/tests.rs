@@ -1,5 +1,8 @@
 //! Every model, every property: shapes, determinism, independence of neighbours, and the way through a file.
 
+mod losses;
+mod optim;
+
 use super::blocks::residual;
 use super::blocks::stack::{StackConfig, Upsampling};
 use super::dcgan::DcganConfig;

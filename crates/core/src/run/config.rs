@@ -2,11 +2,12 @@
 
 pub mod text;
 
-use crate::data::DataConfig;
+use crate::data::{DataConfig, Dataset, Loader};
 use crate::families::ModelConfig;
 use crate::families::settings::{Settings, Tables, TrainConfig, check_ranges, named};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything that decides what a run computes. Written to `run.toml` before the first step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,12 @@ impl RunConfig {
     /// Does its training look through EfficientNet-Lite0?
     pub fn needs_features(&self) -> bool {
         self.model.about().needs_features
+    }
+
+    /// Its batches of the pictures in `dataset`, under `seed`.
+    pub fn loader(&self, dataset: &Arc<Dataset>, seed: u64) -> Arc<Loader> {
+        let flip = self.train.flip == Some(true);
+        Arc::new(Loader::new(dataset.clone(), self.train.batch, flip, seed))
     }
 
     /// What a trainer reads of it.

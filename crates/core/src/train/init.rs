@@ -1,6 +1,5 @@
 //! Beginning with the weights of another model (transfer learning): what fits is taken over, by name and shape.
 
-use super::pictures;
 use crate::data::Dataset;
 use crate::families::Ingredients;
 use crate::families::family::Trainer;
@@ -116,7 +115,7 @@ impl Donor {
             .hint(format!("--model {} trains one of the same family", theirs.family())));
         }
         let device = device::cpu();
-        let loader = pictures::loader(config, dataset, config.seed);
+        let loader = config.loader(dataset, config.seed);
         let given = Ingredients { settings: config.settings(), loader: &loader, device: &device, features };
         let fresh = ours.trainer(given)?.state();
         let of_its_seed = ours.seeded().filter(|_| config.seed != self.info.seed);

@@ -40,7 +40,7 @@ impl Pictures {
     /// A device that is not there, or features that are needed and not there.
     pub fn new(config: &RunConfig, dataset: Arc<Dataset>, features: Option<EfficientNetLite0>) -> Result<Self> {
         // Trial steps and the VAE's statistics use the first attempt's order whatever the attempt; `restore` sets the run's own.
-        let loader = loader(config, &dataset, config.seed);
+        let loader = config.loader(&dataset, config.seed);
         let device = config.train.device.open()?;
         let given = Ingredients { settings: config.settings(), loader: &loader, device: &device, features };
         let trainer = config.model.trainer(given)?;
@@ -99,7 +99,7 @@ impl Subject for Pictures {
 
     fn restore(&mut self, state: Weights, step: u64, seed: u64) -> Result<()> {
         self.trainer.restore(state, step)?;
-        self.loader = loader(&self.config, &self.dataset, seed);
+        self.loader = self.config.loader(&self.dataset, seed);
         Ok(())
     }
 
@@ -144,10 +144,4 @@ impl Subject for Pictures {
     fn remedy(&self, now: Remedy, kind: Kind) -> Option<(Remedy, &'static str)> {
         self.trainer.remedy(now, kind)
     }
-}
-
-/// The batches of `config` under `seed`.
-pub(super) fn loader(config: &RunConfig, dataset: &Arc<Dataset>, seed: u64) -> Arc<Loader> {
-    let flip = config.train.flip == Some(true);
-    Arc::new(Loader::new(dataset.clone(), config.train.batch, flip, seed))
 }

@@ -1,6 +1,4 @@
-//! Losses and optimiser against golden values, the choices, and the small rules.
+//! The choices, and steps without a run.
 
 mod choices;
-mod losses;
-mod optim;
 mod trial;

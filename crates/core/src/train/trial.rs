@@ -1,6 +1,5 @@
 //! Training steps alone, without a run: no directory, no data source, no looks.
 
-use super::pictures;
 use crate::Result;
 use crate::data::{Dataset, Loader};
 use crate::families::Ingredients;
@@ -50,7 +49,7 @@ impl Trial {
     pub fn looking_through(config: &RunConfig, features: Option<EfficientNetLite0>) -> Result<Self> {
         config.validate()?;
         let dataset = Dataset::synthetic(&config.data, config.model.classes(), BATCHES * config.train.batch)?;
-        let loader = pictures::loader(config, &Arc::new(dataset), config.seed);
+        let loader = config.loader(&Arc::new(dataset), config.seed);
         let device = config.train.device.open()?;
         let given = Ingredients { settings: config.settings(), loader: &loader, device: &device, features };
         let trainer = config.model.trainer(given)?;

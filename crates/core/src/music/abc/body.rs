@@ -4,8 +4,10 @@ mod notes;
 
 use super::super::{Problem, Ticks, WHOLE};
 use super::key::Key;
-use super::{fields, harmony, repeats};
+use super::{fields, harmony};
 
+/// More endings than this a repeat does not have.
+pub(super) const MOST_PASSES: u8 = 8;
 /// Voices of a tune, at most.
 const MOST_VOICES: usize = 16;
 /// Signs for ornaments, bowing and layout that change nothing that is heard here (ABC 2.1, 4.14 and 6.1.2): some are defined by
@@ -252,8 +254,8 @@ impl Body {
                 break;
             }
         }
-        if numbers.iter().any(|number| !(1..=repeats::MOST_PASSES).contains(number)) || numbers.is_empty() {
-            return self.problem(from, format!("an ending must be one of 1 to {}; left out", repeats::MOST_PASSES));
+        if numbers.iter().any(|number| !(1..=MOST_PASSES).contains(number)) || numbers.is_empty() {
+            return self.problem(from, format!("an ending must be one of 1 to {}; left out", MOST_PASSES));
         }
         self.now().items.push(Item::Ending(numbers));
     }

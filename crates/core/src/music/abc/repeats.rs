@@ -1,9 +1,6 @@
 //! The order in which the bars of a tune are played.
 
-use super::body::Item;
-
-/// More endings than this a repeat does not have.
-pub(super) const MOST_PASSES: u8 = 8;
+use super::body::{Item, MOST_PASSES};
 
 /// The items of a voice in the order of playing: repeats are followed, and on each pass only the ending for it is played.
 ///
