@@ -1,6 +1,7 @@
 //! `maliang doctor`: is this machine fit, and where does Maliang keep things?
 
-use crate::terminal::{bytes, cache_dir, data_dir, peak_memory, print, weights_store};
+use crate::terminal::{cache_dir, data_dir, peak_memory, print, weights_store};
+use crate::units::bytes;
 use maliang::data::{self, Dataset, Source};
 use maliang::pretrained::Installed;
 use maliang::run::dir::RunDir;

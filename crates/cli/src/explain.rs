@@ -1,7 +1,8 @@
 //! `maliang explain`: grids and a page that show what a model has learned.
 
 use crate::args::ExplainArgs;
-use crate::judge::{Clock, run_of};
+use crate::judge::clock::Clock;
+use crate::judge::place::run_of;
 use crate::terminal::{cache_dir, print, weights_store};
 use maliang::data::{Dataset, display_name};
 use maliang::explain::{

@@ -35,13 +35,13 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
         // A judge that is not installed is missed before hours of training.
         maliang::judge::extractor(&protocol.extractor, &terminal::weights_store())?;
     }
-    if claim.data.as_deref().is_some_and(|data| train::source_name(data) != train::source_name(source)) {
+    if claim.data.as_deref().is_some_and(|data| train::begin::source_name(data) != train::begin::source_name(source)) {
         eprintln!("note: the recipe claims this of {}", claim.data.as_deref().unwrap_or_default());
     }
     if let Some(machine) = &claim.machine {
         eprintln!("claimed on: {machine}\n      here: {}", Machine::here().line());
     }
-    let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &train::source_name(source)));
+    let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &train::begin::source_name(source)));
     // A run that is there already keeps its settings.
     let config = (!RunDir::is_run(&out)).then(|| args.recipe.clone());
     train::run(&TrainArgs { source: Some(source.into()), out: Some(out.clone()), config, ..TrainArgs::default() })?;

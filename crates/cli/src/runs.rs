@@ -1,6 +1,7 @@
 //! `maliang runs` and `maliang show`: what is there, and how it went.
 
-use crate::terminal::{bytes, duration, print};
+use crate::terminal::print;
+use crate::units::{bytes, count, duration};
 use maliang::families::settings::TrainConfig;
 use maliang::generate::sampler::Sampler;
 use maliang::makes::Makes;
@@ -100,15 +101,6 @@ impl Settings {
             all: serde_json::to_value(&config).expect("settings are plain data"),
             train: config.train,
         })
-    }
-}
-
-/// `1234567` → `1.2M`.
-fn count(n: usize) -> String {
-    match n {
-        0..1_000 => n.to_string(),
-        1_000..1_000_000 => format!("{:.0}k", n as f64 / 1e3),
-        _ => format!("{:.1}M", n as f64 / 1e6),
     }
 }
 

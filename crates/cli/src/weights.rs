@@ -1,7 +1,8 @@
 //! `maliang weights`: the weights of other people's networks, checked and kept in one directory.
 
 use crate::args::WeightsVerb;
-use crate::terminal::{bytes, print, weights_store};
+use crate::terminal::{print, weights_store};
+use crate::units::bytes;
 use maliang::pretrained::{EFFICIENTNET_LITE0, INCEPTION, Installed, Store};
 use maliang::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};

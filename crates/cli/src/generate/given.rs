@@ -1,7 +1,9 @@
 //! `generate --from`: pictures that the user gives, found in the model, rebuilt and varied, or walked between.
 
-use super::{DELAY, GIF_SIDE, Job, between};
-use crate::judge::{Clock, run_of};
+use super::flags::between;
+use super::job::{DELAY, GIF_SIDE, Job};
+use crate::judge::clock::Clock;
+use crate::judge::place::run_of;
 use crate::terminal::{print, weights_store};
 use maliang::data;
 use maliang::explain::named;
@@ -31,7 +33,7 @@ struct Given {
 
 impl Job<'_> {
     /// Finds each picture; then a grid of variations of each, or a walk through all.
-    pub(super) fn given(&self) -> Result<()> {
+    pub fn given(&self) -> Result<()> {
         let number = self.args.number.unwrap_or(VARIATIONS);
         if number > MOST {
             return Err(Error::input(format!("-n {number} variations are too many for a grid: at most {MOST}")));

@@ -1,7 +1,8 @@
 //! `generate --neighbours`: pictures beside the training pictures that they resemble most.
 
-use super::Job;
-use crate::judge::{Clock, run_of};
+use super::job::Job;
+use crate::judge::clock::Clock;
+use crate::judge::place::run_of;
 use crate::terminal::{cache_dir, print, weights_store};
 use maliang::explain::neighbour_sheet;
 use maliang::generate::picture::write_png;
@@ -16,7 +17,7 @@ const MOST_NEIGHBOURS: usize = 12;
 
 impl Job<'_> {
     /// A row a picture: the picture, then its `k` nearest training pictures.
-    pub(super) fn neighbours(&self, k: usize) -> Result<()> {
+    pub fn neighbours(&self, k: usize) -> Result<()> {
         let n = self.args.number.unwrap_or(PICTURES);
         if n > MOST {
             return Err(Error::input(format!("-n {n} pictures are too many for a grid: at most {MOST}")));

@@ -1,6 +1,7 @@
 //! `maliang generate` with a model of text: pieces on the terminal as they are written, labelled files, music to listen to.
 
-use super::{MOST, default_directory};
+use super::flags::MOST;
+use super::job::default_directory;
 use crate::args::{Format, GenerateArgs, TextFlags};
 use crate::terminal::{print, stream};
 use maliang::files::write_bytes;

@@ -1,9 +1,11 @@
 //! `maliang judge` of a model that writes: bits per byte beside an n-gram model, repetition, copying; a report and a card.
 
-use super::{Clock, directory, run_of, seconds};
+use super::clock::Clock;
+use super::place::{directory, run_of, seconds};
 use crate::args::JudgeArgs;
 use crate::bench::machine::Machine;
-use crate::terminal::{cache_dir, duration, print, wrap};
+use crate::terminal::{cache_dir, print, wrap};
+use crate::units::duration;
 use maliang::data::text::Corpus;
 use maliang::families::text::TextModel;
 use maliang::generate::text::Finish;
@@ -54,7 +56,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     })?;
     let config = run.text_config()?;
     let corpus = corpus_of(&run, &config, &cache_dir())?;
-    let directory = directory(args)?;
+    let directory = directory(&args.model, args.output.as_deref())?;
     let job = Job { args, label, author, model, run, config, corpus, directory: &directory };
     job.judge(number)
 }
