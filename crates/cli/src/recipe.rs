@@ -37,7 +37,7 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
         // A judge that is not installed is missed before hours of training.
         maliang::judge::extractor(&protocol.extractor, &terminal::weights_store())?;
     }
-    if claim.data.as_deref().is_some_and(|data| begin::source_name(data) != begin::source_name(source)) {
+    if claim.data.as_deref().is_some_and(|data| begin::run_name(data) != begin::run_name(source)) {
         eprintln!("note: the recipe claims this of {}", claim.data.as_deref().unwrap_or_default());
     }
     if let Some(machine) = &claim.machine {

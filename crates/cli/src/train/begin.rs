@@ -18,7 +18,7 @@ use std::sync::Arc;
 use toml::Table;
 
 /// What run directories of `source` are called: the stem of its name, with `-` for what is not a letter, digit, `-` or `_`.
-pub fn source_name(source: &str) -> String {
+pub fn run_name(source: &str) -> String {
     if source == "-" {
         return "stdin".into();
     }
@@ -33,7 +33,7 @@ pub fn source_name(source: &str) -> String {
 
 /// The next free directory for a run on `source`.
 pub fn run_directory(source: &str) -> PathBuf {
-    free_directory(Path::new("runs"), &source_name(source))
+    free_directory(Path::new("runs"), &run_name(source))
 }
 
 /// Is there a run or a race in `path`?
