@@ -1,5 +1,7 @@
 //! Arguments as typed.
 
+mod families;
+
 use clap::{Parser, Subcommand, ValueEnum};
 use maliang::Result;
 use maliang::provenance::label::Label;
@@ -188,8 +190,7 @@ pub struct TrainArgs {
     /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. Text: a .txt or .md file, a folder of
     /// them, a .jsonl, or - for what is piped in. A run directory goes on with it
     pub source: Option<String>,
-    /// auto; for pictures dcgan, fastgan, projected or vae; for text gpt or lstm
-    #[arg(long)]
+    #[arg(long, value_name = "FAMILY", help = families::short_help(), long_help = families::long_help())]
     pub model: Option<String>,
     /// Picture size in pixels: one side, or WIDTHxHEIGHT
     #[arg(long, value_name = "SIDE|WxH")]
@@ -290,8 +291,7 @@ pub struct GenerateArgs {
     /// Find a given picture in the model, rebuild it and vary it; several are walked through with --interpolate
     #[arg(long, value_name = "PICTURE")]
     pub from: Vec<PathBuf>,
-    /// Table of pictures with the content of their column and the style of their row (fastgan and projected)
-    #[arg(long)]
+    #[arg(long, help = families::mix_help())]
     pub mix: bool,
     /// Show each picture beside the training pictures that it resembles most [default: 5 of them]
     #[arg(long, value_name = "K", num_args = 0..=1, require_equals = true, default_missing_value = "5")]

@@ -13,6 +13,7 @@ use crate::args::GenerateArgs;
 use flags::{between, check};
 use job::{Job, default_directory};
 use maliang::explain::{Direction, Directions};
+use maliang::families::names_where;
 use maliang::generate::locate::makes;
 use maliang::generate::sampler::Sampler;
 use maliang::makes::Makes;
@@ -38,7 +39,7 @@ fn run_pictures(args: &GenerateArgs) -> Result<()> {
     }
     if args.mix && !sampler.mixes() {
         return Err(Error::input(format!("{} has no styles to mix", sampler.info.config.family()))
-            .hint("train with --model fastgan or projected, whose early maps excite the later ones"));
+            .hint(format!("train with --model {}", names_where(|about| about.has_styles))));
     }
     let class = args.class.as_deref().map(|name| sampler.class(name)).transpose()?;
     let directory = args.output.clone().unwrap_or_else(|| default_directory(&args.model));

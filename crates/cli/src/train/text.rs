@@ -6,7 +6,9 @@ use crate::terminal::{self, Progress, cache_dir, print};
 use crate::units::bytes;
 use maliang::data::display_name;
 use maliang::data::text::{self, Corpus};
+use maliang::families::names;
 use maliang::families::settings::{TrainConfig, named};
+use maliang::makes::Makes;
 use maliang::run::config::text::TextRunConfig;
 use maliang::run::dir::RunDir;
 use maliang::train::text::{TextRequest, TextRun, choose_corpus, choose_text};
@@ -73,7 +75,10 @@ fn refuse_what_belongs_to_pictures(args: &TrainArgs) -> Result<()> {
     match flags.iter().find(|(given, _)| *given) {
         None => Ok(()),
         Some((_, flag)) => Err(Error::input(format!("{flag} is for pictures, but this is text"))
-            .hint("leave it out; --model gpt or --model lstm chooses the family, --set model.width=256 its size")),
+            .hint(format!(
+                "leave it out; --model {} chooses the family, --set model.width=256 its size",
+                names(Makes::Text)
+            ))),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct About {
     pub needs_features: bool,
     /// Has it a network that tells real pictures from generated ones?
     pub has_critic: bool,
+    /// Has its model [`Styles`], which mix?
+    pub has_styles: bool,
 }
 
 /// The shape of what a model makes.

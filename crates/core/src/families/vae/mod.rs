@@ -158,6 +158,7 @@ impl Listed for VaeConfig {
         tables: &["vae", "gan"],
         needs_features: false,
         has_critic: false,
+        has_styles: false,
     };
 
     fn suits(facts: &Facts) -> Option<Suits> {
