@@ -69,6 +69,12 @@ struct Job<'a> {
 /// A section of the page, and the same as JSON under its key.
 type Part = (Section, &'static str, Value);
 
+/// A part that this model or its files do not allow, and why.
+fn not_shown(name: &str, key: &'static str, why: &str) -> Part {
+    let section = Section { name: name.into(), text: vec![format!("Not shown: {why}.")], figures: Vec::new() };
+    (section, key, json!({"missing": why}))
+}
+
 impl Job<'_> {
     /// Writes the labelled picture of a figure; returns its caption and the name of its file, for the page.
     fn draw(&mut self, figure: &Figure) -> Result<(String, String)> {
@@ -83,6 +89,10 @@ impl Job<'_> {
 
     fn directions(&mut self) -> Result<Part> {
         self.clock.at("directions", 0, 1);
+        if !self.sampler.has_latent() {
+            let why = format!("{} has no latent space, and so no directions", self.sampler.info.config.family());
+            return Ok(not_shown("Directions", "directions", &why));
+        }
         let found = directions(&self.sampler, self.data.as_ref().ok())?;
         let path = self.directory.join(DIRECTIONS);
         found.save(&path, &self.sampler.hash)?;
@@ -107,16 +117,16 @@ impl Job<'_> {
                  moving the numbers changes its first step most (SeFa, Shen & Zhou 2021), the strongest first. They were \
                  found, not named: look what each of them does; some do several things at once."
                 .into(),
-            Order::Kl => "A VAE describes each picture by a list of numbers. These are the numbers that tell most about the \
-                 training pictures (measured as KL, in nats), the most telling first: each is turned down and up while all \
-                 others stay."
+            Order::Kl => "The model's encoder describes each picture by a list of numbers. These are the numbers that tell most \
+                 about the training pictures (measured as KL, in nats), the most informative first: each is decreased and \
+                 increased while all others stay the same."
                 .into(),
             Order::Sensitivity => {
                 let why = self.data.as_ref().err().map_or(String::new(), |why| format!(": {why}"));
                 format!(
-                    "A VAE describes each picture by a list of numbers. These are the numbers that change a picture most: \
-                     each is turned down and up while all others stay. Which of them tell most about the training pictures \
-                     could not be measured{why}."
+                    "The model makes each picture from a list of numbers. These are the numbers that change a picture most: \
+                     each is decreased and increased while all others stay the same. Which of them tell most about the training \
+                     pictures could not be measured{why}."
                 )
             }
         }
@@ -127,10 +137,7 @@ impl Job<'_> {
         let name = "What the discriminator looks at".to_string();
         let (critic, sampler) = match self.critic()? {
             Ok(found) => found,
-            Err(reason) => {
-                let section = Section { name, text: vec![format!("Not shown: {reason}.")], figures: Vec::new() };
-                return Ok((section, "saliency", json!({"missing": reason})));
-            }
+            Err(reason) => return Ok(not_shown(&name, "saliency", &reason)),
         };
         let figure = saliency_figure(&critic, &sampler, self.data.as_ref().ok(), self.args.seed);
         let drawn = self.draw(&figure)?;
@@ -151,19 +158,19 @@ impl Job<'_> {
     fn critic(&self) -> Result<Result<(Critic, Sampler), String>> {
         let about = self.sampler.info.config.about();
         if !about.has_critic {
-            return Ok(Err(format!("a {} has no discriminator", about.name)));
+            return Ok(Err(format!("{} has no discriminator", about.name)));
         }
         let Some((run, config)) = &self.run else {
             return Ok(Err(
                 "a model file holds the generator only; the discriminator is in the checkpoints of the run".into(),
             ));
         };
-        let eyes =
+        let features =
             if config.needs_features() { weights_store().efficientnet_lite0(&maliang::device::cpu())? } else { None };
-        if config.needs_features() && eyes.is_none() {
+        if config.needs_features() && features.is_none() {
             return Ok(Err(no_features().message));
         }
-        match Critic::of_run(run, config, eyes)? {
+        match Critic::of_run(run, config, features)? {
             Some(critic) => {
                 let sampler = Sampler::open(&critic.checkpoint)?.0;
                 Ok(Ok((critic, sampler)))
@@ -176,10 +183,7 @@ impl Job<'_> {
         let name = "Nearest training pictures".to_string();
         let data = match &self.data {
             Ok(data) => data,
-            Err(why) => {
-                let section = Section { name, text: vec![format!("Not shown: {why}.")], figures: Vec::new() };
-                return Ok((section, "neighbours", json!({"missing": why})));
-            }
+            Err(why) => return Ok(not_shown(&name, "neighbours", why)),
         };
         let extractor = best_extractor(&weights_store())?;
         let numbers = 0..PICTURES;

@@ -10,10 +10,9 @@ mod pictures;
 pub(crate) mod text;
 
 use crate::args::GenerateArgs;
-use flags::{between, check};
+use flags::{Abilities, between, check};
 use job::{Job, default_directory};
 use maliang::explain::{Direction, Directions};
-use maliang::families::names_where;
 use maliang::generate::locate::makes;
 use maliang::generate::sampler::Sampler;
 use maliang::makes::Makes;
@@ -37,10 +36,8 @@ fn run_pictures(args: &GenerateArgs) -> Result<()> {
     for warning in warnings {
         eprintln!("note: {warning}; using another checkpoint");
     }
-    if args.mix && !sampler.mixes() {
-        return Err(Error::input(format!("{} has no styles to mix", sampler.info.config.family()))
-            .hint(format!("train with --model {}", names_where(|about| about.has_styles))));
-    }
+    let abilities = Abilities { latent: sampler.has_latent(), styles: sampler.mixes() };
+    abilities.check(args, sampler.info.config.family())?;
     let class = args.class.as_deref().map(|name| sampler.class(name)).transpose()?;
     let directory = args.output.clone().unwrap_or_else(|| default_directory(&args.model));
     let direction = args.direction.map(|k| direction(&args.model, &sampler, k)).transpose()?;

@@ -1,6 +1,7 @@
 //! Flags of `maliang generate` for pictures: ranges, and which go together.
 
 use crate::args::{Format, GenerateArgs};
+use maliang::families::names_where;
 use maliang::{Error, Result};
 
 /// More pictures than this in one call are surely a slip of the keyboard.
@@ -86,6 +87,36 @@ fn combinations(args: &GenerateArgs) -> Result<()> {
     }
 }
 
+/// What a model can do besides making pictures.
+#[derive(Debug, Clone, Copy)]
+pub struct Abilities {
+    /// Has it a latent space?
+    pub latent: bool,
+    /// Has it styles that mix?
+    pub styles: bool,
+}
+
+impl Abilities {
+    /// Refuses flags that a model of `family` with these abilities cannot do.
+    pub fn check(self, args: &GenerateArgs, family: &str) -> Result<()> {
+        if args.mix && !self.styles {
+            return Err(Error::input(format!("{family} has no styles to mix"))
+                .hint(format!("train with --model {}", names_where(|about| about.has_styles))));
+        }
+        let in_latent_space = [
+            (args.interpolate.is_some(), "--interpolate"),
+            (args.format == Some(Format::Gif), "--format gif"),
+            (!args.from.is_empty(), "--from"),
+            (args.direction.is_some(), "--direction"),
+        ];
+        match in_latent_space.into_iter().find(|(given, _)| *given && !self.latent) {
+            Some((_, flag)) => Err(Error::input(format!("{family} has no latent space, which {flag} needs"))
+                .hint("leave it out: -n, --seed and --class choose the pictures")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Frames from one picture of a walk to the next, where a walk is asked for.
 pub fn between(args: &GenerateArgs) -> Option<usize> {
     args.interpolate.or_else(|| (args.format == Some(Format::Gif)).then_some(BETWEEN))
@@ -94,4 +125,33 @@ pub fn between(args: &GenerateArgs) -> Option<usize> {
 /// How many pictures a walk visits.
 pub fn stations(args: &GenerateArgs) -> usize {
     if args.from.is_empty() { args.number.unwrap_or(8).max(2) } else { args.from.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Verb};
+    use clap::Parser;
+
+    fn parsed(flags: &str) -> GenerateArgs {
+        let line = format!("maliang generate model {flags}");
+        let Verb::Generate(args) = Args::parse_from(line.split_whitespace()).verb else { panic!("{line}") };
+        args
+    }
+
+    #[test]
+    fn what_a_model_cannot_do_is_refused_by_its_name() {
+        let plain = Abilities { latent: false, styles: false };
+        for flags in ["--interpolate 4", "--format gif", "--from a.png", "--direction 2"] {
+            let args = parsed(flags);
+            let error = plain.check(&args, "family").unwrap_err();
+            let flag = flags.split_once(' ').unwrap().0;
+            assert!(error.message.contains("family has no latent space") && error.message.contains(flag), "{error}");
+            Abilities { latent: true, ..plain }.check(&args, "family").unwrap();
+        }
+        let error = plain.check(&parsed("--mix"), "family").unwrap_err();
+        assert!(error.message.contains("no styles") && error.hint.unwrap().contains("fastgan"));
+        Abilities { styles: true, ..plain }.check(&parsed("--mix"), "family").unwrap();
+        plain.check(&parsed("-n 4 --neighbours --class cats"), "family").unwrap();
+    }
 }

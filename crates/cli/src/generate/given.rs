@@ -77,9 +77,10 @@ impl Job<'_> {
     }
 
     fn search(&self, picture: &Picture) -> Result<Found> {
-        let searched = !self.sampler.encodes();
-        let eyes = if searched { weights_store().efficientnet_lite0(&maliang::device::cpu())? } else { None };
-        let request = Request { class: self.class, seed: self.args.seed, eyes: eyes.as_ref() };
+        // An encoder needs no search, and so no feature network.
+        let features =
+            if self.sampler.encodes() { None } else { weights_store().efficientnet_lite0(&maliang::device::cpu())? };
+        let request = Request { class: self.class, seed: self.args.seed, eyes: features.as_ref() };
         let clock = Clock::start();
         let found = inversion::invert(&self.sampler, picture, &request, &|done, all| clock.at("searching", done, all));
         clock.stop();

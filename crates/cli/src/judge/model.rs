@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// Pictures that are judged where the arguments do not say.
 pub const PICTURES: usize = 2000;
-/// Pictures whose likelihood under a VAE is bounded, at most, and importance samples of each: some ten seconds.
+/// Pictures whose likelihood is bounded, at most, and importance samples of each: some ten seconds.
 const LIKELIHOOD_PICTURES: usize = 256;
 const IMPORTANCE_SAMPLES: usize = 64;
 

@@ -74,11 +74,10 @@ fn refuse_what_belongs_to_pictures(args: &TrainArgs) -> Result<()> {
     ];
     match flags.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, flag)) => Err(Error::input(format!("{flag} is for pictures, but this is text"))
-            .hint(format!(
-                "leave it out; --model {} chooses the family, --set model.width=256 its size",
-                names(Makes::Text)
-            ))),
+        Some((_, flag)) => Err(Error::input(format!("{flag} is for pictures, but this is text")).hint(format!(
+            "leave it out; --model {} chooses the family, --set model.width=256 its size",
+            names(Makes::Text)
+        ))),
     }
 }
 
