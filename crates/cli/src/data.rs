@@ -87,7 +87,7 @@ fn overview(out: &mut String, report: &CheckReport) {
     }
     let shares = [
         ("grey", report.grey, "have no colour"),
-        ("transparent", report.transparent, "go onto the background colour"),
+        ("transparent", report.transparent, "are drawn on the background colour"),
         ("animated", report.animated, "only the first frame is used"),
         ("rotated", report.rotated, "turned upright by their EXIF orientation"),
     ];
@@ -144,7 +144,7 @@ fn copies(out: &mut String, report: &CheckReport) {
     if !report.near_duplicates.is_empty() {
         let at_least = if report.near_complete { "" } else { "at least " };
         let pairs = counted(report.near_duplicates.len(), "pair");
-        let _ = writeln!(out, "\nLook alike: {at_least}{pairs}; they are kept, but look at them");
+        let _ = writeln!(out, "\nLook alike: {at_least}{pairs}; they are kept, please check them");
         for pair in report.near_duplicates.iter().take(GROUPS) {
             let _ = writeln!(out, "  {} ~ {}", fit(&pair.a, 36), fit(&pair.b, 36));
         }
@@ -169,10 +169,10 @@ fn advice(out: &mut String, report: &CheckReport) {
     }
     let _ = writeln!(out, "Next: maliang train {}", quoted(&report.source));
     if report.suggested_fit == Fit::Pad && report.items.iter().any(|item| item.width != item.height) {
-        let _ = writeln!(out, "      Those that are not square will be padded; --fit crop cuts them instead.");
+        let _ = writeln!(out, "      Pictures that are not square are padded; --fit crop cuts them instead.");
     }
     if size > 64 {
-        let _ = writeln!(out, "      The pictures are good for up to --size {size}, which takes longer.");
+        let _ = writeln!(out, "      The pictures are large enough for --size {size}, which takes longer.");
     }
 }
 

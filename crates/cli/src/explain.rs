@@ -115,7 +115,7 @@ impl Job<'_> {
         match order {
             Order::Eigenvalue => "A generator turns a list of random numbers into a picture. These are the directions in which \
                  moving the numbers changes its first step most (SeFa, Shen & Zhou 2021), the strongest first. They were \
-                 found, not named: look what each of them does; some do several things at once."
+                 computed, and have no names: see in the pictures what each of them changes; some change several things at once."
                 .into(),
             Order::Kl => "The model's encoder describes each picture by a list of numbers. These are the numbers that tell most \
                  about the training pictures (measured as KL, in nats), the most informative first: each is decreased and \
@@ -142,9 +142,9 @@ impl Job<'_> {
         let figure = saliency_figure(&critic, &sampler, self.data.as_ref().ok(), self.args.seed);
         let drawn = self.draw(&figure)?;
         let mut text = vec![format!(
-            "While training, a second network learns to tell real pictures from generated ones. Bright pixels are those to which \
-             its opinion is most sensitive: where it looks, not what it thinks. This is the discriminator of step {}, on batches \
-             of {} as in training; every picture has a scale of its own.",
+            "During training, a second network, the discriminator, learns to tell real pictures from generated ones. Its output \
+             depends most on the bright pixels: they show where it looks, not what it decides. This is the discriminator of step {}, \
+             on batches of {} as in training; every picture has a scale of its own.",
             sampler.info.step, critic.batch
         )];
         if let Err(why) = &self.data {
@@ -175,7 +175,7 @@ impl Job<'_> {
                 let sampler = Sampler::open(&critic.checkpoint)?.0;
                 Ok(Ok((critic, sampler)))
             }
-            None => Ok(Err("no checkpoint of the run is whole".into())),
+            None => Ok(Err("every checkpoint of the run is damaged".into())),
         }
     }
 
@@ -200,15 +200,15 @@ impl Job<'_> {
         let features = extractor.name();
         let figure = Figure {
             name: "neighbours".into(),
-            caption: "At the left a generated picture, then the training pictures nearest to it.".into(),
+            caption: "Left: a generated picture. Then the training pictures nearest to it.".into(),
             latent: format!("numbers 0 to {}, each with its nearest training pictures by {features}", PICTURES - 1),
             picture: neighbour_sheet(&pictures, &found, data),
         };
         let drawn = self.draw(&figure)?;
         let text = vec![format!(
             "The training pictures that resemble a generated picture most, by the features of {features}. Similar is not causal: \
-             the model learned from all pictures, and these need not have shaped this one. Whether it copies is a question \
-             for `maliang judge`."
+             the model learned from all pictures, and these need not have shaped this one. `maliang judge` measures whether \
+             the model copies."
         )];
         let value = json!({"file": self.written.last(), "features": features, "nearest": pairs});
         Ok((Section { name, text, figures: vec![drawn] }, "neighbours", value))

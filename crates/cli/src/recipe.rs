@@ -1,4 +1,4 @@
-//! `maliang recipe`: a run file that is a claim. Trains as it says, judges as it says, and fails where it promised too much.
+//! `maliang recipe`: trains with the settings of a recipe, judges the run, and fails where a claim of the recipe is missed.
 
 use crate::args::RecipeArgs;
 use crate::bench::machine::Machine;
@@ -19,14 +19,14 @@ use toml::{Table, Value};
 /// A claim was missed.
 const MISSED: u8 = 4;
 
-/// Trains, judges, prints a table of the claims; the exit code says whether all are kept. Who stops it has no answer yet, so that is
-/// no success.
+/// Trains, judges, prints a table of the claims; the exit code says whether all are kept. A recipe that was stopped has judged nothing,
+/// so it does not succeed.
 pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     let (claim, settings) = read(&args.recipe)?;
     let protocols = claim.protocols()?;
     let named = settings.get("data").and_then(|data| data.get("source")).and_then(Value::as_str);
     let Some(source) = args.source.as_deref().or(named).or(claim.data.as_deref()) else {
-        return Err(Error::input(format!("{} does not say which pictures it is for", args.recipe.display()))
+        return Err(Error::input(format!("{} does not name its pictures", args.recipe.display()))
             .hint("name them: maliang recipe RECIPE PICTURES/"));
     };
     if makes(source) != Makes::Pictures {
@@ -34,7 +34,7 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
             .hint("`maliang train SOURCE --config FILE` trains on text by settings in a file"));
     }
     for protocol in &protocols {
-        // A judge that is not installed is missed before hours of training.
+        // Weights that are not installed are reported before hours of training.
         maliang::judge::extractor(&protocol.extractor, &terminal::weights_store())?;
     }
     if claim.data.as_deref().is_some_and(|data| begin::run_name(data) != begin::run_name(source)) {
@@ -46,9 +46,9 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| begin::run_directory(source));
     terminal::catch_interrupts()?;
     let (outcome, _) = terminal::once_free(|| trained(source, &out, &settings))?;
-    // A wish to stop that came with the last step counts, too.
+    // Ctrl-C during the last step counts, too.
     if !outcome.finished || terminal::interrupted() {
-        eprintln!("`maliang recipe {} {source} --out {}` goes on, too", args.recipe.display(), out.display());
+        eprintln!("`maliang recipe {} {source} --out {}` resumes this recipe", args.recipe.display(), out.display());
         return Ok(ExitCode::from(terminal::INTERRUPTED));
     }
     let judgements = protocols.iter().map(|protocol| judged(&out, protocol, claim.seed));
@@ -75,7 +75,7 @@ fn read(path: &PathBuf) -> Result<(Claim, Table)> {
     let mut settings: Table = text.parse().map_err(|e| Error::toml(path, &text, &e))?;
     let Some(claim) = settings.remove("claim") else {
         return Err(Error::input(format!("{} has no [claim] table", path.display()))
-            .hint("`maliang train --config` trains by a recipe that claims nothing"));
+            .hint("use `maliang train --config` for a recipe without claims"));
     };
     let claim = claim.try_into().map_err(|error: toml::de::Error| {
         let said = error.to_string().trim_end().replace('\n', " ");

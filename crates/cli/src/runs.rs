@@ -1,4 +1,4 @@
-//! `maliang runs` and `maliang show`: what is there, and how it went.
+//! `maliang runs` and `maliang show`: which runs there are, and what one of them holds.
 
 use crate::terminal::print;
 use crate::units::{bytes, count, duration};
@@ -18,13 +18,13 @@ use std::path::Path;
 pub fn list(directory: &Path) -> Result<()> {
     if !directory.is_dir() {
         return Err(Error::input(format!("there is no {}", directory.display()))
-            .hint("`maliang train` makes runs/ where it is called; or name another directory"));
+            .hint("`maliang train` makes runs/ in the current directory; or name another directory"));
     }
     let entries = std::fs::read_dir(directory).map_err(|e| Error::io("read", directory, &e))?;
     let mut runs: Vec<_> = entries.flatten().map(|e| e.path()).filter(|path| RunDir::is_run(path)).collect();
     runs.sort();
     if runs.is_empty() {
-        eprintln!("no runs in {}; `maliang demo` makes a first one", directory.display());
+        eprintln!("no runs in {}; `maliang demo` trains a first one", directory.display());
         return Ok(());
     }
     print(format!("{:<28} {:<16} {:>8} {:>8}  {}", "run", "model", "steps", "time", "best score"))?;
@@ -121,7 +121,7 @@ fn show_file(path: &Path) -> Result<()> {
     print(serde_json::to_string_pretty(&text).unwrap_or_default())
 }
 
-/// What a run, checkpoint or model file is.
+/// Settings, scores and files of a run; what a checkpoint or model file says of itself.
 pub fn show(path: &Path, as_json: bool) -> Result<()> {
     if !RunDir::is_run(path) {
         return show_file(path);

@@ -24,11 +24,11 @@ static WRITING: AtomicBool = AtomicBool::new(false);
 /// From now on the first Ctrl-C (or SIGTERM) asks training to save and stop, the second ends the process at once.
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
-        // A server, and who stops a server, may ask more than once; it ends by force what does not end.
+        // A server, or a user who stops a server, may ask more than once; the server kills what does not end.
         if STOP.swap(true, Ordering::SeqCst) && SERVER.is_none() {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nsaving and stopping; once more stops at once without saving");
+        eprintln!("\nsaving and stopping; a second Ctrl-C stops at once without saving");
     })
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
 }

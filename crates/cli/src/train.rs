@@ -34,11 +34,13 @@ fn train(args: &TrainArgs) -> Result<()> {
         ));
     };
     if args.race && args.init.is_some() {
-        return Err(Error::input("--race and --init exclude each other: two families cannot begin with one model")
-            .hint("leave one of them out"));
+        return Err(Error::input(
+            "--race and --init cannot be combined: two families cannot begin with the weights of one model",
+        )
+        .hint("leave one of them out"));
     }
     if args.dry_run && [Some(Path::new(&source)), args.out.as_deref()].into_iter().flatten().any(is_begun) {
-        return Err(Error::input("this is a run already: what it was trained with is in its run.toml")
+        return Err(Error::input("this is a run already, and its settings are in its run.toml")
             .hint("--dry-run is for data that a new run could be trained on"));
     }
     if is_begun(Path::new(&source)) {

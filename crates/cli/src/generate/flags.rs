@@ -4,7 +4,7 @@ use crate::args::{Format, GenerateArgs};
 use maliang::families::names_where;
 use maliang::{Error, Result};
 
-/// More pictures than this in one call are surely a slip of the keyboard.
+/// More pictures than this in one call are a typing error.
 pub const MOST: usize = 100_000;
 /// Frames of an animation, at most: it is held in memory.
 const MOST_FRAMES: usize = 5_000;
@@ -59,13 +59,13 @@ fn combinations(args: &GenerateArgs) -> Result<()> {
     let refuse = |what: &str, hint: &str| Err(Error::input(what).hint(hint));
     match ways.first() {
         Some(&"--from") if moving && args.from.len() < 2 => {
-            refuse("a walk from a given picture needs another one to go to", "give --from twice or more")
+            refuse("a walk between given pictures needs another one", "give --from twice or more")
         }
         Some(&"--from") if moving && args.format == Some(Format::Png) => {
             refuse("a walk between given pictures is an animation", "leave --format out")
         }
         Some(&"--from") if moving && (args.number.is_some() || args.strength.is_some()) => {
-            refuse("a walk between given pictures visits these and no others", "leave -n and --strength out")
+            refuse("a walk between given pictures visits only these", "leave -n and --strength out")
         }
         Some(&"--from") if args.truncation.is_some_and(|truncation| truncation != 1.0) => {
             refuse("--truncation does not change a given picture", "--strength says how far its variations go")
@@ -81,7 +81,7 @@ fn combinations(args: &GenerateArgs) -> Result<()> {
             _ => Ok(()),
         },
         _ if args.strength.is_some() => {
-            refuse("--strength needs --from or --direction", "it says how far pictures are varied or moved")
+            refuse("--strength needs --from or --direction", "it sets how far pictures are varied or moved")
         }
         _ => Ok(()),
     }

@@ -63,12 +63,12 @@ impl Job<'_> {
             None => self.search(&picture)?,
         };
         match found.method {
-            Method::Label => eprintln!("{shown}: made by this very model; its label gives the exact latent vector"),
+            Method::Label => eprintln!("{shown}: made by this model; its label gives the exact latent vector"),
             Method::Encoder => {
-                eprintln!("{shown}: encoded; the rebuilt picture is off by {:.1} of 255 levels", found.levels);
+                eprintln!("{shown}: encoded; the rebuilt picture differs by {:.1} of 255 levels", found.levels);
             }
             Method::Search { steps, before, after } => eprintln!(
-                "{shown}: searched for in {steps} steps (distance {before:.4} → {after:.4}); the rebuilt picture is off by {:.1} \
+                "{shown}: searched for in {steps} steps (distance {before:.4} → {after:.4}); the rebuilt picture differs by {:.1} \
                  of 255 levels",
                 found.levels
             ),

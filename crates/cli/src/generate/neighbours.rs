@@ -27,7 +27,7 @@ impl Job<'_> {
         }
         let Some(run) = run_of(&self.args.model) else {
             let model = self.args.model.display();
-            return Err(Error::input(format!("{model} does not know the pictures it was trained on"))
+            return Err(Error::input(format!("{model} is not in a run, so its training pictures are not known"))
                 .hint("give the run directory instead"));
         };
         let data = train::data_of(&run, &run.config()?, &cache_dir())?;
@@ -43,7 +43,7 @@ impl Job<'_> {
         let path = self.directory.join(format!("{}-neighbours-grid.png", self.prefix()));
         let provenance = self.provenance(0, self.class, &words);
         write_png(&path, &neighbour_sheet(&pictures, &found, &data), &provenance)?;
-        eprintln!("nearest by {name}: similar, which is not to say that they caused the picture");
+        eprintln!("nearest by {name}: similar pictures need not have caused the generated one");
         print(path.display().to_string())
     }
 }

@@ -55,13 +55,15 @@ pub fn judge(asked: &Asked) -> Result<Found> {
     let config = run.as_ref().map(RunDir::config).transpose()?;
     if asked.features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_features) {
         eprintln!(
-            "note: training looked through the same network, which flatters these scores; --features randomconv does not"
+            "note: the model was trained with the same feature network, so these scores are too good; use --features randomconv"
         );
     }
     let data = real_pictures(asked, &sampler, run.as_ref().zip(config.as_ref()))?;
     let other_data = data.fingerprint() != sampler.info.data_fingerprint;
     if other_data {
-        eprintln!("note: these are not the pictures that the model was trained on: copies are looked for among these");
+        eprintln!(
+            "note: these are not the pictures that the model was trained on; copies are searched for among these only"
+        );
     }
     let directory = directory(asked.model, asked.output)?;
 
@@ -173,7 +175,7 @@ fn real_pictures(asked: &Asked, sampler: &Sampler, run: Option<(&RunDir, &RunCon
                 "{} does not hold the pictures it was trained on",
                 asked.model.display()
             ))
-            .hint("name them with --data, or judge the run itself"));
+            .hint("name them with --data, or judge the run directory"));
         };
         return train::data_of(run, config, &cache);
     };

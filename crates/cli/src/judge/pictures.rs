@@ -127,7 +127,7 @@ fn outside(output: &Path, sources: [&Source; 2]) -> Result<()> {
         }
     }
     if is_run(output) {
-        return Err(Error::input(format!("{} is a run, and keeps the scores of its own model", output.display()))
+        return Err(Error::input(format!("{} is a run, and holds the scores of its own model", output.display()))
             .hint("name another directory with -o"));
     }
     Ok(())
@@ -165,10 +165,10 @@ impl Made {
         let (width, height) = (scaled(width), scaled(height));
         match (differ, longest > most) {
             (true, false) => {
-                eprintln!("note: not all have the same size; all are judged at {width}x{height}, the middle one")
+                eprintln!("note: the pictures differ in size; all are judged at {width}x{height}, the median")
             }
             (_, true) => {
-                eprintln!("note: scores look at {most} pixels a side at most; all are judged at {width}x{height}")
+                eprintln!("note: scores use at most {most} pixels a side; all pictures are judged at {width}x{height}")
             }
             (false, false) => {}
         }

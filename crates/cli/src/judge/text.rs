@@ -39,7 +39,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
             "{flag} is for models of pictures, and {} writes text",
             args.model.display()
         ))
-        .hint("leave it out: a writer is judged with the held-out text of its run"));
+        .hint("leave it out: a model of text is judged with the held-out text of its run"));
     }
     let number = args.number.unwrap_or(PIECES);
     if !(1..=MOST_PIECES).contains(&number) {
@@ -52,7 +52,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     }
     let run = run_of(&args.model).ok_or_else(|| {
         Error::input(format!("{} does not hold the text it was trained on", args.model.display()))
-            .hint("judge the run itself, or a checkpoint inside it")
+            .hint("judge the run directory, or a checkpoint inside it")
     })?;
     let config = run.text_config()?;
     let corpus = corpus_of(&run, &config, &cache_dir())?;
