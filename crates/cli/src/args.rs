@@ -1,5 +1,7 @@
 //! Arguments as typed.
 
+mod families;
+
 use clap::{Parser, Subcommand, ValueEnum};
 use maliang::Result;
 use maliang::provenance::label::Label;
@@ -19,20 +21,21 @@ pub struct Args {
 pub enum Verb {
     /// The tour: train on built-in pictures for about two minutes and look at the result
     Demo(DemoArgs),
-    /// Look at a data source before training
+    /// Check a data source before training
     Data {
         #[command(subcommand)]
         verb: DataVerb,
     },
-    /// Train a generator on pictures or text, or go on with a run
+    /// Train a generator on pictures or text, or resume a run
     Train(TrainArgs),
-    /// Train as a recipe says, judge the result, and check what the recipe claims
+    /// Train with the settings of a recipe, judge the result, and check the claims of the recipe
     Recipe(RecipeArgs),
     /// Make pictures, text or music with a trained model
     Generate(GenerateArgs),
-    /// Write with a model of text: type a beginning, read how it goes on
+    /// Write text interactively: type a beginning, and the model continues it
     Write(WriteArgs),
-    /// Show what a model has learned: directions to move pictures along, what its critic looks at, what its pictures resemble
+    /// Show what a model has learned: directions of its latent space, what its discriminator looks at, the training pictures nearest to
+    /// its own
     Explain(ExplainArgs),
     /// Score a model against real pictures, look for copies and collapse, write a report and a model card
     Judge(JudgeArgs),
@@ -42,7 +45,7 @@ pub enum Verb {
         #[arg(default_value = "runs")]
         directory: PathBuf,
     },
-    /// Show what a run is and how it went
+    /// Show the settings, scores and checkpoints of a run
     Show {
         /// Run directory, checkpoint directory or model file
         run: PathBuf,
@@ -50,14 +53,14 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Serve models over HTTP, to programs that speak OpenAI's API
+    /// Serve models over HTTP, for programs that use OpenAI's API
     Serve(ServeArgs),
-    /// Make, list and remove the keys that a server asks for
+    /// Make, list and remove the API keys of the server
     Keys {
         #[command(subcommand)]
         verb: KeysVerb,
     },
-    /// Install and list the weights of feature networks, which judge pictures and let training see better
+    /// Install and list the weights of feature networks, which scores and training can use
     Weights {
         #[command(subcommand)]
         verb: WeightsVerb,
@@ -70,10 +73,10 @@ pub enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
-    /// Count, measure and decode everything: sizes, modes, labels, broken files, duplicates; of text scripts and documents
+    /// Decode everything and report sizes, colour modes, labels, broken files and duplicates; for text, scripts and documents
     Check {
         /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. Text: a .txt, .md or .jsonl file, a folder
-        /// of them, or - for what is piped in
+        /// of them, or - for standard input
         source: String,
         /// As JSON
         #[arg(long)]
@@ -99,40 +102,40 @@ pub enum WeightsVerb {
 
 #[derive(Debug, Subcommand)]
 pub enum KeysVerb {
-    /// Make a key and print it, for the only time
+    /// Make a key and print it; it is not shown again
     Add {
-        /// Whose it is
+        /// Name of the key, for example of the person or program that uses it
         name: String,
-        /// What it is good for
+        /// What it allows
         #[arg(long, value_enum, default_value_t = ScopeArg::Generate)]
         scope: ScopeArg,
     },
-    /// List the names of keys and what they are good for
+    /// List the names of keys and what they allow
     List,
-    /// Forget a key
+    /// Remove a key
     Remove {
-        /// Whose it is
+        /// Name of the key, for example of the person or program that uses it
         name: String,
     },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ScopeArg {
-    /// Look, and take finished models along
+    /// Look at everything and download models
     Read,
-    /// That, and make pictures and text
+    /// The same, and generate pictures and text
     Generate,
-    /// That, and train
+    /// The same, and train
     Train,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum LogArg {
-    /// For people
+    /// Lines of text
     Text,
-    /// One object a line
+    /// One JSON object a line
     Json,
-    /// None
+    /// No log
     Off,
 }
 
@@ -140,13 +143,13 @@ pub enum LogArg {
 pub struct ServeArgs {
     /// Directories of runs, single runs, and model files [default: runs]
     pub models: Vec<PathBuf>,
-    /// Address to listen at; others than this machine's own need a key [default: 127.0.0.1]
+    /// Address to listen at; one that other machines can reach needs a key [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", env = "MALIANG_BIND")]
     pub bind: Option<IpAddr>,
     /// Port; 0 takes a free one [default: 8017]
     #[arg(long, env = "MALIANG_PORT")]
     pub port: Option<u16>,
-    /// Requests in work or waiting, at most; more are told to come again [default: 32]
+    /// Requests that are served or waiting, at most; the server refuses others until one has ended [default: 32]
     #[arg(long, value_name = "N", env = "MALIANG_CAPACITY")]
     pub capacity: Option<usize>,
     /// Memory for loaded models, in megabytes [default: 2000]
@@ -155,7 +158,7 @@ pub struct ServeArgs {
     /// A directory whose folders and files can be trained on from the studio; may be repeated
     #[arg(long, value_name = "DIR")]
     pub data: Vec<PathBuf>,
-    /// A name that clients may call this server by, beside localhost and addresses; may be repeated
+    /// A host name of this server, besides localhost and addresses; requests to other names are refused; may be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
     /// Another origin whose pages may use this server, as `https://example.org`; may be repeated
@@ -164,7 +167,7 @@ pub struct ServeArgs {
     /// The log, on stderr [default: text]
     #[arg(long, value_enum, env = "MALIANG_LOG")]
     pub log: Option<LogArg>,
-    /// Settings in a TOML file; flags and environment win
+    /// Settings in a TOML file; flags and environment variables take precedence
     #[arg(long, value_name = "FILE", env = "MALIANG_SERVE_CONFIG")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -186,10 +189,9 @@ pub struct DemoArgs {
 #[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// Pictures: a folder, a .zip, an IDX file, a metadata.csv/.jsonl, or emoji:GROUP. Text: a .txt or .md file, a folder of
-    /// them, a .jsonl, or - for what is piped in. A run directory goes on with it
+    /// them, a .jsonl, or - for standard input. A run directory resumes that run
     pub source: Option<String>,
-    /// auto; for pictures dcgan, fastgan, projected or vae; for text gpt or lstm
-    #[arg(long)]
+    #[arg(long, value_name = "FAMILY", help = families::short_help(), long_help = families::long_help())]
     pub model: Option<String>,
     /// Picture size in pixels: one side, or WIDTHxHEIGHT
     #[arg(long, value_name = "SIDE|WxH")]
@@ -203,22 +205,23 @@ pub struct TrainArgs {
     /// Stop after this many steps
     #[arg(long)]
     pub steps: Option<u64>,
-    /// Stop early when no window of this many looks gets better any more; 0 only says so [default: 8, or 0 with --steps]
+    /// Stop early when the scores of this many looks are no better than those before; 0 only reports it [default: 8, or 0 with
+    /// --steps]
     #[arg(long, value_name = "LOOKS")]
     pub patience: Option<u32>,
     /// Begin with the weights of another model: a run, a checkpoint or a model file of the same family
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
-    /// Let the two families that fit best train for a tenth of the budget each; the better one goes on
+    /// Train the two most suitable families for a tenth of the budget each, then go on with the better one
     #[arg(long)]
     pub race: bool,
-    /// What products are computed with: bf16 is faster where the processor has it
+    /// Number format of matrix products: bf16 is faster on processors that have instructions for it
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
     /// Seed of all random numbers
     #[arg(long)]
     pub seed: Option<u64>,
-    /// What computes [default: cpu]
+    /// Device that computes [default: cpu]
     #[arg(long, value_enum)]
     pub device: Option<DeviceArg>,
     /// Run directory [default: the next free runs/NAME-N]
@@ -230,18 +233,18 @@ pub struct TrainArgs {
     /// Any setting of run.toml, for example train.lr=1e-4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Only look at the data and say what would be chosen, and why; prints all settings as a recipe for --config
+    /// Do not train: report what would be chosen and why, and print all settings as a recipe for --config
     #[arg(long, conflicts_with_all = ["race", "init"])]
     pub dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct RecipeArgs {
-    /// A recipe that says what it claims
+    /// Recipe with a [claim] table
     pub recipe: PathBuf,
     /// The pictures [default: what the recipe names]
     pub source: Option<String>,
-    /// Run directory; a run that is there already is gone on with, and judged again [default: the next free runs/NAME-N]
+    /// Run directory; a run that is there already is resumed and judged again [default: the next free runs/NAME-N]
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
@@ -287,11 +290,11 @@ pub struct GenerateArgs {
     /// Walk from picture to picture and back to the first, this many frames between two
     #[arg(long, value_name = "FRAMES")]
     pub interpolate: Option<usize>,
-    /// Find a given picture in the model, rebuild it and vary it; several are walked through with --interpolate
+    /// Find the latent vector of a given picture, rebuild the picture and vary it; may be repeated, with --interpolate for a walk through
+    /// all of them
     #[arg(long, value_name = "PICTURE")]
     pub from: Vec<PathBuf>,
-    /// Table of pictures with the content of their column and the style of their row (fastgan and projected)
-    #[arg(long)]
+    #[arg(long, help = families::mix_help())]
     pub mix: bool,
     /// Show each picture beside the training pictures that it resembles most [default: 5 of them]
     #[arg(long, value_name = "K", num_args = 0..=1, require_equals = true, default_missing_value = "5")]
@@ -407,7 +410,7 @@ pub enum Format {
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(next_help_heading = "Text")]
 pub struct TextFlags {
-    /// What the text begins with; \n is a line break
+    /// Beginning of the text; \n is a line break
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// Tokens a piece, at most [default: 300; 2000 for music]
@@ -450,20 +453,20 @@ pub struct WriteArgs {
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct BenchArgs {
-    /// As one JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
     /// Only these: gemm, ops, conv, text-ops, dcgan-64, vae-64, gpt-small, gpt, lstm, generate, write, cold-start, memory
     /// [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// What products are computed with in operations and training
+    /// Number format of matrix products in operations and training
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,
-    /// Seconds of measuring an entry; a single operation takes a sixth of it
+    /// Seconds for each entry; a single operation gets a sixth of it
     #[arg(long, default_value_t = 3.0)]
     pub seconds: f64,
-    /// Write the JSON object to this file, too
+    /// Also write the JSON object to this file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

@@ -380,6 +380,7 @@ fn call(arguments: &[impl AsRef<std::ffi::OsStr>], what: &str) -> Result<Vec<u8>
         return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it ended without a word");
+    let said =
+        said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it ended without an error message");
     Err(Error::new(ErrorKind::Io, format!("the process measuring {what} failed: {said}")))
 }

@@ -1,21 +1,18 @@
 //! `maliang data check SOURCE`: what is in a source, what is broken, doubled, too small.
 
+mod layout;
 mod text;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use maliang::data::{self, CheckReport, Fit, Reject, SizeSummary, Source, display_name, too_small};
+use layout::{COLUMNS, bytes, counted, fit, more, number, percent, quoted, reject_list, row};
+use maliang::data::{self, CheckReport, Fit, SizeSummary, Source, too_small};
 use maliang::makes::Makes;
 use maliang::{Error, Result};
 
-/// Widest line that is printed.
-const COLUMNS: usize = 80;
-/// Where the values of the table start.
-const INDENT: usize = 15;
 /// Longest lists before "and N more".
-const REJECTS: usize = 20;
 const GROUPS: usize = 10;
 const LABELS: usize = 60;
 
@@ -90,7 +87,7 @@ fn overview(out: &mut String, report: &CheckReport) {
     }
     let shares = [
         ("grey", report.grey, "have no colour"),
-        ("transparent", report.transparent, "go onto the background colour"),
+        ("transparent", report.transparent, "are drawn on the background colour"),
         ("animated", report.animated, "only the first frame is used"),
         ("rotated", report.rotated, "turned upright by their EXIF orientation"),
     ];
@@ -130,22 +127,6 @@ fn overview(out: &mut String, report: &CheckReport) {
     }
 }
 
-fn reject_list(out: &mut String, rejects: &[Reject]) {
-    if rejects.is_empty() {
-        return;
-    }
-    let _ = writeln!(out, "\nCannot be used: {}", counted(rejects.len(), "file"));
-    let shown = &rejects[..rejects.len().min(REJECTS)];
-    let widest = shown.iter().map(|reject| columns(&display_name(&reject.name))).max().unwrap_or(0).min(30);
-    for reject in shown {
-        let name = fit(&reject.name, widest);
-        let padding = " ".repeat(widest - columns(&name));
-        let reason = fit(&reject.reason, COLUMNS - widest - 4);
-        let _ = writeln!(out, "  {name}{padding}  {reason}");
-    }
-    more(out, rejects.len(), REJECTS, "");
-}
-
 fn copies(out: &mut String, report: &CheckReport) {
     if !report.duplicates.is_empty() {
         let extra = report.usable - report.distinct;
@@ -163,7 +144,7 @@ fn copies(out: &mut String, report: &CheckReport) {
     if !report.near_duplicates.is_empty() {
         let at_least = if report.near_complete { "" } else { "at least " };
         let pairs = counted(report.near_duplicates.len(), "pair");
-        let _ = writeln!(out, "\nLook alike: {at_least}{pairs}; they are kept, but look at them");
+        let _ = writeln!(out, "\nLook alike: {at_least}{pairs}; they are kept, please check them");
         for pair in report.near_duplicates.iter().take(GROUPS) {
             let _ = writeln!(out, "  {} ~ {}", fit(&pair.a, 36), fit(&pair.b, 36));
         }
@@ -188,138 +169,17 @@ fn advice(out: &mut String, report: &CheckReport) {
     }
     let _ = writeln!(out, "Next: maliang train {}", quoted(&report.source));
     if report.suggested_fit == Fit::Pad && report.items.iter().any(|item| item.width != item.height) {
-        let _ = writeln!(out, "      Those that are not square will be padded; --fit crop cuts them instead.");
+        let _ = writeln!(out, "      Pictures that are not square are padded; --fit crop cuts them instead.");
     }
     if size > 64 {
-        let _ = writeln!(out, "      The pictures are good for up to --size {size}, which takes longer.");
+        let _ = writeln!(out, "      The pictures are large enough for --size {size}, which takes longer.");
     }
-}
-
-/// A name, and its parts joined by ` · ` (single words: by spaces) over as many lines as needed.
-fn row(out: &mut String, name: &str, parts: &[String]) {
-    let words = matches!(name, "note" | "tokens");
-    let separator = if words { " " } else { " · " };
-    let mut line = format!("  {name:<width$}", width = INDENT - 2);
-    let mut used = INDENT;
-    for (i, part) in parts.iter().enumerate() {
-        let part = display_name(part);
-        let more = columns(&part) + if i > 0 { columns(separator) } else { 0 };
-        if i > 0 && used + more > COLUMNS {
-            let _ = writeln!(out, "{line}");
-            line = " ".repeat(INDENT);
-            used = INDENT;
-        } else if i > 0 {
-            line += separator;
-            used += columns(separator);
-        }
-        line += &part;
-        used += columns(&part);
-    }
-    let _ = writeln!(out, "{line}");
-}
-
-fn more(out: &mut String, count: usize, shown: usize, what: &str) {
-    if count > shown {
-        let _ = writeln!(out, "  … and {} more{what}", number(count - shown));
-    }
-}
-
-/// Text that is safe for a terminal and at most `width` columns wide: the middle is left out.
-fn fit(text: &str, width: usize) -> String {
-    let text = display_name(text);
-    if columns(&text) <= width {
-        return text;
-    }
-    let take = |chars: &mut dyn Iterator<Item = char>, room: usize| {
-        let mut used = 0;
-        chars
-            .take_while(|&c| {
-                used += wide(c);
-                used <= room
-            })
-            .collect::<String>()
-    };
-    let room = width.saturating_sub(1);
-    let head = take(&mut text.chars(), room / 2);
-    let tail: String = take(&mut text.chars().rev(), room - room / 2).chars().rev().collect();
-    format!("{head}…{tail}")
-}
-
-/// Columns that a text takes in a terminal.
-fn columns(text: &str) -> usize {
-    text.chars().map(wide).sum()
-}
-
-/// East Asian characters and emoji take two columns.
-fn wide(c: char) -> usize {
-    match c as u32 {
-        0x300..=0x36f | 0x200b..=0x200d | 0xfe0e | 0xfe0f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1faff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
-}
-
-/// A shell word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-:+,@".contains(c);
-    if text.chars().all(plain) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
-}
-
-/// 12345 → 12,345
-fn number(n: usize) -> String {
-    let digits = n.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
-fn percent(part: usize, whole: usize) -> String {
-    let share = 100.0 * part as f64 / whole.max(1) as f64;
-    if part == whole {
-        "all".into()
-    } else if share < 0.1 {
-        "< 0.1 %".into()
-    } else {
-        format!("{share:.1} %")
-    }
-}
-
-fn bytes(n: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = n as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::layout::columns;
     use super::*;
-
-    #[test]
-    fn numbers_and_names() {
-        assert_eq!([number(0), number(999), number(1000), number(1234567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([bytes(12), bytes(2048), bytes(5 << 20)], ["12 B", "2.0 KiB", "5.0 MiB"]);
-        assert_eq!(fit("abcdefghij", 7), "abc…hij");
-        assert_eq!(columns(&fit("小猫小猫小猫小猫", 9)), 9);
-        assert_eq!(fit("a\nb", 9), "a\\nb");
-        assert_eq!(quoted("my cats"), "'my cats'");
-    }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {

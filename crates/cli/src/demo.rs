@@ -2,7 +2,7 @@
 
 use crate::args::DemoArgs;
 use crate::terminal::{self, free_directory, print};
-use crate::train::{look_at, start};
+use crate::train::begin::{look_at, start};
 use maliang::generate::grid::grid;
 use maliang::generate::latent::closed_path;
 use maliang::generate::picture::write_gif;

@@ -1,6 +1,7 @@
 //! `maliang doctor`: is this machine fit, and where does Maliang keep things?
 
-use crate::terminal::{bytes, cache_dir, data_dir, peak_memory, print, weights_store};
+use crate::terminal::{cache_dir, data_dir, peak_memory, print, weights_store};
+use crate::units::bytes;
 use maliang::data::{self, Dataset, Source};
 use maliang::pretrained::Installed;
 use maliang::run::dir::RunDir;
@@ -33,7 +34,7 @@ pub fn run() -> Result<()> {
     let mark = |published: bool| if published { "" } else { ", unverified" };
     let entry = |w: &Installed| format!("{} ({}{})", w.name, bytes(w.bytes), mark(w.published));
     let installed: Vec<_> = weights_store().list().iter().map(entry).collect();
-    let none = "none; maliang weights get efficientnet-lite0 installs what judges and projected GANs see with";
+    let none = "none; `maliang weights get efficientnet-lite0` installs a feature network for scores and training";
     row("weights", if installed.is_empty() { none.into() } else { installed.join(", ") })?;
     let start = Instant::now();
     self_test()?;
@@ -96,7 +97,7 @@ fn vector_instructions() -> String {
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        "as the architecture has them".into()
+        "those of the architecture".into()
     }
 }
 

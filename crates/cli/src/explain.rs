@@ -1,7 +1,8 @@
 //! `maliang explain`: grids and a page that show what a model has learned.
 
 use crate::args::ExplainArgs;
-use crate::judge::{Clock, run_of};
+use crate::judge::clock::Clock;
+use crate::judge::place::run_of;
 use crate::terminal::{cache_dir, print, weights_store};
 use maliang::data::{Dataset, display_name};
 use maliang::explain::{
@@ -68,6 +69,12 @@ struct Job<'a> {
 /// A section of the page, and the same as JSON under its key.
 type Part = (Section, &'static str, Value);
 
+/// A part that this model or its files do not allow, and why.
+fn not_shown(name: &str, key: &'static str, why: &str) -> Part {
+    let section = Section { name: name.into(), text: vec![format!("Not shown: {why}.")], figures: Vec::new() };
+    (section, key, json!({"missing": why}))
+}
+
 impl Job<'_> {
     /// Writes the labelled picture of a figure; returns its caption and the name of its file, for the page.
     fn draw(&mut self, figure: &Figure) -> Result<(String, String)> {
@@ -82,6 +89,10 @@ impl Job<'_> {
 
     fn directions(&mut self) -> Result<Part> {
         self.clock.at("directions", 0, 1);
+        if !self.sampler.has_latent() {
+            let why = format!("{} has no latent space, and so no directions", self.sampler.info.config.family());
+            return Ok(not_shown("Directions", "directions", &why));
+        }
         let found = directions(&self.sampler, self.data.as_ref().ok())?;
         let path = self.directory.join(DIRECTIONS);
         found.save(&path, &self.sampler.hash)?;
@@ -104,18 +115,18 @@ impl Job<'_> {
         match order {
             Order::Eigenvalue => "A generator turns a list of random numbers into a picture. These are the directions in which \
                  moving the numbers changes its first step most (SeFa, Shen & Zhou 2021), the strongest first. They were \
-                 found, not named: look what each of them does; some do several things at once."
+                 computed, and have no names: see in the pictures what each of them changes; some change several things at once."
                 .into(),
-            Order::Kl => "A VAE describes each picture by a list of numbers. These are the numbers that tell most about the \
-                 training pictures (measured as KL, in nats), the most telling first: each is turned down and up while all \
-                 others stay."
+            Order::Kl => "The model's encoder describes each picture by a list of numbers. These are the numbers that tell most \
+                 about the training pictures (measured as KL, in nats), the most informative first: each is decreased and \
+                 increased while all others stay the same."
                 .into(),
             Order::Sensitivity => {
                 let why = self.data.as_ref().err().map_or(String::new(), |why| format!(": {why}"));
                 format!(
-                    "A VAE describes each picture by a list of numbers. These are the numbers that change a picture most: \
-                     each is turned down and up while all others stay. Which of them tell most about the training pictures \
-                     could not be measured{why}."
+                    "The model makes each picture from a list of numbers. These are the numbers that change a picture most: \
+                     each is decreased and increased while all others stay the same. Which of them tell most about the training \
+                     pictures could not be measured{why}."
                 )
             }
         }
@@ -126,17 +137,14 @@ impl Job<'_> {
         let name = "What the discriminator looks at".to_string();
         let (critic, sampler) = match self.critic()? {
             Ok(found) => found,
-            Err(reason) => {
-                let section = Section { name, text: vec![format!("Not shown: {reason}.")], figures: Vec::new() };
-                return Ok((section, "saliency", json!({"missing": reason})));
-            }
+            Err(reason) => return Ok(not_shown(&name, "saliency", &reason)),
         };
         let figure = saliency_figure(&critic, &sampler, self.data.as_ref().ok(), self.args.seed);
         let drawn = self.draw(&figure)?;
         let mut text = vec![format!(
-            "While training, a second network learns to tell real pictures from generated ones. Bright pixels are those to which \
-             its opinion is most sensitive: where it looks, not what it thinks. This is the discriminator of step {}, on batches \
-             of {} as in training; every picture has a scale of its own.",
+            "During training, a second network, the discriminator, learns to tell real pictures from generated ones. Its output \
+             depends most on the bright pixels: they show where it looks, not what it decides. This is the discriminator of step {}, \
+             on batches of {} as in training; every picture has a scale of its own.",
             sampler.info.step, critic.batch
         )];
         if let Err(why) = &self.data {
@@ -150,24 +158,24 @@ impl Job<'_> {
     fn critic(&self) -> Result<Result<(Critic, Sampler), String>> {
         let about = self.sampler.info.config.about();
         if !about.has_critic {
-            return Ok(Err(format!("a {} has no discriminator", about.name)));
+            return Ok(Err(format!("{} has no discriminator", about.name)));
         }
         let Some((run, config)) = &self.run else {
             return Ok(Err(
                 "a model file holds the generator only; the discriminator is in the checkpoints of the run".into(),
             ));
         };
-        let eyes =
+        let features =
             if config.needs_features() { weights_store().efficientnet_lite0(&maliang::device::cpu())? } else { None };
-        if config.needs_features() && eyes.is_none() {
+        if config.needs_features() && features.is_none() {
             return Ok(Err(no_features().message));
         }
-        match Critic::of_run(run, config, eyes)? {
+        match Critic::of_run(run, config, features)? {
             Some(critic) => {
                 let sampler = Sampler::open(&critic.checkpoint)?.0;
                 Ok(Ok((critic, sampler)))
             }
-            None => Ok(Err("no checkpoint of the run is whole".into())),
+            None => Ok(Err("every checkpoint of the run is damaged".into())),
         }
     }
 
@@ -175,10 +183,7 @@ impl Job<'_> {
         let name = "Nearest training pictures".to_string();
         let data = match &self.data {
             Ok(data) => data,
-            Err(why) => {
-                let section = Section { name, text: vec![format!("Not shown: {why}.")], figures: Vec::new() };
-                return Ok((section, "neighbours", json!({"missing": why})));
-            }
+            Err(why) => return Ok(not_shown(&name, "neighbours", why)),
         };
         let extractor = best_extractor(&weights_store())?;
         let numbers = 0..PICTURES;
@@ -195,15 +200,15 @@ impl Job<'_> {
         let features = extractor.name();
         let figure = Figure {
             name: "neighbours".into(),
-            caption: "At the left a generated picture, then the training pictures nearest to it.".into(),
+            caption: "Left: a generated picture. Then the training pictures nearest to it.".into(),
             latent: format!("numbers 0 to {}, each with its nearest training pictures by {features}", PICTURES - 1),
             picture: neighbour_sheet(&pictures, &found, data),
         };
         let drawn = self.draw(&figure)?;
         let text = vec![format!(
             "The training pictures that resemble a generated picture most, by the features of {features}. Similar is not causal: \
-             the model learned from all pictures, and these need not have shaped this one. Whether it copies is a question \
-             for `maliang judge`."
+             the model learned from all pictures, and these need not have shaped this one. `maliang judge` measures whether \
+             the model copies."
         )];
         let value = json!({"file": self.written.last(), "features": features, "nearest": pairs});
         Ok((Section { name, text, figures: vec![drawn] }, "neighbours", value))

@@ -18,6 +18,7 @@ mod runs;
 mod serve;
 mod terminal;
 mod train;
+mod units;
 mod weights;
 mod write;
 

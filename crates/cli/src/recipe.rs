@@ -1,15 +1,17 @@
-//! `maliang recipe`: a run file that is a claim. Trains as it says, judges as it says, and fails where it promised too much.
+//! `maliang recipe`: trains with the settings of a recipe, judges the run, and fails where a claim of the recipe is missed.
 
-use crate::args::{JudgeArgs, Producer, RecipeArgs, TrainArgs};
+use crate::args::RecipeArgs;
 use crate::bench::machine::Machine;
-use crate::terminal::{self, free_directory, print};
-use crate::{judge, train};
+use crate::judge::model::{self, Asked};
+use crate::terminal::{self, print};
+use crate::train::begin;
 use maliang::data::text::makes;
-use maliang::judge::{Checked, Claim, Judgement};
+use maliang::judge::{Checked, Claim, Judgement, Protocol};
 use maliang::makes::Makes;
-use maliang::run::checkpoint;
+use maliang::provenance::label::Label;
 use maliang::run::dir::RunDir;
-use maliang::{Error, Result};
+use maliang::train::observer::Outcome;
+use maliang::{Error, Result, train};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toml::{Table, Value};
@@ -17,14 +19,14 @@ use toml::{Table, Value};
 /// A claim was missed.
 const MISSED: u8 = 4;
 
-/// Trains, judges, prints a table of the claims; the exit code says whether all are kept. Who stops it has no answer yet, so that is
-/// no success.
+/// Trains, judges, prints a table of the claims; the exit code says whether all are kept. A recipe that was stopped has judged nothing,
+/// so it does not succeed.
 pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     let (claim, settings) = read(&args.recipe)?;
     let protocols = claim.protocols()?;
     let named = settings.get("data").and_then(|data| data.get("source")).and_then(Value::as_str);
     let Some(source) = args.source.as_deref().or(named).or(claim.data.as_deref()) else {
-        return Err(Error::input(format!("{} does not say which pictures it is for", args.recipe.display()))
+        return Err(Error::input(format!("{} does not name its pictures", args.recipe.display()))
             .hint("name them: maliang recipe RECIPE PICTURES/"));
     };
     if makes(source) != Makes::Pictures {
@@ -32,29 +34,26 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
             .hint("`maliang train SOURCE --config FILE` trains on text by settings in a file"));
     }
     for protocol in &protocols {
-        // A judge that is not installed is missed before hours of training.
+        // Weights that are not installed are reported before hours of training.
         maliang::judge::extractor(&protocol.extractor, &terminal::weights_store())?;
     }
-    if claim.data.as_deref().is_some_and(|data| train::source_name(data) != train::source_name(source)) {
+    if claim.data.as_deref().is_some_and(|data| begin::run_name(data) != begin::run_name(source)) {
         eprintln!("note: the recipe claims this of {}", claim.data.as_deref().unwrap_or_default());
     }
     if let Some(machine) = &claim.machine {
         eprintln!("claimed on: {machine}\n      here: {}", Machine::here().line());
     }
-    let out = args.out.clone().unwrap_or_else(|| free_directory(Path::new("runs"), &train::source_name(source)));
-    // A run that is there already keeps its settings.
-    let config = (!RunDir::is_run(&out)).then(|| args.recipe.clone());
-    train::run(&TrainArgs { source: Some(source.into()), out: Some(out.clone()), config, ..TrainArgs::default() })?;
-    let run = RunDir::new(&out);
-    if terminal::interrupted() {
-        eprintln!("`maliang recipe {} {source} --out {}` goes on, too", args.recipe.display(), out.display());
+    let out = args.out.clone().unwrap_or_else(|| begin::run_directory(source));
+    terminal::catch_interrupts()?;
+    let (outcome, _) = terminal::once_free(|| trained(source, &out, &settings))?;
+    // Ctrl-C during the last step counts, too.
+    if !outcome.finished || terminal::interrupted() {
+        eprintln!("`maliang recipe {} {source} --out {}` resumes this recipe", args.recipe.display(), out.display());
         return Ok(ExitCode::from(terminal::INTERRUPTED));
     }
-    let judgements = protocols.into_iter().map(|protocol| judged(&out, protocol.extractor, protocol.n, claim.seed));
+    let judgements = protocols.iter().map(|protocol| judged(&out, protocol, claim.seed));
     let judgements = judgements.collect::<Result<Vec<Judgement>>>()?;
-    let last = run.pointed("last").ok_or_else(|| Error::corrupt(format!("{} has no checkpoint", out.display())))?;
-    let minutes = checkpoint::counters(&last)?.seconds / 60.0;
-    let checked = claim.check(&judgements, minutes)?;
+    let checked = claim.check(&judgements, outcome.seconds / 60.0)?;
     print(table(&checked))?;
     let missed: Vec<&Checked> = checked.iter().filter(|check| !check.kept).collect();
     let Some(first) = missed.first() else { return Ok(ExitCode::SUCCESS) };
@@ -76,7 +75,7 @@ fn read(path: &PathBuf) -> Result<(Claim, Table)> {
     let mut settings: Table = text.parse().map_err(|e| Error::toml(path, &text, &e))?;
     let Some(claim) = settings.remove("claim") else {
         return Err(Error::input(format!("{} has no [claim] table", path.display()))
-            .hint("`maliang train --config` trains by a recipe that claims nothing"));
+            .hint("use `maliang train --config` for a recipe without claims"));
     };
     let claim = claim.try_into().map_err(|error: toml::de::Error| {
         let said = error.to_string().trim_end().replace('\n', " ");
@@ -86,22 +85,32 @@ fn read(path: &PathBuf) -> Result<(Claim, Table)> {
     Ok((claim, settings))
 }
 
+/// Trains on `source` in `out` with the settings of a recipe. A run that is there already goes on with its own.
+fn trained(source: &str, out: &Path, settings: &Table) -> Result<(Outcome, RunDir)> {
+    if begin::is_begun(Path::new(source)) {
+        return Err(begin::settings_are_fixed(Path::new(source)));
+    }
+    if begin::is_begun(out) {
+        begin::refuse_other_source(out, source)?;
+        // A race that is not decided takes no settings.
+        return if RunDir::is_run(out) {
+            begin::go_on(RunDir::new(out), |_| ())
+        } else {
+            Err(begin::settings_are_fixed(out))
+        };
+    }
+    let (scan, checked) = begin::look_at(source)?;
+    let choice = train::choose(&begin::request(source.to_owned(), settings.clone()), &checked)?;
+    begin::start(RunDir::new(out), &choice, &scan, None)
+}
+
 /// The judgement of the run in `out`, which is left there as `maliang judge` leaves it.
-fn judged(out: &Path, features: String, number: usize, seed: u64) -> Result<Judgement> {
-    let model = out.to_path_buf();
-    judge::run(&JudgeArgs {
-        model,
-        number: Some(number),
-        features: Some(features),
-        data: None,
-        seed,
-        json: false,
-        output: None,
-        producer: Producer::default(),
-    })?;
-    let path = out.join("scores.json");
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
-    serde_json::from_str(&text).map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))
+fn judged(out: &Path, protocol: &Protocol, seed: u64) -> Result<Judgement> {
+    let Protocol { extractor: features, n: number } = protocol;
+    let label = Label::default();
+    let found = model::judge(&Asked { model: out, number: *number, features, data: None, seed, label, output: None })?;
+    found.print(false)?;
+    Ok(found.judgement)
 }
 
 /// What was claimed, what was found, and the verdict.

@@ -1,6 +1,7 @@
-//! `maliang runs` and `maliang show`: what is there, and how it went.
+//! `maliang runs` and `maliang show`: which runs there are, and what one of them holds.
 
-use crate::terminal::{bytes, duration, print};
+use crate::terminal::print;
+use crate::units::{bytes, count, duration};
 use maliang::families::settings::TrainConfig;
 use maliang::generate::sampler::Sampler;
 use maliang::makes::Makes;
@@ -17,13 +18,13 @@ use std::path::Path;
 pub fn list(directory: &Path) -> Result<()> {
     if !directory.is_dir() {
         return Err(Error::input(format!("there is no {}", directory.display()))
-            .hint("`maliang train` makes runs/ where it is called; or name another directory"));
+            .hint("`maliang train` makes runs/ in the current directory; or name another directory"));
     }
     let entries = std::fs::read_dir(directory).map_err(|e| Error::io("read", directory, &e))?;
     let mut runs: Vec<_> = entries.flatten().map(|e| e.path()).filter(|path| RunDir::is_run(path)).collect();
     runs.sort();
     if runs.is_empty() {
-        eprintln!("no runs in {}; `maliang demo` makes a first one", directory.display());
+        eprintln!("no runs in {}; `maliang demo` trains a first one", directory.display());
         return Ok(());
     }
     print(format!("{:<28} {:<16} {:>8} {:>8}  {}", "run", "model", "steps", "time", "best score"))?;
@@ -103,15 +104,6 @@ impl Settings {
     }
 }
 
-/// `1234567` → `1.2M`.
-fn count(n: usize) -> String {
-    match n {
-        0..1_000 => n.to_string(),
-        1_000..1_000_000 => format!("{:.0}k", n as f64 / 1e3),
-        _ => format!("{:.1}M", n as f64 / 1e6),
-    }
-}
-
 /// What a model file says of itself.
 fn show_file(path: &Path) -> Result<()> {
     let file = if path.is_dir() { path.join(checkpoint::MODEL_FILE) } else { path.to_path_buf() };
@@ -129,7 +121,7 @@ fn show_file(path: &Path) -> Result<()> {
     print(serde_json::to_string_pretty(&text).unwrap_or_default())
 }
 
-/// What a run, checkpoint or model file is.
+/// Settings, scores and files of a run; what a checkpoint or model file says of itself.
 pub fn show(path: &Path, as_json: bool) -> Result<()> {
     if !RunDir::is_run(path) {
         return show_file(path);

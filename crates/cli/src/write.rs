@@ -14,15 +14,15 @@ use std::str::FromStr;
 
 const HELP: &str = "\
 Type a beginning and press Enter; an empty line begins from nothing. \\n is a line break.
-  /more [TOKENS]        go on with the latest text, if it was cut off at its length
+  /more [TOKENS]        continue the latest text, if it ended at its greatest length
   /again                another text with the same beginning
   /temperature T        below 1 more typical, above 1 more surprising, 0 always the likeliest
   /top-k K   /top-p P   /min-p P   /repetition-penalty R
-  /tokens N             length of a text, at most
-  /stop TEXT            end before this appears; alone: end nowhere
-  /seed N               from the first text on with another seed
-  /settings             what is set
-  /help   /quit         Ctrl-C ends a text, and where none is written the program";
+  /tokens N             greatest length of a text
+  /stop TEXT            end before this text appears; without TEXT nothing ends a text
+  /seed N               use another seed, beginning with its first text
+  /settings             show the settings
+  /help   /quit         Ctrl-C ends the text that is being written, otherwise the program";
 
 /// Reads beginnings and commands from stdin until it ends. The texts go to stdout, everything else to stderr.
 pub fn run(args: &WriteArgs) -> Result<()> {
@@ -30,7 +30,7 @@ pub fn run(args: &WriteArgs) -> Result<()> {
     let author = open(&args.model)?;
     let request = request(&args.text, args.seed, None);
     request.check()?;
-    eprintln!("{} writes. /help says what you can do, /quit ends.", author.info.name);
+    eprintln!("{} is ready to write. /help lists the commands, /quit ends.", author.info.name);
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         catch_interrupts_of_pieces()?;
@@ -53,7 +53,7 @@ pub fn run(args: &WriteArgs) -> Result<()> {
     }
 }
 
-/// Whether to go on: a slip of the user's is told and forgiven, a reader that has left ends the work.
+/// Whether to go on: wrong input is reported and the dialogue goes on; it ends when nobody reads stdout any more.
 fn settled(outcome: Result<bool>) -> Result<bool> {
     match outcome {
         Err(error) if error.kind == ErrorKind::Input => {
@@ -132,7 +132,7 @@ impl Desk<'_> {
         if piece.extend(tokens) {
             self.go_on("")
         } else {
-            Err(Error::input("the text has come to its end").hint("/again for another one"))
+            Err(Error::input("the text has ended").hint("/again begins another one"))
         }
     }
 
@@ -158,7 +158,7 @@ impl Desk<'_> {
         }
         print("\n")?;
         if matches!(piece.finish(), None | Some(Finish::Length)) {
-            eprintln!("(/more goes on)");
+            eprintln!("(/more continues it)");
         }
         Ok(true)
     }

@@ -2,7 +2,8 @@
 //! discriminator, a batch of real pictures) costs nothing.
 
 use crate::activation::Activation;
-use crate::ops::{Conv2dOptions, DepthwiseOptions, KernelOps};
+use crate::ops::KernelOps;
+use crate::options::{Conv2dOptions, DepthwiseOptions};
 use crate::resize::Filter;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};

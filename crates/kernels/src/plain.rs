@@ -3,8 +3,8 @@
 
 use crate::activation::Activation;
 use crate::augment::AUGMENT_PARAMETERS;
-use crate::ops::{Conv2dOptions, DepthwiseOptions};
 use crate::optim::AdamStep;
+use crate::options::{Conv2dOptions, DepthwiseOptions};
 use crate::resize::{Filter, matrix};
 use crate::tensors::Tensors;
 use burn::backend::ops::{ConvOptions, ConvTransposeOptions};

@@ -6,7 +6,7 @@
 
 use crate::activation::Activation;
 use crate::gemm::Packed;
-use crate::ops::{Conv2dOptions, DepthwiseOptions};
+use crate::options::{Conv2dOptions, DepthwiseOptions};
 use crate::resize::Filter;
 use crate::simd::{Scratch, with_scratch};
 use burn_flex::FlexTensor;

@@ -1,7 +1,8 @@
 //! Kernels against their plain composition over random shapes, gradients against finite differences, and the same bytes
 //! for any number of threads.
 
-use crate::ops::{Conv2dOptions, KernelOps, Precision};
+use crate::ops::KernelOps;
+use crate::options::{Conv2dOptions, Precision};
 use crate::{AUGMENT_PARAMETERS, Activation, AdamState, AdamStep, Tensors, plain};
 use burn::backend::{BackendTensor, DispatchTensorKind, Flex};
 use burn::tensor::{Device, Tensor, TensorData};

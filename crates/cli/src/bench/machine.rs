@@ -1,6 +1,6 @@
 //! What the numbers were measured on.
 
-use crate::terminal::bytes;
+use crate::units::bytes;
 use maliang::workload;
 use serde::Serialize;
 use sysinfo::System;

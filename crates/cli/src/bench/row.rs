@@ -1,6 +1,6 @@
 //! One result: an object of the JSON answer, a line of the table.
 
-use crate::terminal::bytes;
+use crate::units::bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
 #[derive(Serialize)]

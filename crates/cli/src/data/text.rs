@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use maliang::Result;
 use maliang::data::text::{self, Documents, TextCheck, TokenizerKind};
 
-use super::{COLUMNS, bytes, counted, fit, number, percent, quoted, reject_list, row};
+use super::layout::{COLUMNS, bytes, counted, fit, number, percent, quoted, reject_list, row};
 
 /// Characters that are too few to learn to write from.
 const FEW: u64 = 20_000;
@@ -89,7 +89,7 @@ fn words(sentence: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns;
+    use super::super::layout::columns;
     use super::*;
     use maliang::data::display_name;
 

@@ -1,7 +1,9 @@
 //! `generate --from`: pictures that the user gives, found in the model, rebuilt and varied, or walked between.
 
-use super::{DELAY, GIF_SIDE, Job, between};
-use crate::judge::{Clock, run_of};
+use super::flags::between;
+use super::job::{DELAY, GIF_SIDE, Job};
+use crate::judge::clock::Clock;
+use crate::judge::place::run_of;
 use crate::terminal::{print, weights_store};
 use maliang::data;
 use maliang::explain::named;
@@ -31,7 +33,7 @@ struct Given {
 
 impl Job<'_> {
     /// Finds each picture; then a grid of variations of each, or a walk through all.
-    pub(super) fn given(&self) -> Result<()> {
+    pub fn given(&self) -> Result<()> {
         let number = self.args.number.unwrap_or(VARIATIONS);
         if number > MOST {
             return Err(Error::input(format!("-n {number} variations are too many for a grid: at most {MOST}")));
@@ -61,12 +63,12 @@ impl Job<'_> {
             None => self.search(&picture)?,
         };
         match found.method {
-            Method::Label => eprintln!("{shown}: made by this very model; its label gives the exact latent vector"),
+            Method::Label => eprintln!("{shown}: made by this model; its label gives the exact latent vector"),
             Method::Encoder => {
-                eprintln!("{shown}: encoded; the rebuilt picture is off by {:.1} of 255 levels", found.levels);
+                eprintln!("{shown}: encoded; the rebuilt picture differs by {:.1} of 255 levels", found.levels);
             }
             Method::Search { steps, before, after } => eprintln!(
-                "{shown}: searched for in {steps} steps (distance {before:.4} → {after:.4}); the rebuilt picture is off by {:.1} \
+                "{shown}: searched for in {steps} steps (distance {before:.4} → {after:.4}); the rebuilt picture differs by {:.1} \
                  of 255 levels",
                 found.levels
             ),
@@ -75,9 +77,10 @@ impl Job<'_> {
     }
 
     fn search(&self, picture: &Picture) -> Result<Found> {
-        let searched = !self.sampler.encodes();
-        let eyes = if searched { weights_store().efficientnet_lite0(&maliang::device::cpu())? } else { None };
-        let request = Request { class: self.class, seed: self.args.seed, eyes: eyes.as_ref() };
+        // An encoder needs no search, and so no feature network.
+        let features =
+            if self.sampler.encodes() { None } else { weights_store().efficientnet_lite0(&maliang::device::cpu())? };
+        let request = Request { class: self.class, seed: self.args.seed, eyes: features.as_ref() };
         let clock = Clock::start();
         let found = inversion::invert(&self.sampler, picture, &request, &|done, all| clock.at("searching", done, all));
         clock.stop();

@@ -1,6 +1,6 @@
 //! `generate --mix`: a table of pictures, the content of each from its column, the style from its row.
 
-use super::Job;
+use super::job::Job;
 use crate::terminal::print;
 use maliang::generate::grid::{blank, grid};
 use maliang::generate::picture::write_png;
@@ -12,7 +12,7 @@ const MOST: usize = 16;
 
 impl Job<'_> {
     /// The pictures of seed numbers 0 to n − 1 above, those of n to 2n − 1 at the left, and every mixture.
-    pub(super) fn mix(&self) -> Result<()> {
+    pub fn mix(&self) -> Result<()> {
         let n = self.args.number.unwrap_or(SIDE);
         if n > MOST {
             return Err(Error::input(format!("-n {n} is too large for a table: at most {MOST} rows and columns")));

@@ -1,7 +1,8 @@
 //! `generate --neighbours`: pictures beside the training pictures that they resemble most.
 
-use super::Job;
-use crate::judge::{Clock, run_of};
+use super::job::Job;
+use crate::judge::clock::Clock;
+use crate::judge::place::run_of;
 use crate::terminal::{cache_dir, print, weights_store};
 use maliang::explain::neighbour_sheet;
 use maliang::generate::picture::write_png;
@@ -16,7 +17,7 @@ const MOST_NEIGHBOURS: usize = 12;
 
 impl Job<'_> {
     /// A row a picture: the picture, then its `k` nearest training pictures.
-    pub(super) fn neighbours(&self, k: usize) -> Result<()> {
+    pub fn neighbours(&self, k: usize) -> Result<()> {
         let n = self.args.number.unwrap_or(PICTURES);
         if n > MOST {
             return Err(Error::input(format!("-n {n} pictures are too many for a grid: at most {MOST}")));
@@ -26,7 +27,7 @@ impl Job<'_> {
         }
         let Some(run) = run_of(&self.args.model) else {
             let model = self.args.model.display();
-            return Err(Error::input(format!("{model} does not know the pictures it was trained on"))
+            return Err(Error::input(format!("{model} is not in a run, so its training pictures are not known"))
                 .hint("give the run directory instead"));
         };
         let data = train::data_of(&run, &run.config()?, &cache_dir())?;
@@ -42,7 +43,7 @@ impl Job<'_> {
         let path = self.directory.join(format!("{}-neighbours-grid.png", self.prefix()));
         let provenance = self.provenance(0, self.class, &words);
         write_png(&path, &neighbour_sheet(&pictures, &found, &data), &provenance)?;
-        eprintln!("nearest by {name}: similar, which is not to say that they caused the picture");
+        eprintln!("nearest by {name}: similar pictures need not have caused the generated one");
         print(path.display().to_string())
     }
 }

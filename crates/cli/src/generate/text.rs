@@ -1,6 +1,7 @@
 //! `maliang generate` with a model of text: pieces on the terminal as they are written, labelled files, music to listen to.
 
-use super::{MOST, default_directory};
+use super::flags::MOST;
+use super::job::default_directory;
 use crate::args::{Format, GenerateArgs, TextFlags};
 use crate::terminal::{print, stream};
 use maliang::files::write_bytes;
@@ -19,7 +20,7 @@ const TOKENS: usize = 300;
 const TOKENS_OF_TUNE: usize = 2000;
 /// What every tune in ABC notation begins with, and what ends it.
 const TUNE: (&str, &str) = ("X:", "\n\n");
-/// Problems of a tune that are told, at most.
+/// Problems of a tune that are shown, at most.
 const TOLD: usize = 5;
 
 /// Writes what the arguments ask for: text to stdout, or files, whose names it prints.
@@ -218,9 +219,7 @@ impl Job {
         }
         if written == 0 {
             let message = format!("no piece of seed {} is music that can be played", self.request.seed);
-            return Err(
-                Error::input(message).hint("look at what the model writes with --format abc, or take another seed")
-            );
+            return Err(Error::input(message).hint("see what the model writes with --format abc, or use another seed"));
         }
         Ok(())
     }
@@ -270,19 +269,19 @@ impl Job {
     }
 }
 
-/// What of a piece is no music, on stderr.
+/// What of a piece is not music, on stderr.
 fn tell(name: &str, book: &abc::Book) {
     let problems: Vec<_> = book.problems.iter().chain(book.tunes.iter().flat_map(|tune| &tune.problems)).collect();
     for problem in problems.iter().take(TOLD) {
         eprintln!("note: {name}: {problem}");
     }
     if problems.len() > TOLD {
-        eprintln!("note: {name}: and {} more like these", problems.len() - TOLD);
+        eprintln!("note: {name}: and {} more problems", problems.len() - TOLD);
     }
     for tune in book.tunes.iter().filter(|tune| tune.uneven > 0) {
         eprintln!("note: {name}: {} of {} bars do not fill the metre", tune.uneven, tune.bars);
     }
     if book.tunes.is_empty() {
-        eprintln!("note: {name}: there is no tune in it");
+        eprintln!("note: {name}: it contains no tune");
     }
 }

@@ -1,10 +1,13 @@
 //! `maliang judge` of pictures that another program has made: the same scores and report, and no card, since nothing is known of
 //! the model.
 
-use super::{Clock, FEATURES, PICTURES, conclude, directory, output};
+use super::clock::Clock;
+use super::found::Found;
+use super::model::PICTURES;
+use super::place::{directory, output};
 use crate::args::JudgeArgs;
 use crate::terminal::{cache_dir, weights_store};
-use crate::train::scan_and_check;
+use crate::train::begin::scan_and_check;
 use maliang::data::source_name;
 use maliang::data::{CheckReport, DataConfig, Dataset, Item, Scan, Source, read_packet, read_pictures};
 use maliang::families::family::SIDES;
@@ -39,17 +42,16 @@ fn is_run(path: &Path) -> bool {
     RunDir::is_run(path) || Race::is_race(path)
 }
 
-/// Judges the pictures of `source`, prints a table, and writes `scores.json` and `report.html`.
-pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
+/// Judges the pictures of `source`, and writes `scores.json` and `report.html`.
+pub fn judge(source: &Source, features: &str, args: &JudgeArgs) -> Result<Found> {
     let Some(named) = &args.data else {
         return Err(Error::input(format!("{source} holds no trained model")).hint(
             "give a run directory (see `maliang runs`), or name real pictures with --data to judge those of a folder",
         ));
     };
     let real = Source::parse(named)?;
-    let features = args.features.as_deref().unwrap_or(FEATURES);
     let extractor = judge::extractor(features, &weights_store())?;
-    outside(output(args), [source, &real])?;
+    outside(output(&args.model, args.output.as_deref()), [source, &real])?;
     let (made, (real_scan, checked)) = (Made::open(source)?, scan_and_check(&real)?);
     let grey = made.checked.is_grey() && checked.is_grey();
     let config = DataConfig {
@@ -73,7 +75,7 @@ pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
         eprintln!("note: {source} has {count} pictures that can be used");
     }
     let data = Dataset::open(&config, &real_scan, &cache_dir(), &|_, _| ())?;
-    let directory = directory(args)?;
+    let directory = directory(&args.model, args.output.as_deref())?;
 
     let unreadable = RefCell::new(None);
     let make = |range: Range<usize>| {
@@ -107,7 +109,7 @@ pub fn run(args: &JudgeArgs, source: &Source) -> Result<()> {
     judged.save(&directory)?;
     report::write(&directory.join("report.html"), &report::compose(&directory, None)?)?;
     let title = format!("{source}: {count} pictures of {width}x{height}");
-    conclude(args, &times, &judged.judgement, &title, &directory, &["scores.json", "report.html"])
+    Ok(Found { judgement: judged.judgement, title, times, directory, files: &["scores.json", "report.html"] })
 }
 
 /// Refuses to write among the pictures, which would be judged the next time, and into a run, whose scores are its own.
@@ -125,7 +127,7 @@ fn outside(output: &Path, sources: [&Source; 2]) -> Result<()> {
         }
     }
     if is_run(output) {
-        return Err(Error::input(format!("{} is a run, and keeps the scores of its own model", output.display()))
+        return Err(Error::input(format!("{} is a run, and holds the scores of its own model", output.display()))
             .hint("name another directory with -o"));
     }
     Ok(())
@@ -163,10 +165,10 @@ impl Made {
         let (width, height) = (scaled(width), scaled(height));
         match (differ, longest > most) {
             (true, false) => {
-                eprintln!("note: not all have the same size; all are judged at {width}x{height}, the middle one")
+                eprintln!("note: the pictures differ in size; all are judged at {width}x{height}, the median")
             }
             (_, true) => {
-                eprintln!("note: scores look at {most} pixels a side at most; all are judged at {width}x{height}")
+                eprintln!("note: scores use at most {most} pixels a side; all pictures are judged at {width}x{height}")
             }
             (false, false) => {}
         }

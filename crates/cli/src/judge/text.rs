@@ -1,9 +1,11 @@
 //! `maliang judge` of a model that writes: bits per byte beside an n-gram model, repetition, copying; a report and a card.
 
-use super::{Clock, directory, run_of, seconds};
+use super::clock::Clock;
+use super::place::{directory, run_of, seconds};
 use crate::args::JudgeArgs;
 use crate::bench::machine::Machine;
-use crate::terminal::{cache_dir, duration, print, wrap};
+use crate::terminal::{cache_dir, print, wrap};
+use crate::units::duration;
 use maliang::data::text::Corpus;
 use maliang::families::text::TextModel;
 use maliang::generate::text::Finish;
@@ -37,7 +39,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
             "{flag} is for models of pictures, and {} writes text",
             args.model.display()
         ))
-        .hint("leave it out: a writer is judged with the held-out text of its run"));
+        .hint("leave it out: a model of text is judged with the held-out text of its run"));
     }
     let number = args.number.unwrap_or(PIECES);
     if !(1..=MOST_PIECES).contains(&number) {
@@ -50,11 +52,11 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     }
     let run = run_of(&args.model).ok_or_else(|| {
         Error::input(format!("{} does not hold the text it was trained on", args.model.display()))
-            .hint("judge the run itself, or a checkpoint inside it")
+            .hint("judge the run directory, or a checkpoint inside it")
     })?;
     let config = run.text_config()?;
     let corpus = corpus_of(&run, &config, &cache_dir())?;
-    let directory = directory(args)?;
+    let directory = directory(&args.model, args.output.as_deref())?;
     let job = Job { args, label, author, model, run, config, corpus, directory: &directory };
     job.judge(number)
 }

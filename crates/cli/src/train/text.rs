@@ -1,11 +1,14 @@
 //! `maliang train` on text.
 
-use super::{adjust, conclude, place, reasons};
+use super::begin::{conclude, place, reasons};
 use crate::args::TrainArgs;
-use crate::terminal::{self, Progress, bytes, cache_dir, print};
+use crate::terminal::{self, Progress, cache_dir, print};
+use crate::units::bytes;
 use maliang::data::display_name;
 use maliang::data::text::{self, Corpus};
-use maliang::families::settings::named;
+use maliang::families::names;
+use maliang::families::settings::{TrainConfig, named};
+use maliang::makes::Makes;
 use maliang::run::config::text::TextRunConfig;
 use maliang::run::dir::RunDir;
 use maliang::train::text::{TextRequest, TextRun, choose_corpus, choose_text};
@@ -46,9 +49,9 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     train_and_report(TextRun::create(dir, choice.config, Arc::new(corpus))?)
 }
 
-/// Goes on with the run in `dir`.
-pub fn resume(dir: RunDir, args: &TrainArgs) -> Result<()> {
-    train_and_report(TextRun::resume(dir, &cache_dir(), |config| adjust(&mut config.train, args))?)
+/// Goes on with the run in `dir`, with what `adjust` changes in its settings.
+pub fn go_on(dir: RunDir, adjust: impl FnOnce(&mut TrainConfig)) -> Result<()> {
+    train_and_report(TextRun::resume(dir, &cache_dir(), |config| adjust(&mut config.train))?)
 }
 
 fn train_and_report(run: TextRun) -> Result<()> {
@@ -71,8 +74,10 @@ fn refuse_what_belongs_to_pictures(args: &TrainArgs) -> Result<()> {
     ];
     match flags.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, flag)) => Err(Error::input(format!("{flag} is for pictures, but this is text"))
-            .hint("leave it out; --model gpt or --model lstm chooses the family, --set model.width=256 its size")),
+        Some((_, flag)) => Err(Error::input(format!("{flag} is for pictures, but this is text")).hint(format!(
+            "leave it out; --model {} chooses the family, --set model.width=256 its size",
+            names(Makes::Text)
+        ))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Downloads `file` of a model's repository into `directory`, and not into the hub's own cache, where a download that was cut
-/// off would count as whole for ever. HF_ENDPOINT names another server, HF_TOKEN says who asks.
+/// off would count as whole for ever. HF_ENDPOINT names another server, HF_TOKEN is the user's token.
 pub fn fetch(repository: &str, file: &str, directory: &Path) -> Result<PathBuf, String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let cache = Cache::new(directory.join("hub"));

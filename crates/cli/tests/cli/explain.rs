@@ -66,7 +66,7 @@ fn a_vae_is_explained_with_and_without_its_pictures() {
     place.ok(&format!("train mine {} --model vae --steps 5 --out r", crate::support::TINY));
     let found = json(&place, "explain r --json");
     assert_eq!(found["directions"]["order"], "kl");
-    assert!(found["saliency"]["missing"].as_str().unwrap().contains("a vae has no discriminator"));
+    assert!(found["saliency"]["missing"].as_str().unwrap().contains("vae has no discriminator"));
     place.ok("generate r --direction 0 -n 1 -o out");
 
     std::fs::remove_dir_all(place.path("mine")).unwrap();

@@ -145,7 +145,7 @@ fn neighbours_are_training_pictures() {
     let place = trained();
     let answer = place.ok("generate gan --neighbours=2 -n 3 -o a");
     assert_eq!(answer.out, "a/seed0-neighbours-grid.png\n");
-    answer.says("not to say that they caused");
+    answer.says("need not have caused");
     let made = recipe(&place.path("a/seed0-neighbours-grid.png"));
     assert!(made.latent.contains("2 nearest training pictures by randomconv"), "{made:?}");
     place.ok("generate gan --neighbours -n 1 -o b");

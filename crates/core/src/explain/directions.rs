@@ -75,7 +75,7 @@ struct Description {
 pub fn directions(sampler: &Sampler, data: Option<&Dataset>) -> Result<Directions> {
     let d = sampler.info.config.noise();
     let latent = sampler.model().latent().ok_or_else(|| {
-        Error::input(format!("a {} has no latent space, so it has no directions", sampler.info.config.family()))
+        Error::input(format!("{} has no latent space, so it has no directions", sampler.info.config.family()))
     })?;
     let (order, mut found) = match (latent.first_map(), data) {
         (Some(first_map), _) => {

@@ -95,7 +95,7 @@ pub fn saliency_figure(critic: &Critic, sampler: &Sampler, data: Option<&Dataset
     Figure {
         name: "saliency".into(),
         caption:
-            "What the discriminator looks at: the brighter a pixel, the more a small change there changes its opinion."
+            "What the discriminator looks at: the brighter a pixel, the more a small change of it changes the output."
                 .into(),
         latent: format!("discriminator saliency, real pictures and numbers 0 to {}", HEATED - 1),
         picture: grid(&cells, 6, Some("\"real\" pictures are not generated")),

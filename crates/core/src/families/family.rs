@@ -35,6 +35,8 @@ pub struct About {
     pub needs_features: bool,
     /// Has it a network that tells real pictures from generated ones?
     pub has_critic: bool,
+    /// Has its model [`Styles`], which mix?
+    pub has_styles: bool,
 }
 
 /// The shape of what a model makes.
@@ -561,7 +563,7 @@ pub(crate) fn check_classes(classes: &[String]) -> Result<()> {
 
 /// What to say when a family that looks through features has none.
 pub fn no_features() -> Error {
-    Error::input("a projected GAN looks through EfficientNet-Lite0, whose weights are not installed")
+    Error::input("this family trains with the feature network EfficientNet-Lite0, whose weights are not installed")
         .hint("install them with `maliang weights get efficientnet-lite0`, or use --model fastgan, which needs none")
 }
 

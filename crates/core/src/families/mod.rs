@@ -105,8 +105,13 @@ pub fn all() -> impl Iterator<Item = &'static About> {
 
 /// The names of the families that make this, as people list them: "dcgan, fastgan, projected or vae".
 pub fn names(makes: Makes) -> String {
-    let names: Vec<&str> = all().filter(|about| about.makes == makes).map(|about| about.name).collect();
-    let (last, others) = names.split_last().expect("there are families");
+    names_where(|about| about.makes == makes)
+}
+
+/// The names of the families of which this is true, listed as in [`names`].
+pub fn names_where(is_true: impl Fn(&About) -> bool) -> String {
+    let names: Vec<&str> = all().filter(|about| is_true(about)).map(|about| about.name).collect();
+    let (last, others) = names.split_last().expect("it is true of a family");
     if others.is_empty() { last.to_string() } else { format!("{} or {last}", others.join(", ")) }
 }
 

@@ -107,6 +107,7 @@ fn every_model_has_every_property() {
             let model = model(&config);
             let (z, labels) = input(&config, 0, 5);
             assert_eq!(model.make(z, &labels, How::default()).dims(), [5, height, width, channels], "{what}: shape");
+            assert_eq!(model.styles().is_some(), config.about().has_styles, "{what}: styles");
             let five = pictures(model.as_ref(), &config, 0, 5);
             assert!(five.iter().all(|v| (-1.0..=1.0).contains(v)), "{what}: range");
             assert_eq!(five, pictures(model.as_ref(), &config, 0, 5), "{what}: determinism");

@@ -75,7 +75,7 @@ impl Author {
                 "the model has never seen these characters of the prompt: {}{more}",
                 named.escape_debug()
             ))
-            .hint("begin with what its training text has"));
+            .hint("use characters of its training text"));
         }
         let prompt = self.tokenizer.encode(&request.prompt);
         Generation::new(self.writer.clone(), &self.tokenizer, &prompt, request, index)

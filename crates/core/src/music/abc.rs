@@ -112,7 +112,7 @@ fn tune(lines: &[(usize, &str)]) -> Tune {
         let Some((letter, value)) = field(line) else {
             // A header follows: this was to be one, too.
             if lines.get(i + 1).is_some_and(|(_, next)| field(next).is_some()) {
-                header.problem(number, "a line among the headers that is none; left out".into());
+                header.problem(number, "a line among the headers that is not a header; left out".into());
                 continue;
             }
             header.problem(number, "the music begins before the key (K:); played in C".into());
@@ -152,7 +152,7 @@ fn tune(lines: &[(usize, &str)]) -> Tune {
         match order.iter().find(|part| !there(part)) {
             None => parts = order,
             Some(missing) => {
-                let what = format!("there is no part {missing}; the parts are played as they stand");
+                let what = format!("there is no part {missing}; the parts are played as they are written");
                 problems.push(Problem { line, column: 1, what });
             }
         }
@@ -197,9 +197,10 @@ impl Header {
             'Q' => self.tempo = Some((line, value.into())),
             'P' => match parts(value) {
                 Some(order) => self.parts = Some((line, order)),
-                None => {
-                    self.problem(line, "an order of parts that is not followed; they are played as they stand".into())
-                }
+                None => self.problem(
+                    line,
+                    "an order of parts that is not supported; they are played as they are written".into(),
+                ),
             },
             _ => {} // words for people
         }

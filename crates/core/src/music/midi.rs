@@ -25,7 +25,7 @@ const CHORDS: (u8, u8, u8) = (1, 24, 45);
 /// The tune has no notes, is longer than a MIDI file can be, or the label could not be read back.
 pub fn encode(tune: &Tune, provenance: &Provenance<TextRecipe>) -> Result<Vec<u8>> {
     if tune.notes.is_empty() {
-        return Err(Error::input("the tune has no notes to play").hint("look at what the text says"));
+        return Err(Error::input("the tune has no notes to play").hint("check the text"));
     }
     if tune.length / RATIO >= Ticks::from(u28::max_value().as_int()) {
         return Err(Error::input("the tune is too long for a MIDI file"));

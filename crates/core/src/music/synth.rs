@@ -56,7 +56,7 @@ pub fn encode(tune: &Tune, provenance: &Provenance<TextRecipe>) -> Result<Vec<u8
 /// As [`encode`].
 pub fn samples(tune: &Tune) -> Result<Vec<f32>> {
     if tune.notes.is_empty() {
-        return Err(Error::input("the tune has no notes to play").hint("look at what the text says"));
+        return Err(Error::input("the tune has no notes to play").hint("check the text"));
     }
     let seconds = tune.seconds(tune.length);
     if seconds > LONGEST {

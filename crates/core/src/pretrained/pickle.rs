@@ -251,7 +251,7 @@ impl<'a> Machine<'a> {
     }
 
     fn recall(&self, at: u32) -> Result<Value, Reason> {
-        self.memo.get(&at).cloned().ok_or_else(|| format!("it recalls value {at}, which it never made"))
+        self.memo.get(&at).cloned().ok_or_else(|| format!("it recalls value {at}, which it never stored"))
     }
 
     /// Adds to the dictionary or list below: one entry or all since the mark.
@@ -301,7 +301,7 @@ impl<'a> Machine<'a> {
                 let count = usize::try_from(*count).map_err(|_| "a storage has a negative size")?;
                 Rc::new(Storage { key: key.clone(), numbers: *numbers, count })
             }
-            _ => return Err("it refers to something outside that is no storage of numbers".into()),
+            _ => return Err("it refers to something outside that is not a storage of numbers".into()),
         };
         self.storages.push(storage.clone());
         Ok(Value::Storage(storage))
@@ -310,7 +310,7 @@ impl<'a> Machine<'a> {
     fn call(&mut self) -> Result<Value, Reason> {
         let arguments = self.pop()?;
         let Value::Function(FunctionName(function)) = self.pop()? else {
-            return Err("it calls something that is no function".into());
+            return Err("it calls something that is not a function".into());
         };
         if function == Function::OrderedDict && self.sequence(&arguments)?.is_empty() {
             return Ok(self.container(Vec::new(), Value::Dict));

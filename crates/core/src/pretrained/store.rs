@@ -73,7 +73,7 @@ impl Store {
             }
             return self.keep(EFFICIENTNET_LITE0, &weights, true);
         }
-        let not_fid = "FID looks through pt_inception-2015-12-05-6726825d.pth of pytorch-fid, which is not torchvision's \
+        let not_fid = "FID uses pt_inception-2015-12-05-6726825d.pth of pytorch-fid, which is not torchvision's \
                        inception_v3";
         if let Some(weights) = inception::recognise(&mut given).map_err(|error| error.at(file).hint(not_fid))? {
             let published = inception::is_published(file).map_err(|e| Error::io("read", file, &e))?;

@@ -16,7 +16,7 @@ pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 /// The tensors of 32-bit floats in a file of `torch.save`; tensors of whole numbers (counters) are left out.
 pub(super) fn load(bytes: &[u8]) -> Result<Weights, Reason> {
     let (pickle, storages) = if bytes.starts_with(ZIP) { open_zip(bytes)? } else { open_legacy(bytes)? };
-    let dict = state_dict(&pickle).ok_or("it holds no dictionary of tensors")?;
+    let dict = state_dict(&pickle).ok_or("it does not hold a dictionary of tensors")?;
     let mut weights = Weights::new();
     // A file may show the same numbers as several tensors, but not so often that they become more than the file.
     let mut left = bytes.len() / 2;
@@ -53,7 +53,7 @@ fn state_dict(pickle: &Pickle) -> Option<&Value> {
 
 /// Five pickles (a magic number, the version, the system, the object, the keys of its storages), then the storages.
 fn open_legacy(bytes: &[u8]) -> Result<(Pickle, Storages<'_>), Reason> {
-    let mut rest = bytes.strip_prefix(LEGACY).ok_or("it is no file of torch.save")?;
+    let mut rest = bytes.strip_prefix(LEGACY).ok_or("it is not a file of torch.save")?;
     if !matches!(pickle::read(&mut rest)?.value, Value::Int(1001)) {
         return Err("it has another version than 1001".into());
     }
@@ -77,7 +77,7 @@ fn open_legacy(bytes: &[u8]) -> Result<(Pickle, Storages<'_>), Reason> {
 /// An archive with `…/data.pkl` and a file `…/data/KEY` a storage. PyTorch does not compress them.
 fn open_zip(bytes: &[u8]) -> Result<(Pickle, Storages<'static>), Reason> {
     let mut archive =
-        ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("it is no readable zip archive ({e})"))?;
+        ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("it is not a readable zip archive ({e})"))?;
     let pickled = archive.file_names().flatten().find(|name| name.ends_with("data.pkl")).map(Cow::into_owned);
     let pickled = pickled.ok_or("it is a zip archive without a data.pkl, not one of torch.save")?;
     let root = pickled.strip_suffix("data.pkl").unwrap_or_default().to_owned();

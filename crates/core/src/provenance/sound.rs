@@ -22,7 +22,7 @@ const EVENTS: [&str; 3] = ["AIGC: ", "DigitalSourceType: ", "recipe: "];
 /// It is no WAV file, is damaged, grows past 4 GiB or already carries a label.
 pub fn label_wav(mut wav: Vec<u8>, provenance: &Provenance<TextRecipe>) -> Result<Vec<u8>> {
     if chunks(&wav)?.iter().any(|(id, _)| id == AIGC || id == XMP) {
-        return Err(Error::input("the sound already carries a label").hint("another's label is never replaced"));
+        return Err(Error::input("the sound already carries a label").hint("an existing label is never replaced"));
     }
     for (id, data) in [(AIGC, provenance.aigc_json()), (XMP, xmp::merge(None, provenance)?)] {
         wav.extend(id);
@@ -61,7 +61,7 @@ pub fn read_wav(wav: &[u8]) -> Result<Option<ReadLabel<TextRecipe>>> {
 fn chunks(wav: &[u8]) -> Result<Vec<([u8; 4], Range<usize>)>> {
     let word = |at: usize| wav.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
     if word(0) != Some(*b"RIFF") || word(8) != Some(*b"WAVE") {
-        return Err(damaged("it is no WAV file"));
+        return Err(damaged("it is not a WAV file"));
     }
     let (mut found, mut at) = (Vec::new(), 12);
     while at < wav.len() {
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(bytes.len() % 2, 0);
 
         assert_eq!(read_wav(&wav()).unwrap(), None);
-        assert!(label_wav(bytes, &sample_text()).is_err(), "another's label is never replaced");
+        assert!(label_wav(bytes, &sample_text()).is_err(), "an existing label is never replaced");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn merge<R: Origin>(existing: Option<&str>, provenance: &Provenance<R>) -> R
             Some(theirs) if *theirs == ours => {}
             Some(_) => {
                 let message = format!("the file already carries another {}", PROPERTIES[i].1);
-                return Err(Error::input(message).hint("another's label is never replaced: start from a clean file"));
+                return Err(Error::input(message).hint("an existing label is never replaced: use a file without one"));
             }
         }
     }
@@ -208,7 +208,7 @@ impl Scan {
                         }
                     }
                 }
-                Event::DocType(_) => return Err("a document type has no place in it".into()),
+                Event::DocType(_) => return Err("it has a document type, which it must not have".into()),
                 Event::Eof if path.is_empty() => return Ok(found),
                 Event::Eof => return Err("it is cut off".into()),
                 _ => {}

@@ -136,8 +136,8 @@ impl Judged {
         let given = judgement.given.as_ref().map(|given| {
             let [train, heldout] = judgement.data_pictures;
             format!(
-                "Compared with {}, {} pictures. What the pictures were learned from is not known here: {heldout} real ones are \
-                 held out to compare with, and may have been learned from, too.",
+                "Compared with {}, {} pictures. The training data of the judged pictures is not known: {heldout} real ones are \
+                 held out for comparison, and may have been training data, too.",
                 given.real,
                 train + heldout
             )
@@ -192,7 +192,7 @@ impl Judged {
                 "Repeats are at most half as far from a training picture as is usual around it (Carlini 2023). AuthPct is \
                  the share of pictures farther from their nearest training picture than that is from its own nearest \
                  (Alaa 2022). C_T compares distances to the training pictures with those of held-out pictures (Meehan \
-                 2020): far below 0 is nearer than new pictures are."
+                 2020): far below 0 means nearer to them than new pictures are."
                     .into(),
             ],
         }

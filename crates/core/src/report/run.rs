@@ -30,8 +30,8 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
         name: "Discriminator's accuracy".into(),
         x: "step".into(),
         series: vec![series(ACCURACY, &steps)],
-        note: "Share of real and generated pictures that it tells rightly: one half is a guess; at 1 for long, the generator \
-               has nothing to learn from."
+        note: "Share of real and generated pictures that it classifies correctly: one half is guessing; when it stays near \
+               1, the generator learns nothing from it."
             .into(),
         ..Curve::default()
     });

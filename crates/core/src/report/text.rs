@@ -32,7 +32,7 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
             series: vec![series(&score, &later), series("bits_per_byte", &steps)],
             note: "Bits that a byte of UTF-8 costs under the model: lower is better, and any two models of the same text can \
                    be compared by it. Where the curve of held-out text turns up while that of the training batches falls on, \
-                   the model begins to learn the text by heart. The best checkpoint is the one with the lowest held-out value."
+                   the model begins to memorise the text. The best checkpoint is the one with the lowest held-out value."
                 .into(),
             ..Curve::default()
         },

@@ -67,7 +67,7 @@ pub struct Counters {
     /// Has it been said that the score no longer improves?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub level: bool,
-    /// Share of pictures that the discriminator tells rightly, a moving average over about a hundred steps.
+    /// Share of pictures that the discriminator classifies correctly, a moving average over about a hundred steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// What remedies have changed.

@@ -104,7 +104,7 @@ fn description<T: DeserializeOwned>(path: &Path, metadata: &Metadata, key: &str,
         return Err(match key {
             KEY if metadata.contains_key(text::KEY) => {
                 Error::input(format!("{} is a model that writes text, not one that makes pictures", path.display()))
-                    .hint("`maliang generate MODEL --prompt \"…\"` has it write")
+                    .hint("`maliang generate MODEL --prompt \"…\"` writes with it")
             }
             text::KEY if metadata.contains_key(KEY) => {
                 Error::input(format!("{} is a model that makes pictures, not one that writes text", path.display()))

@@ -100,6 +100,7 @@ impl Listed for ProbeConfig {
         tables: &[],
         needs_features: false,
         has_critic: false,
+        has_styles: false,
     };
 
     fn choose(question: &Question) -> Result<Chosen<Self>> {

@@ -68,8 +68,8 @@ pub fn domination(looks: &[Scored]) -> Option<Trouble> {
     let lowest = last.iter().map(|look| look.accuracy.unwrap_or(0.0)).min_by(f64::total_cmp)?;
     (lowest > SURE).then(|| {
         let words = format!(
-            "the discriminator has told at least {:.1} % of the pictures rightly since step {} and the score has not improved \
-             since step {}: the generator learns nothing from it",
+            "the discriminator has classified at least {:.1} % of the pictures correctly since step {} and the score has not \
+             improved since step {}: the generator learns nothing from it",
             (lowest * 1000.0).floor() / 10.0,
             last[0].step,
             found.best

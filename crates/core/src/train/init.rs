@@ -107,7 +107,7 @@ impl Donor {
         let (ours, theirs) = (&config.model, &self.info.config);
         if ours.family() != theirs.family() {
             return Err(Error::input(format!(
-                "{} is a {}, and its weights are of no use to a {}",
+                "{} is a {}, whose weights cannot begin a {}",
                 self.info.name,
                 theirs.family(),
                 ours.family()

@@ -55,10 +55,10 @@ impl Run {
         let made_of = DataConfig { source: config.data.source.clone(), ..dataset.manifest().config.clone() };
         if made_of != config.data {
             return Err(Error::input(format!(
-                "the pictures of {} were prepared by other [data] settings",
+                "the pictures of {} were prepared with other [data] settings",
                 dir.root().display()
             ))
-            .hint("take back what was changed in run.toml; other settings are another run, with --out"));
+            .hint("undo the change in run.toml, or start a new run with --out"));
         }
         same_classes(&config, &dataset)?;
         dir.write_config(&config)?;

@@ -25,7 +25,7 @@ mod winograd;
 use crate::activation::Activation;
 use crate::gemm::{Bf16Pair, Packed};
 use crate::norm;
-use crate::ops::Precision;
+use crate::options::Precision;
 use std::mem::MaybeUninit;
 
 /// Sizes of one convolution `[batch, height, width, c_in] → [batch, out_height, out_width, c_out]`.

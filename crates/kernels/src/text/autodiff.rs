@@ -3,7 +3,7 @@
 use super::ops::{TextOps, Tokens};
 use super::rotary::Rotary;
 use crate::autodiff::record;
-use crate::ops::Precision;
+use crate::options::Precision;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};

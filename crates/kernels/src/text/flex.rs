@@ -8,7 +8,7 @@ use super::{cross_entropy, dropout, embedding, plain, rms_norm, swiglu};
 use crate::conv::{self, ConvShape};
 use crate::flex::{dims, or_default_body, owned, slices, tensor};
 use crate::gemm::Bf16Pair;
-use crate::ops::Precision;
+use crate::options::Precision;
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
 use std::marker::PhantomData;

@@ -2,7 +2,8 @@
 
 use super::plain;
 use super::rotary::Rotary;
-use crate::ops::{KernelOps, Precision};
+use crate::ops::KernelOps;
+use crate::options::Precision;
 use burn::backend::backend_extension;
 use burn::backend::tensor::FloatTensor;
 use std::sync::Arc;

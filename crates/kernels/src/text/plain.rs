@@ -5,7 +5,7 @@ use super::dropout;
 use super::ops::Tokens;
 use super::rotary::Rotary;
 use crate::Activation;
-use crate::ops::Precision;
+use crate::options::Precision;
 use crate::plain::{activate, derivative, flat, halves, row};
 use burn::backend::tensor::{Device, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};

@@ -127,6 +127,7 @@ impl Listed for DcganConfig {
         tables: &["gan"],
         needs_features: false,
         has_critic: true,
+        has_styles: false,
     };
 
     fn suits(facts: &Facts) -> Option<Suits> {

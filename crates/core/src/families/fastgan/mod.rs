@@ -136,6 +136,7 @@ impl Listed for FastganConfig {
         tables: &["gan"],
         needs_features: false,
         has_critic: true,
+        has_styles: true,
     };
 
     fn choose(question: &Question) -> Result<Chosen<Self>> {

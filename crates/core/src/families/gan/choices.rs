@@ -30,7 +30,7 @@ pub fn augment(gan: &mut GanConfig, question: &Question, speed: f64) -> Result<R
     let epochs = question.budget.epochs(speed, question.report.distinct);
     Ok(if epochs < FEW_EPOCHS && question.given.get::<GanConfig>()?.ada == 0.0 {
         gan.augment.clear();
-        let why = format!("each picture is shown only about {epochs:.0} times: nothing to memorise");
+        let why = format!("each picture is shown only about {epochs:.0} times, too few to memorise it");
         ("augment", "none".into(), why)
     } else {
         let why = format!("each picture is shown about {epochs:.0} times: DiffAugment against memorising");
@@ -41,6 +41,6 @@ pub fn augment(gan: &mut GanConfig, question: &Question, speed: f64) -> Result<R
 /// DiffAugment without its colours.
 pub fn augment_without_colour(gan: &mut GanConfig) -> Reason {
     gan.augment.retain(|part| *part != Augmentation::Color);
-    let why = "frozen features tell training pictures apart early; changed colours would linger";
+    let why = "with frozen features, the changed colours of augmentation would remain in the pictures";
     ("augment", "no colour".into(), why.into())
 }

@@ -175,8 +175,8 @@ pub fn idle(gan: &GanConfig, setting: &str) -> Option<&'static str> {
         "penalty_every" if !penalties => Some("gan.r1, gan.r2 and gan.gradient_penalty are all 0"),
         "ada_pictures" if gan.ada == 0.0 => Some("gan.ada is 0"),
         "normalisation" => Some("only dcgan has a choice of normalisation"),
-        "drawing" => Some("only fastgan has a discriminator that draws"),
-        "feature_size" | "pixel_head" => Some("only projected looks through a feature network"),
+        "drawing" => Some("only fastgan has a discriminator that reconstructs pictures"),
+        "feature_size" | "pixel_head" => Some("only projected has a feature network"),
         _ => None,
     }
 }
@@ -187,5 +187,5 @@ pub fn line(gan: &GanConfig) -> String {
 }
 
 /// What the losses of two players mean.
-pub const LOSSES: &str = "The balance of the two players, not the quality of the pictures: level is good, \
-                          a discriminator loss near zero means that the generator is losing.";
+pub const LOSSES: &str = "The balance of the two networks, not the quality of the pictures: steady is good, \
+                          a discriminator loss near zero means that the generator falls behind.";

@@ -139,6 +139,7 @@ impl Listed for ProjectedConfig {
         tables: &["gan"],
         needs_features: true,
         has_critic: true,
+        has_styles: true,
     };
 
     fn suits(facts: &Facts) -> Option<Suits> {

@@ -45,6 +45,7 @@ pub const FAMILIES: &[About] = &[
         tables: &["text"],
         needs_features: false,
         has_critic: false,
+        has_styles: false,
     },
     About {
         makes: Makes::Text,
@@ -55,6 +56,7 @@ pub const FAMILIES: &[About] = &[
         tables: &["text"],
         needs_features: false,
         has_critic: false,
+        has_styles: false,
     },
 ];
 

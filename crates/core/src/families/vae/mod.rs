@@ -104,7 +104,7 @@ impl Family for VaeConfig {
         }
         if vae.adversarial > 0.0 && gan.loss == GanLoss::Wasserstein {
             return Err(Error::input(
-                "vae.adversarial does not go with gan.loss wasserstein, whose critic needs a penalty",
+                "vae.adversarial and gan.loss wasserstein cannot be combined: its critic needs a penalty",
             )
             .hint("leave gan.loss out, or use hinge"));
         }
@@ -152,12 +152,13 @@ impl Listed for VaeConfig {
     const ABOUT: About = About {
         makes: Makes::Pictures,
         name: "vae",
-        summary: "blurred, but steady: for few pictures, for likelihoods, and to place given pictures",
+        summary: "blurred, but steady: for few pictures, for likelihoods, and to encode given pictures",
         paper: "Kingma & Welling 2014",
-        losses: "Nats a picture: both parts of the negative ELBO. Falling is learning.",
+        losses: "Nats a picture: both parts of the negative ELBO. They fall while the model learns.",
         tables: &["vae", "gan"],
         needs_features: false,
         has_critic: false,
+        has_styles: false,
     };
 
     fn suits(facts: &Facts) -> Option<Suits> {

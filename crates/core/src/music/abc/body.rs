@@ -206,7 +206,7 @@ impl Body {
             self.at += 1;
         }
         let text: String = self.characters[from..self.at].iter().take(20).collect();
-        self.problem(from, format!("\"{text}\" means nothing here; left out"));
+        self.problem(from, format!("\"{text}\" has no meaning here; left out"));
     }
 
     /// A bar line and the ending that may follow it.
@@ -220,7 +220,7 @@ impl Body {
         let sign: String = self.characters[from..self.at].iter().collect();
         let lines = sign.matches('|').count();
         if lines == 0 && sign != "::" && sign != "[]" {
-            return self.problem(from, format!("\"{sign}\" is no bar line; left out"));
+            return self.problem(from, format!("\"{sign}\" is not a bar line; left out"));
         }
         let bar = Bar {
             end: sign.starts_with(':'),

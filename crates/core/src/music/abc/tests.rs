@@ -166,7 +166,7 @@ fn what_is_wrong_is_listed_with_its_place() {
     let expected = [
         "line 2, character 1: the metre \"7/9\" is not known",
         "line 4, character 1: the key \"Hmaj\" is not known",
-        "line 5, character 5: \"###\" means nothing here",
+        "line 5, character 5: \"###\" has no meaning here",
         "line 5, character 11: a note of impossible length",
         "line 5, character 17: a quotation without its end",
         "line 6, character 1: a chord without its closing bracket",
@@ -182,7 +182,7 @@ fn what_is_wrong_is_listed_with_its_place() {
         "ending must be",
         "second line",
         "\"?\"",
-        "\":\" is no bar line",
+        "\":\" is not a bar line",
     ] {
         assert!(problems.iter().any(|problem| problem.contains(word)), "{word} in {problems:#?}");
     }

@@ -54,9 +54,9 @@ fn nothing_is_called() {
     refused(b"\x80\x02ctorch\nload\n.", "torch.load");
     refused(b"\x80\x02(X\x04\x00\x00\x00trueios\nsystem\n.", "0x69"); // INST
     refused(b"\x80\x02ccollections\nOrderedDict\n)\x81.", "0x81"); // NEWOBJ
-    refused(b"\x80\x02}}b.", "no dictionary of tensors");
+    refused(b"\x80\x02}}b.", "not hold a dictionary of tensors");
     refused(b"\x80\x02N}b.", "attributes");
-    refused(b"\x80\x02N)R.", "no function");
+    refused(b"\x80\x02N)R.", "not a function");
     refused(b"\x80\x02h\x07.", "recalls");
     refused(b"\x80\x02.", "runs empty");
     refused(b"\x80\x02X\xff\xff\xff\xffabc", "cut off");

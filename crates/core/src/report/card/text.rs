@@ -80,7 +80,7 @@ impl TextCard<'_> {
         put(
             out,
             format_args!(
-                "{EMPTY}\n\nIt knows the manner of its corpus and no facts.\n\nWhat the measurements say:\n\n"
+                "{EMPTY}\n\nIt imitates the style of its corpus and knows no facts.\n\nWhat the measurements say:\n\n"
             ),
         );
         let judgement = self.judgement;

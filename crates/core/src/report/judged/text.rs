@@ -140,8 +140,8 @@ impl JudgedText {
         (!rows.is_empty()).then(|| Table {
             name: "Longest passages".into(),
             text: vec![
-                "What stands word for word in the training text, the longest span of each piece: the same, which in short \
-                 spans is chance."
+                "The longest span of each piece that is also in the training text, word for word. Short spans are equal by \
+                 chance."
                     .into(),
             ],
             head: ["characters", "in", "passage (AI生成, as in the training text)"].map(String::from).into(),

@@ -62,7 +62,7 @@ impl<S: Subject> Session<S> {
                 format!("{words}, and {RETRIES} retries from the last good checkpoint did not help"),
             )
             .hint(format!(
-                "the last good checkpoint is kept; train anew with a lower learning rate, for example --set train.lr={:e}",
+                "the last good checkpoint is kept; train again with a lower learning rate, for example --set train.lr={:e}",
                 self.config.train().lr / 10.0
             )));
         }

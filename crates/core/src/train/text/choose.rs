@@ -159,7 +159,7 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     let family = match named {
         Some(family) if family != "auto" => family.to_string(),
         _ => {
-            say("model", "gpt".into(), "a Transformer: learns more a minute than an LSTM, and copies less by rote");
+            say("model", "gpt".into(), "a Transformer: learns more a minute than an LSTM, and copies less of the text");
             "gpt".into()
         }
     };
@@ -178,7 +178,7 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     let read = batch * context * whole("text.accumulate").unwrap_or(1).max(1);
     let epochs = facts.epochs(parameters, read);
     let (epochs, steps) = if steps == 0 && epochs > MOST_PASSES {
-        say("steps", format!("{MOST_PASSES:.0} passes"), "a short text: reading it more often is learning it by heart");
+        say("steps", format!("{MOST_PASSES:.0} passes"), "a short text, which more passes would memorise");
         (MOST_PASSES, (MOST_PASSES * facts.tokens as f64 / read as f64).ceil() as u64)
     } else {
         (epochs, steps)

@@ -23,7 +23,7 @@ mod transform;
 
 use super::{CHUNK_FLOATS, ConvShape, Finish, ROW_GAP};
 use crate::gemm::{LANES, Left, Order, Packed, Panel, TILE_ROWS, multiply, panel_vectors};
-use crate::ops::Precision;
+use crate::options::Precision;
 use crate::reuse::with_filters;
 use crate::simd::{filled, with_scratch};
 use pack::{Axis, Filters, STEP_TILES, Source, Tiles, filters_len, pack_rows, pack_steps, steps_len, transpose};

@@ -103,7 +103,7 @@ fn a_discriminator_that_knows_everything_is_noticed_and_restrained() {
     session.counters.remedy.d_lr_scale = fast;
     let dir = session.dir.clone();
     assert!(session.train(&mut ear).unwrap().finished);
-    let found: Vec<&String> = ear.notes.iter().filter(|note| note.contains("rightly since step")).collect();
+    let found: Vec<&String> = ear.notes.iter().filter(|note| note.contains("correctly since step")).collect();
     assert!(found.len() >= 2, "{:?}", ear.notes);
     assert!(found[0].ends_with("DiffAugment switched on") && found[0].contains("back to step"), "{}", found[0]);
     assert!(found[1].ends_with("the discriminator's learning rate halved"), "{}", found[1]);

@@ -1,0 +1,227 @@
+//! From settings to a trained run and its report: what new runs, resumed runs, races, recipes and the demo share.
+
+use crate::terminal::{self, Progress, cache_dir, free_directory, print, weights_store};
+use crate::units::duration;
+use maliang::data::{self, CheckReport, Dataset, Scan, Source};
+use maliang::families::family::no_features;
+use maliang::families::settings::TrainConfig;
+use maliang::makes::Makes;
+use maliang::pretrained::{EFFICIENTNET_LITE0, EfficientNetLite0};
+use maliang::run::config::RunConfig;
+use maliang::run::dir::RunDir;
+use maliang::train::observer::Outcome;
+use maliang::train::run::Run;
+use maliang::train::{self, Choice, Donor, Race, Request};
+use maliang::{Error, Result, report};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::Table;
+
+/// What run directories of `source` are called: the stem of its name, with `-` for what is not a letter, digit, `-` or `_`.
+pub fn run_name(source: &str) -> String {
+    if source == "-" {
+        return "stdin".into();
+    }
+    let path = std::path::absolute(source).unwrap_or_else(|_| source.into());
+    let stem = match source.strip_prefix("emoji:") {
+        Some(group) => format!("emoji-{group}"),
+        None => path.file_stem().map_or_else(|| "pictures".into(), |s| s.to_string_lossy().into_owned()),
+    };
+    let clean: String = stem.chars().map(|c| if c.is_alphanumeric() || "-_".contains(c) { c } else { '-' }).collect();
+    clean.trim_matches('-').chars().take(40).collect()
+}
+
+/// The next free directory for a run on `source`.
+pub fn run_directory(source: &str) -> PathBuf {
+    free_directory(Path::new("runs"), &run_name(source))
+}
+
+/// Is there a run or a race in `path`?
+pub fn is_begun(path: &Path) -> bool {
+    RunDir::is_run(path) || Race::is_race(path)
+}
+
+/// The source of the run or the race in `path`.
+fn source_in(path: &Path) -> Result<String> {
+    let dir = RunDir::new(path);
+    if !RunDir::is_run(path) {
+        return Ok(Race::open(dir)?.candidates()[0].data.source.clone());
+    }
+    match dir.makes() {
+        Makes::Pictures => Ok(dir.config()?.data.source),
+        Makes::Text => Ok(dir.text_config()?.corpus.source),
+    }
+}
+
+/// Refuses to go on in `out`, which is begun, with another source than its own.
+pub fn refuse_other_source(out: &Path, source: &str) -> Result<()> {
+    let before = source_in(out)?;
+    if before == source {
+        return Ok(());
+    }
+    Err(Error::input(format!("{} holds a run on {before}", out.display())).hint("choose another directory with --out"))
+}
+
+/// What to say where settings are given and the run has its own.
+pub fn settings_are_fixed(run: &Path) -> Error {
+    Error::input(format!("{} is a run already, and its settings are fixed", run.display())).hint(
+        "only --minutes, --steps, --patience and --device may change when going on; other settings need a new run",
+    )
+}
+
+/// What a user asks for who gives pictures and settings, and chooses neither family nor size.
+pub fn request(source: String, settings: Table) -> Request {
+    let features = weights_store().has(EFFICIENTNET_LITE0);
+    Request { source, family: None, size: None, settings, features }
+}
+
+/// Scans and checks a source in which at least one picture can be used.
+pub fn scan_and_check(source: &Source) -> Result<(Scan, CheckReport)> {
+    let scan = data::scan(source)?;
+    let checked = data::check(&scan, &|_, _| ())?;
+    if checked.usable == 0 {
+        return Err(scan.nothing_usable(&checked.rejects));
+    }
+    Ok((scan, checked))
+}
+
+/// Scans and checks a source, with progress, and says on stderr what was found.
+pub fn look_at(source: &str) -> Result<(Scan, CheckReport)> {
+    let (scan, checked) = scan_and_check(&Source::parse(source)?)?;
+    train::enough_pictures(checked.distinct)?;
+    let mut found = format!("{}: {} pictures", source, checked.usable);
+    for (count, what) in [
+        (checked.labels.len(), "classes"),
+        (checked.rejects.len(), "rejected"),
+        (checked.usable - checked.distinct, "exact duplicates"),
+    ] {
+        if count > 0 {
+            found += &format!(", {count} {what}");
+        }
+    }
+    eprintln!("{found}");
+    for reject in checked.rejects.iter().take(5) {
+        eprintln!("  left out {}: {}", data::display_name(&reject.name), reject.reason);
+    }
+    if checked.rejects.len() > 5 {
+        eprintln!("  … and {} more: `maliang data check {source}`", checked.rejects.len() - 5);
+    }
+    Ok((scan, checked))
+}
+
+/// Starts a new run, with the weights of the model at `init` if there is one, trains it, writes its report, and prints where
+/// everything is.
+pub fn start(dir: RunDir, choice: &Choice, scan: &Scan, init: Option<&Path>) -> Result<(Outcome, RunDir)> {
+    announce(choice, Some(&dir));
+    let mut config = choice.config.clone();
+    let donor = init.map(open_donor).transpose()?;
+    agree(&mut config, donor.as_ref())?;
+    let features = features(&config)?;
+    let dataset = Arc::new(Dataset::open(&config.data, scan, &cache_dir(), &|_, _| ())?);
+    let adopted = donor.map(|donor| donor.adopt(&config, &dataset, features.clone())).transpose()?;
+    let mut run = Run::create(dir, config, dataset)?.looking_through(features);
+    if let Some(adopted) = adopted {
+        eprintln!("  {}", terminal::wrap(&format!("init      {}", adopted.words()), 2, 12));
+        run = run.beginning_with(&adopted)?;
+    }
+    train_and_report(run)
+}
+
+/// Goes on with the run on pictures in `dir`, with what `adjust` changes in its settings.
+pub fn go_on(dir: RunDir, adjust: impl FnOnce(&mut TrainConfig)) -> Result<(Outcome, RunDir)> {
+    let run = Run::resume(dir, &cache_dir(), |config| adjust(&mut config.train))?;
+    let features = features(run.config())?;
+    train_and_report(run.looking_through(features))
+}
+
+/// What was chosen, its value and why, a line each on stderr.
+pub fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
+    for (what, value, why) in all {
+        eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
+    }
+}
+
+/// Says on stderr what was chosen, and why, and where the run lies if there is to be one.
+pub fn announce(choice: &Choice, dir: Option<&RunDir>) {
+    reasons(choice.reasons.iter());
+    let frame = choice.config.model.frame();
+    eprintln!("{} {}x{}{}", choice.config.model.family(), frame.width, frame.height, place(dir));
+    // What was chosen can be read.
+    let line = choice.config.line().unwrap_or_default();
+    eprintln!("  {}", terminal::wrap(&line, 2, 2));
+}
+
+/// Where a run lies, and where its settings are.
+pub fn place(dir: Option<&RunDir>) -> String {
+    let Some(root) = dir.map(|dir| dir.root().display()) else { return String::new() };
+    format!(" → {root} (every setting: {root}/run.toml)")
+}
+
+fn open_donor(path: &Path) -> Result<Donor> {
+    let (donor, warnings) = Donor::open(path)?;
+    for warning in warnings {
+        eprintln!("note: {warning}; beginning with another checkpoint");
+    }
+    Ok(donor)
+}
+
+/// Settings and `--init` name the same weights, and the settings say which.
+fn agree(config: &mut RunConfig, donor: Option<&Donor>) -> Result<()> {
+    match (&config.init, donor.map(Donor::record)) {
+        (Some(named), None) => {
+            return Err(Error::input(format!("these settings begin with the weights of {named}"))
+                .hint("give that model with --init, or begin fresh without the line init = … in the settings"));
+        }
+        (Some(named), Some(given)) if *named != given => {
+            return Err(Error::input(format!(
+                "these settings begin with the weights of {named}, but --init is {given}"
+            ))
+            .hint("give the model that is named, or take the line init = … out of the settings"));
+        }
+        (_, given) => config.init = given,
+    }
+    Ok(())
+}
+
+/// The feature network that the family of this run trains with, from the weights that the user has installed; other families need
+/// none.
+pub fn features(config: &RunConfig) -> Result<Option<EfficientNetLite0>> {
+    if !config.needs_features() {
+        return Ok(None);
+    }
+    weights_store().efficientnet_lite0(&config.train.device.open()?)?.ok_or_else(no_features).map(Some)
+}
+
+/// Trains a run to its end, writes its report, and prints where everything is.
+pub fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
+    let dir = run.dir().clone();
+    if let Some(name) = run.config().train.device.name()? {
+        eprintln!("  computing on {name}");
+    }
+    let mut progress = Progress::new();
+    let outcome = run.train(&mut progress);
+    progress.finish();
+    let outcome = outcome?;
+    conclude(&dir, &outcome, "-n 64 --seed 7")?;
+    Ok((outcome, dir))
+}
+
+/// Writes the report of a run, and prints where everything is and how `maliang generate` may be tried.
+pub fn conclude(dir: &RunDir, outcome: &Outcome, generate: &str) -> Result<()> {
+    report::write(&dir.file("report.html"), &report::of_run(dir)?)?;
+    let root = dir.root().display();
+    if outcome.finished {
+        let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
+        let early = if outcome.stopped_early { ", stopped early: the score has stopped improving" } else { "" };
+        eprintln!("{} steps in {}{best}{early}", outcome.step, duration(outcome.seconds));
+        if outcome.stopped_early {
+            eprintln!("  `maliang train {root} --patience 0` goes on to the end of its budget, --minutes N to another");
+        }
+        print(format!("{root}"))?;
+        eprintln!("next: maliang generate {root} {generate}");
+    } else {
+        print(format!("{root}"))?;
+        eprintln!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
+    }
+    Ok(())
+}
