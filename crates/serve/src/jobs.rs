@@ -79,7 +79,7 @@ pub struct JobRequest {
     /// Name of the new run [that of the source, with a number].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// auto, dcgan, fastgan, projected, vae, gpt or lstm; auto where nothing is said.
+    /// A family by name, as `GET /version` lists them, or auto [auto].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Minutes of training; of a run that goes on, all it may have had at the end.

@@ -102,6 +102,13 @@ const all = {
     labHoles: "点重建得很好，但随机编码落在真实点之间：编码里有空洞。β 大一点会好些。",
     labGan: "GAN 有两个玩家。生成器把随机数变成点，判别器说一个点看起来有多真。它们互相学习：看紫色怎样追上生成的点，点又怎样逃向绿色。\n两个损失不像别的训练那样下降。两者大致持平时游戏在继续；判别器的损失降到零，它就赢了，再也学不到东西。让它睡觉（份量 0）或者太强（份量 4），看看会怎样。",
     labVae: "变分自编码器给每个点写一段短短的编码，再由编码重建这个点。两个愿望互相拉扯：重建得好，又让编码看起来像随机数——这样随机数也是好编码。\n线段表示重建点离原点多远。β 小时点能准确回来，随机编码却落在中间；β 大时一切都缩向中心。",
+    // In English the server says them.
+    "family-dcgan": "几百张图就能画得清晰，训练最快",
+    "family-fastgan": "专为一百来张图设计，每一步较慢，边长不小于 32 像素",
+    "family-projected": "fastgan 的生成器，对照照片特征训练：短时间内效果最好，需要安装权重",
+    "family-vae": "画面偏模糊，但训练稳定：适合图片很少、要算似然，或要在模型里定位给定图片时",
+    "family-gpt": "Transformer：只要时间够把文本读上几遍，它最好",
+    "family-lstm": "循环网络：小巧，在短文本上稳定",
     offline: "连不上服务器，它可能已经停止。", made: "张图片已生成", play: "逐张查看",
   },
 };
@@ -109,8 +116,11 @@ const all = {
 const stored = localStorage.getItem("language");
 let language = stored ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 
+/** The word for `key` in the language of the page; without one, `otherwise`. */
+export const wordOr = (key, otherwise) => all[language][key] ?? otherwise;
+
 /** The word for `key` in the language of the page. */
-export const w = (key) => all[language][key] ?? key;
+export const w = (key) => wordOr(key, key);
 
 /** Writes all fixed words of the page. */
 export function applyWords() {

@@ -8,6 +8,8 @@ use crate::problem::{Answer, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use maliang::families;
+use maliang::makes::Makes;
 use maliang::run::dir::RunDir;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -116,8 +118,10 @@ pub fn check(request: &JobRequest) -> Answer<()> {
         within("steps", (1..=1_000_000_000).contains(&steps), "1 to 1000000000")?;
     }
     if let Some(model) = &request.model {
-        let known = ["auto", "dcgan", "fastgan", "projected", "vae", "gpt", "lstm"];
-        within("model", known.contains(&model.as_str()), "auto, dcgan, fastgan, projected, vae, gpt or lstm")?;
+        let known = model == "auto" || families::all().any(|family| family.name == model);
+        let names = families::names;
+        let may_be = format!("auto, {}; for text {}", names(Makes::Pictures), names(Makes::Text));
+        within("model", known, &may_be)?;
     }
     if let Some(size) = &request.size {
         let sides: Vec<Option<u32>> = size.split('x').map(|side| side.parse().ok()).collect();

@@ -104,7 +104,7 @@ pub struct Projection {
 }
 
 /// Find a picture in a model: the point of its latent space that makes the picture most like it. It is read from the label of a
-/// picture that the model made itself, encoded by a VAE, and else searched for, which takes seconds and gives way to other
+/// picture that the model made itself, encoded where the model has an encoder, and else searched for, which takes seconds and gives way to other
 /// requests at each step.
 #[utoipa::path(post, path = "/v1/images/projections", tag = "images", request_body = ProjectionRequest, responses(
     (status = 200, description = "Where it lies", body = Projection),

@@ -52,7 +52,7 @@ pub struct ModelCard {
 /// What a model file says of itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Details {
-    /// dcgan, fastgan, projected, vae, gpt or lstm.
+    /// Its family, as `GET /version` lists them.
     family: String,
     /// BLAKE3 of the model file.
     hash: String,
