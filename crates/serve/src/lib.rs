@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// The model called `id`, opened if it is not in memory.
-    async fn model(self: &Arc<Self>, id: &str) -> Answer<(Entry, Arc<Model>)> {
+    async fn model(self: &Arc<Self>, id: &str) -> Answer<(Entry, Model)> {
         let id = id.to_owned();
         self.off(move |server| {
             let entry = server.shelf.find(&id).ok_or_else(|| Problem::no_model(&id))?;

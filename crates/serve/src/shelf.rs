@@ -41,6 +41,11 @@ pub struct Painter {
 }
 
 impl Painter {
+    /// A model that was opened.
+    pub fn new(sampler: Sampler) -> Self {
+        Self { sampler, directions: OnceLock::new() }
+    }
+
     /// What `maliang explain` found of this very model, or else what its weights tell by themselves. Computes.
     ///
     /// # Errors
@@ -56,13 +61,13 @@ impl Painter {
     }
 }
 
-/// A model in memory.
-#[derive(Debug)]
+/// A model in memory, by what it makes. Its copies share it.
+#[derive(Debug, Clone)]
 pub enum Model {
     /// One that makes pictures.
-    Pictures(Box<Painter>),
+    Pictures(Arc<Painter>),
     /// One that writes.
-    Text(Box<Author>),
+    Text(Arc<Author>),
 }
 
 impl Model {
@@ -80,7 +85,7 @@ type Stamp = (PathBuf, Option<SystemTime>, u64);
 
 #[derive(Debug)]
 struct Loaded {
-    model: Arc<Model>,
+    model: Model,
     stamp: Stamp,
     /// A file that was tried in its place and could not be used.
     refused: Option<Stamp>,
@@ -151,7 +156,7 @@ impl Shelf {
     ///
     /// # Errors
     /// It cannot be opened, and there is no earlier one in memory.
-    pub fn get(&self, entry: &Entry) -> Result<Arc<Model>> {
+    pub fn get(&self, entry: &Entry) -> Result<Model> {
         let stamp = stamp(&entry.path)?;
         if let Some(model) = self.in_memory(&entry.path, &stamp) {
             return Ok(model);
@@ -164,8 +169,7 @@ impl Shelf {
         let mut loaded = lock(&self.loaded);
         match opened {
             Ok(model) => {
-                let model = Arc::new(model);
-                let own = Loaded { model: Arc::clone(&model), stamp, refused: None, used: newest(&loaded) + 1 };
+                let own = Loaded { model: model.clone(), stamp, refused: None, used: newest(&loaded) + 1 };
                 loaded.insert(entry.path.clone(), own);
                 self.evict(&mut loaded, &entry.path);
                 Ok(model)
@@ -178,19 +182,19 @@ impl Shelf {
                         "the new file is not used, the old model stays"
                     );
                     old.refused = Some(stamp);
-                    Ok(Arc::clone(&old.model))
+                    Ok(old.model.clone())
                 }
                 None => Err(error),
             },
         }
     }
 
-    fn in_memory(&self, path: &Path, stamp: &Stamp) -> Option<Arc<Model>> {
+    fn in_memory(&self, path: &Path, stamp: &Stamp) -> Option<Model> {
         let mut loaded = lock(&self.loaded);
         let now = newest(&loaded) + 1;
         let own = loaded.get_mut(path).filter(|own| own.stamp == *stamp || own.refused.as_ref() == Some(stamp))?;
         own.used = now;
-        Some(Arc::clone(&own.model))
+        Some(own.model.clone())
     }
 
     /// Forgets models until the others fit, `keep` never.
@@ -220,9 +224,9 @@ fn open(entry: &Entry) -> Result<Model> {
     let (model, warnings) = match entry.makes {
         Makes::Pictures => {
             let (sampler, warnings) = Sampler::open(&entry.path)?;
-            (Model::Pictures(Box::new(Painter { sampler, directions: OnceLock::new() })), warnings)
+            (Model::Pictures(Arc::new(Painter::new(sampler))), warnings)
         }
-        Makes::Text => Author::open(&entry.path).map(|(a, warnings)| (Model::Text(Box::new(a)), warnings))?,
+        Makes::Text => Author::open(&entry.path).map(|(a, warnings)| (Model::Text(Arc::new(a)), warnings))?,
     };
     for warning in warnings {
         tracing::warn!(model = entry.id, warning, "another checkpoint is used");

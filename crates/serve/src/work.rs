@@ -10,8 +10,10 @@ mod scribe;
 use crate::lock;
 use crate::metrics::Metrics;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
+use crate::shelf::Painter;
+use maliang::generate::sampler::Sampler;
 use maliang::generate::text::Finish;
+use maliang::generate::writer::Author;
 use maliang::picture::Picture;
 use maliang::provenance::recipe::Request;
 use std::cell::{Cell, RefCell};
@@ -61,7 +63,7 @@ pub enum Part {
 }
 
 struct Waiting {
-    model: Arc<Model>,
+    painter: Arc<Painter>,
     wishes: Vec<Wish>,
     reply: oneshot::Sender<Vec<Picture>>,
 }
@@ -164,10 +166,10 @@ impl Work {
     ///
     /// # Errors
     /// A bug.
-    pub async fn pictures(&self, model: Arc<Model>, wishes: Vec<Wish>) -> Answer<Vec<Picture>> {
+    pub async fn pictures(&self, painter: Arc<Painter>, wishes: Vec<Wish>) -> Answer<Vec<Picture>> {
         let asked = Instant::now();
         let (reply, mut answer) = oneshot::channel();
-        lock(&self.waiting).push(Waiting { model: Arc::clone(&model), wishes, reply });
+        lock(&self.waiting).push(Waiting { painter: Arc::clone(&painter), wishes, reply });
         loop {
             let permit = tokio::select! {
                 biased;
@@ -176,12 +178,12 @@ impl Work {
                 permit = Arc::clone(&self.turn).acquire_owned() => permit.map_err(|_| Problem::stopping())?,
             };
             self.metrics.queue.observe(asked.elapsed().as_secs_f64());
-            let (waiting, metrics, model) = (Arc::clone(&self.waiting), Arc::clone(&self.metrics), Arc::clone(&model));
+            let (waiting, metrics, own) = (Arc::clone(&self.waiting), Arc::clone(&self.metrics), Arc::clone(&painter));
             let turn = self.computer.ask(move || {
                 let _turn = permit;
-                let batch = take(&mut lock(&waiting), &model);
+                let batch = take(&mut lock(&waiting), &own);
                 metrics.batch.observe(batch.iter().map(|waiting| waiting.wishes.len()).sum::<usize>() as f64);
-                compute(&model, batch);
+                paint(&own.sampler, batch);
             });
             // A batch may have been full before it came to this request: then there is another turn. If the batch fell over, so
             // did the sender of an answer in it.
@@ -227,17 +229,17 @@ impl Work {
 
     /// Begins to write the `pieces` of a request, together with all that is being written by the same model. Writing stops when the
     /// receiver is dropped.
-    pub fn text(&self, model: Arc<Model>, request: Request, pieces: Range<u64>) -> mpsc::Receiver<Part> {
+    pub fn text(&self, author: Arc<Author>, request: Request, pieces: Range<u64>) -> mpsc::Receiver<Part> {
         let (parts, receiver) = mpsc::channel(BEHIND);
         let order = Order { request, pieces, parts };
         let mut desks = lock(&self.desks);
-        match desks.iter_mut().find(|desk| Arc::ptr_eq(&desk.model, &model)) {
+        match desks.iter_mut().find(|desk| Arc::ptr_eq(&desk.author, &author)) {
             Some(desk) => desk.orders.push(order),
             None => {
-                desks.push(Desk { model: Arc::clone(&model), orders: vec![order] });
+                desks.push(Desk { author: Arc::clone(&author), orders: vec![order] });
                 let (desks, turn) = (Arc::clone(&self.desks), self.turn_giver());
                 tokio::task::spawn_blocking(move || {
-                    scribe::write(&AtDesk { desks, model, gone: Cell::new(false) }, &turn)
+                    scribe::write(&AtDesk { desks, author, gone: Cell::new(false) }, &turn)
                 });
             }
         }
@@ -254,14 +256,14 @@ struct Order {
 
 /// A model that is writing, and what it has not begun yet.
 struct Desk {
-    model: Arc<Model>,
+    author: Arc<Author>,
     orders: Vec<Order>,
 }
 
 /// A desk at which somebody writes. Whoever leaves it, whatever the reason, takes it away: the next order gets another.
 struct AtDesk {
     desks: Arc<Mutex<Vec<Desk>>>,
-    model: Arc<Model>,
+    author: Arc<Author>,
     /// Was it taken away? What stands there by now is somebody else's.
     gone: Cell<bool>,
 }
@@ -270,7 +272,7 @@ impl AtDesk {
     /// New orders. Where there are none and `done`, the desk is gone.
     fn orders(&self, done: bool) -> Vec<Order> {
         let mut desks = lock(&self.desks);
-        let Some(i) = desks.iter().position(|desk| Arc::ptr_eq(&desk.model, &self.model)) else { return Vec::new() };
+        let Some(i) = desks.iter().position(|desk| Arc::ptr_eq(&desk.author, &self.author)) else { return Vec::new() };
         let orders = std::mem::take(&mut desks[i].orders);
         if orders.is_empty() && done {
             desks.swap_remove(i);
@@ -283,27 +285,25 @@ impl AtDesk {
 impl Drop for AtDesk {
     fn drop(&mut self) {
         if !self.gone.get() {
-            lock(&self.desks).retain(|desk| !Arc::ptr_eq(&desk.model, &self.model));
+            lock(&self.desks).retain(|desk| !Arc::ptr_eq(&desk.author, &self.author));
         }
     }
 }
 
-/// What waits for `model`, in order, up to about [`BATCH`] pictures.
-fn take(waiting: &mut Vec<Waiting>, model: &Arc<Model>) -> Vec<Waiting> {
+/// What waits for `painter`, in order, up to about [`BATCH`] pictures.
+fn take(waiting: &mut Vec<Waiting>, painter: &Arc<Painter>) -> Vec<Waiting> {
     waiting.retain(|one| !one.reply.is_closed());
     let mut count = 0;
     waiting
         .extract_if(.., |one| {
-            let own = Arc::ptr_eq(&one.model, model) && count < BATCH;
+            let own = Arc::ptr_eq(&one.painter, painter) && count < BATCH;
             count += if own { one.wishes.len() } else { 0 };
             own
         })
         .collect()
 }
 
-fn compute(model: &Model, batch: Vec<Waiting>) {
-    let Model::Pictures(painter) = model else { return };
-    let sampler = &painter.sampler;
+fn paint(sampler: &Sampler, batch: Vec<Waiting>) {
     let wishes = batch.iter().flat_map(|one| &one.wishes);
     let (z, classes): (Vec<_>, Vec<_>) = wishes.map(|wish| (wish.z.clone(), wish.class)).unzip();
     let mut pictures = sampler.decoded(&z, &classes).into_iter();

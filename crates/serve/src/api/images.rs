@@ -2,7 +2,7 @@
 
 use super::{Fields, painter, within};
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
+use crate::shelf::Painter;
 use crate::work::Wish;
 use crate::{Server, now};
 use axum::Json;
@@ -175,7 +175,8 @@ pub async fn generate(
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
-    let sampler = &painter(&entry, &model, "model")?.sampler;
+    let painter = painter(&entry, model, "model")?;
+    let sampler = &painter.sampler;
     let size = size(sampler);
     if let Some(other) = request.size.as_ref().filter(|other| *other != "auto" && **other != size) {
         let other: String = other.chars().take(40).collect();
@@ -192,7 +193,7 @@ pub async fn generate(
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         list.into_iter().map(|made| linked(&server, host, made)).collect()
     } else {
-        images(&server, &entry.id, &model, list, given, request.with_latent).await?
+        images(&server, &entry.id, &painter, list, given, request.with_latent).await?
     };
     Ok(Json(list_of(entry.id, sampler, data)))
 }
@@ -220,13 +221,13 @@ pub(super) fn to_make(id: &str, sampler: &Sampler, class: Option<usize>, place: 
 pub(super) async fn images(
     server: &Arc<Server>,
     id: &str,
-    model: &Arc<Model>,
+    painter: &Arc<Painter>,
     list: Vec<Made>,
     given: Option<Vec<Vec<f32>>>,
     with_latent: bool,
 ) -> Answer<Vec<Image>> {
     let from_seed = given.is_none();
-    let files = files(server, id, model, &list, given).await?;
+    let files = files(server, id, painter, &list, given).await?;
     let image = |(Made { seed, index, class, .. }, (file, z))| {
         let (seed, latent) = (from_seed.then_some(seed), with_latent.then_some(z));
         Image { b64_json: Some(BASE64_STANDARD.encode::<Vec<u8>>(file)), url: None, seed, index, class, latent }
@@ -253,10 +254,11 @@ pub async fn made(
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&made.model).await?;
-    if painter(&entry, &model, "model")?.sampler.hash != made.hash {
+    let painter = painter(&entry, model, "model")?;
+    if painter.sampler.hash != made.hash {
         return Err(Problem::gone("the model is another one by now, and makes other pictures"));
     }
-    let (file, _) = files(&server, &entry.id, &model, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
+    let (file, _) = files(&server, &entry.id, &painter, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
     Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=86400")], file))
 }
 
@@ -322,51 +324,45 @@ pub(super) fn points(param: &str, latent: Vec<Vec<f32>>, length: usize, n: Optio
 async fn files(
     server: &Arc<Server>,
     id: &str,
-    model: &Arc<Model>,
+    painter: &Arc<Painter>,
     list: &[Made],
     given: Option<Vec<Vec<f32>>>,
 ) -> Answer<Vec<(Vec<u8>, Vec<f32>)>> {
-    let classes: Vec<Option<usize>> = {
-        let sampler = sampler_of(model)?;
-        let class = |made: &Made| made.class.as_deref().map(|class| sampler.class(class)).transpose();
-        list.iter().map(class).collect::<maliang::Result<_>>()?
+    let class = |made: &Made| made.class.as_deref().map(|class| painter.sampler.class(class)).transpose();
+    let classes: Vec<Option<usize>> = list.iter().map(class).collect::<maliang::Result<_>>()?;
+    let z = match &given {
+        Some(points) => points.clone(),
+        None => {
+            let own = Arc::clone(painter);
+            let seeds: Vec<_> = list.iter().map(|m| (m.seed, m.index, m.truncation)).collect();
+            let points = move |_: &Server| {
+                let latent = |(seed, index, psi)| own.sampler.latent(seed, index, psi);
+                own.sampler.z(&seeds.into_iter().map(latent).collect::<Vec<_>>())
+            };
+            server.off(points).await?
+        }
     };
-    let (own, seeds) = (Arc::clone(model), list.iter().map(|m| (m.seed, m.index, m.truncation)).collect::<Vec<_>>());
-    let points = given.clone();
-    let z = server
-        .off(move |_| {
-            let sampler = sampler_of(&own)?;
-            let latents =
-                || seeds.iter().map(|&(seed, index, psi)| sampler.latent(seed, index, psi)).collect::<Vec<_>>();
-            Ok::<_, Problem>(points.unwrap_or_else(|| sampler.z(&latents())))
-        })
-        .await??;
     let wish = |(z, class): (Vec<f32>, &Option<usize>)| Wish { z, class: class.unwrap_or(0) };
     let wishes = z.iter().cloned().zip(&classes).map(wish).collect();
-    let pictures = server.work.pictures(Arc::clone(model), wishes).await?;
+    let pictures = server.work.pictures(Arc::clone(painter), wishes).await?;
     server
         .metrics
         .pictures
         .get_or_create(&crate::metrics::ModelLabels { model: id.to_owned() })
         .inc_by(list.len() as u64);
 
-    let (own, list) = (Arc::clone(model), list.to_vec());
+    let (own, list) = (Arc::clone(painter), list.to_vec());
     server
         .off(move |server| {
-            let sampler = sampler_of(&own)?;
             let encode = |(i, picture): (usize, &Picture)| {
                 let made: &Made = &list[i];
                 let words = if given.is_some() { GIVEN } else { SEEDED };
                 let mut provenance =
-                    sampler.provenance(&server.label, made.seed, made.index, classes[i], made.truncation, words);
+                    own.sampler.provenance(&server.label, made.seed, made.index, classes[i], made.truncation, words);
                 provenance.recipe.z = given.as_ref().map(|given| given[i].clone());
                 Ok((encode_png(picture, &provenance)?, z[i].clone()))
             };
             pictures.par_iter().enumerate().map(encode).collect()
         })
         .await?
-}
-
-fn sampler_of(model: &Model) -> Answer<&Sampler> {
-    if let Model::Pictures(painter) = model { Ok(&painter.sampler) } else { Err(Problem::bug()) }
 }

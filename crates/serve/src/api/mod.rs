@@ -18,7 +18,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use maliang::generate::writer::Author;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// A body of JSON. Unlike axum's own, a field that cannot be read is named in the answer.
 #[derive(Debug)]
@@ -70,11 +72,21 @@ fn in_words(message: &str) -> String {
         .fold(message.to_owned(), |message, (rust, words)| message.replace(rust, words))
 }
 
-/// A model as one of pictures; `param` is the field that named it.
-fn painter<'a>(entry: &Entry, model: &'a Model, param: &str) -> Answer<&'a Painter> {
+/// A model of pictures; `param` is the field that named it.
+fn painter(entry: &Entry, model: Model, param: &str) -> Answer<Arc<Painter>> {
     match model {
         Model::Pictures(painter) => Ok(painter),
         Model::Text(_) => Err(Problem::field(param, format!("{} writes text; ask it at /v1/completions", entry.id))),
+    }
+}
+
+/// A model of text.
+fn author(entry: &Entry, model: Model) -> Answer<Arc<Author>> {
+    match model {
+        Model::Text(author) => Ok(author),
+        Model::Pictures(_) => {
+            Err(Problem::field("model", format!("{} makes pictures; ask it at /v1/images/generations", entry.id)))
+        }
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<ModelList>> 
 ))]
 pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<ModelCard>> {
     let (entry, model) = server.model(&id).await?;
-    let details = match &*model {
+    let details = match &model {
         Model::Pictures(painter) => {
             let (sampler, config) = (&painter.sampler, &painter.sampler.info.config);
             Details {
@@ -188,8 +188,8 @@ pub struct DirectionCard {
 pub async fn directions(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<DirectionList>> {
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&id).await?;
+    let painter = painter(&entry, model, "id")?;
     let list = move || {
-        let painter = painter(&entry, &model, "id")?;
         let found = painter.directions(&entry.path)?;
         let order = match found.order {
             Order::Eigenvalue => "eigenvalue",

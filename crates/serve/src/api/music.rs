@@ -1,10 +1,9 @@
 //! `/v1/music`: a tune that a model wrote, to be heard.
 
-use super::Fields;
+use super::{Fields, author};
 use super::text::{LONGEST, MOST_TOKENS};
 use crate::Server;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
 use crate::work::Part;
 use axum::extract::State;
 use axum::http::header;
@@ -68,12 +67,13 @@ pub async fn play(
         return Err(strange("this server did not write that: it is too long"));
     }
     let _place = server.work.admit()?;
-    let (_, model) = server.model(&model).await?;
+    let (entry, model) = server.model(&model).await?;
     if model.hash() != model_hash {
         return Err(Problem::gone("the model is another one by now, and writes otherwise"));
     }
+    let author = author(&entry, model)?;
     let mut piece = request.prompt.clone();
-    let mut parts = server.work.text(Arc::clone(&model), request.clone(), index..index + 1);
+    let mut parts = server.work.text(Arc::clone(&author), request.clone(), index..index + 1);
     while let Some(part) = parts.recv().await {
         match part {
             Part::Text { text, .. } => piece += &text,
@@ -83,7 +83,6 @@ pub async fn play(
     }
     let (kind, bytes) = server
         .off(move |server| {
-            let Model::Text(author) = &*model else { return Err(Problem::bug()) };
             let book = abc::read(&piece);
             let tune = book.tunes.iter().find(|tune| !tune.notes.is_empty());
             let tune = tune.ok_or_else(|| strange("this piece is no music that can be played"))?;

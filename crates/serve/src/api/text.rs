@@ -1,10 +1,9 @@
 //! What `/v1/completions` and `/v1/chat/completions` share: the fields of a request, and the writing itself.
 
-use super::within;
+use super::{author, within};
 use crate::Server;
 use crate::metrics::ModelLabels;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
 use crate::work::Part;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -231,10 +230,7 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     let (id, request, n) = options.checked()?;
     let place = server.work.admit()?;
     let (entry, model) = server.model(&id).await?;
-    let Model::Text(author) = &*model else {
-        let message = format!("{} makes pictures; ask it at /v1/images/generations", entry.id);
-        return Err(Problem::field("model", message));
-    };
+    let author = author(&entry, model)?;
     // What the model has never seen is said before anything is written: a stream has no status to change.
     author.begin(&request, 0).map_err(|error| Problem::of(error, "prompt"))?;
     let prompt_tokens = author.tokenizer().encode(&request.prompt).len();
@@ -249,7 +245,7 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     };
     let labels = (0..n as u64).map(label).collect();
     let prompt = request.prompt.clone();
-    let parts = server.work.text(Arc::clone(&model), request, 0..n as u64);
+    let parts = server.work.text(Arc::clone(&author), request, 0..n as u64);
     Ok(Writing { model: entry.id, labels, prompt, prompt_tokens, parts, place, server: Arc::clone(server) })
 }
 
