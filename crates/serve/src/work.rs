@@ -227,11 +227,17 @@ impl Work {
         move || handle.block_on(Arc::clone(&turn).acquire_owned())
     }
 
-    /// Begins to write the `pieces` of a request, together with all that is being written by the same model. Writing stops when the
-    /// receiver is dropped.
-    pub fn text(&self, author: Arc<Author>, request: Request, pieces: Range<u64>) -> mpsc::Receiver<Part> {
+    /// Begins to write the `pieces` of a request behind its `prompt`, whose [tokens](Author::tokens) these are, together with all
+    /// that is being written by the same model. Writing stops when the receiver is dropped.
+    pub fn text(
+        &self,
+        author: Arc<Author>,
+        prompt: Vec<u32>,
+        request: Request,
+        pieces: Range<u64>,
+    ) -> mpsc::Receiver<Part> {
         let (parts, receiver) = mpsc::channel(BEHIND);
-        let order = Order { request, pieces, parts };
+        let order = Order { prompt, request, pieces, parts };
         let mut desks = lock(&self.desks);
         match desks.iter_mut().find(|desk| Arc::ptr_eq(&desk.author, &author)) {
             Some(desk) => desk.orders.push(order),
@@ -249,6 +255,8 @@ impl Work {
 
 /// A request for text that nobody works on yet.
 struct Order {
+    /// The tokens of the request's prompt.
+    prompt: Vec<u32>,
     request: Request,
     pieces: Range<u64>,
     parts: mpsc::Sender<Part>,

@@ -72,8 +72,9 @@ pub async fn play(
         return Err(Problem::gone("the model is another one by now, and writes otherwise"));
     }
     let author = author(&entry, model)?;
+    let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, "recipe"))?;
     let mut piece = request.prompt.clone();
-    let mut parts = server.work.text(Arc::clone(&author), request.clone(), index..index + 1);
+    let mut parts = server.work.text(Arc::clone(&author), tokens, request.clone(), index..index + 1);
     while let Some(part) = parts.recv().await {
         match part {
             Part::Text { text, .. } => piece += &text,

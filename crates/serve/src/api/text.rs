@@ -232,8 +232,8 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     let (entry, model) = server.model(&id).await?;
     let author = author(&entry, model)?;
     // What the model has never seen is said before anything is written: a stream has no status to change.
-    author.begin(&request, 0).map_err(|error| Problem::of(error, "prompt"))?;
-    let prompt_tokens = author.tokenizer().encode(&request.prompt).len();
+    let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, "prompt"))?;
+    let prompt_tokens = tokens.len();
     let label = |index: u64| {
         let provenance = author.provenance(&server.label, &request, index);
         let value = |json: String| serde_json::from_str(&json).unwrap_or(Value::Null);
@@ -245,7 +245,7 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     };
     let labels = (0..n as u64).map(label).collect();
     let prompt = request.prompt.clone();
-    let parts = server.work.text(Arc::clone(&author), request, 0..n as u64);
+    let parts = server.work.text(author, tokens, request, 0..n as u64);
     Ok(Writing { model: entry.id, labels, prompt, prompt_tokens, parts, place, server: Arc::clone(server) })
 }
 

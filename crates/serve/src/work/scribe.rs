@@ -87,7 +87,7 @@ pub(super) fn write<P, E>(desk: &AtDesk, turn: &dyn Fn() -> Result<P, E>) {
 
 fn begin<'a>(author: &'a Author, order: &Order) -> Answer<Vec<Sheet<'a>>> {
     let sheet = |(choice, index)| {
-        let piece = author.begin(&order.request, index).map_err(|error| Problem::of(error, "prompt"))?;
+        let piece = author.begin_with(&order.prompt, &order.request, index)?;
         Ok(Sheet { piece, choice, parts: order.parts.clone(), text: String::new(), begun: false, left: false })
     };
     order.pieces.clone().enumerate().map(sheet).collect()
