@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
 
 /// The directories are looked through again after this time.
 const FRESH: Duration = Duration::from_secs(1);
@@ -38,12 +39,14 @@ pub struct Painter {
     pub sampler: Sampler,
     /// Directions that change its pictures, once they were asked for.
     directions: OnceLock<Directions>,
+    /// One permit: a batch that takes many turns is made alone of its model.
+    pub(crate) easel: Arc<Semaphore>,
 }
 
 impl Painter {
     /// A model that was opened.
     pub fn new(sampler: Sampler) -> Self {
-        Self { sampler, directions: OnceLock::new() }
+        Self { sampler, directions: OnceLock::new(), easel: Arc::new(Semaphore::new(1)) }
     }
 
     /// What `maliang explain` found of this very model, or else what its weights tell by themselves. Computes.
@@ -169,9 +172,7 @@ impl Shelf {
         let mut loaded = lock(&self.loaded);
         match opened {
             Ok(model) => {
-                let own = Loaded { model: model.clone(), stamp, refused: None, used: newest(&loaded) + 1 };
-                loaded.insert(entry.path.clone(), own);
-                self.evict(&mut loaded, &entry.path);
+                self.keep(&mut loaded, entry, stamp, &model);
                 Ok(model)
             }
             Err(error) => match loaded.get_mut(&entry.path) {
@@ -187,6 +188,24 @@ impl Shelf {
                 None => Err(error),
             },
         }
+    }
+
+    /// Keeps `model` in memory in the place of the one in the entry's file, until that is another file: for a program that has a
+    /// model of its own.
+    ///
+    /// # Errors
+    /// The entry has no file.
+    pub fn put(&self, entry: &Entry, model: &Model) -> Result<()> {
+        let stamp = stamp(&entry.path)?;
+        self.keep(&mut lock(&self.loaded), entry, stamp, model);
+        Ok(())
+    }
+
+    /// Keeps a model in memory; others make room for it.
+    fn keep(&self, loaded: &mut HashMap<PathBuf, Loaded>, entry: &Entry, stamp: Stamp, model: &Model) {
+        let own = Loaded { model: model.clone(), stamp, refused: None, used: newest(loaded) + 1 };
+        loaded.insert(entry.path.clone(), own);
+        self.evict(loaded, &entry.path);
     }
 
     fn in_memory(&self, path: &Path, stamp: &Stamp) -> Option<Model> {

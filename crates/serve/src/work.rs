@@ -1,9 +1,9 @@
 //! How models compute for many clients at once.
 //!
 //! One rule shares the processor: everything that computes takes a turn, in the order in which it asked for one. A turn is one
-//! batch of pictures or 40 ms of writing; kernels use all cores inside it. Requests for pictures of one model that wait at
-//! the same time are computed in one batch, and texts of one model are written token by token together. A client that has left is
-//! not computed for.
+//! batch of pictures, one step of a batch whose model makes pictures in many steps, or 40 ms of writing; kernels use all cores
+//! inside it. Requests for pictures of one model that wait at the same time are computed in one batch, and texts of one model are
+//! written token by token together. A client that has left is not computed for.
 
 mod scribe;
 
@@ -33,7 +33,7 @@ const BEHIND: usize = 64;
 /// A picture that is wanted.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// The point of the model's latent space.
+    /// What it is made from, as [`Sampler::z`] gives it: a point of the model's latent space, or noise where it has none.
     pub z: Vec<f32>,
     /// The class; ignored by a model without classes.
     pub class: usize,
@@ -164,30 +164,39 @@ impl Work {
 
     /// One picture a wish.
     ///
+    /// A model with a latent space makes a batch in one turn. One without may take many steps: it lets others have a turn between
+    /// them, and makes one batch at a time; what comes meanwhile is its next batch.
+    ///
     /// # Errors
-    /// A bug.
+    /// The server is stopping, or a bug.
     pub async fn pictures(&self, painter: Arc<Painter>, wishes: Vec<Wish>) -> Answer<Vec<Picture>> {
         let asked = Instant::now();
         let (reply, mut answer) = oneshot::channel();
         lock(&self.waiting).push(Waiting { painter: Arc::clone(&painter), wishes, reply });
+        let in_one_turn = painter.sampler.has_latent();
+        let queue = if in_one_turn { &self.turn } else { &painter.easel };
         loop {
             let permit = tokio::select! {
                 biased;
                 // Another request of the same model had its turn and took this one along.
                 made = &mut answer => return made.map_err(|_| Problem::bug()),
-                permit = Arc::clone(&self.turn).acquire_owned() => permit.map_err(|_| Problem::stopping())?,
+                permit = Arc::clone(queue).acquire_owned() => permit.map_err(|_| Problem::stopping())?,
             };
-            self.metrics.queue.observe(asked.elapsed().as_secs_f64());
             let (waiting, metrics, own) = (Arc::clone(&self.waiting), Arc::clone(&self.metrics), Arc::clone(&painter));
-            let turn = self.computer.ask(move || {
-                let _turn = permit;
+            let make = move |give_way: &dyn Fn()| {
+                let _permit = permit;
+                metrics.queue.observe(asked.elapsed().as_secs_f64());
                 let batch = take(&mut lock(&waiting), &own);
                 metrics.batch.observe(batch.iter().map(|waiting| waiting.wishes.len()).sum::<usize>() as f64);
-                paint(&own.sampler, batch);
-            });
+                paint(&own.sampler, batch, give_way);
+            };
             // A batch may have been full before it came to this request: then there is another turn. If the batch fell over, so
             // did the sender of an answer in it.
-            let _ = turn.await;
+            if in_one_turn {
+                let _ = self.computer.ask(move || make(&|| ())).await;
+            } else {
+                let _ = self.turns(make).await;
+            }
         }
     }
 
@@ -311,10 +320,15 @@ fn take(waiting: &mut Vec<Waiting>, painter: &Arc<Painter>) -> Vec<Waiting> {
         .collect()
 }
 
-fn paint(sampler: &Sampler, batch: Vec<Waiting>) {
+/// Makes the pictures of a batch; `give_way` ends a turn and waits for the next.
+fn paint(sampler: &Sampler, batch: Vec<Waiting>, give_way: &dyn Fn()) {
     let wishes = batch.iter().flat_map(|one| &one.wishes);
     let (z, classes): (Vec<_>, Vec<_>) = wishes.map(|wish| (wish.z.clone(), wish.class)).unzip();
-    let mut pictures = sampler.decoded(&z, &classes).into_iter();
+    let pictures = match sampler.has_latent() {
+        true => sampler.decoded(&z, &classes),
+        false => sampler.pictures_in_turns(&z, &classes, give_way),
+    };
+    let mut pictures = pictures.into_iter();
     for one in batch {
         // Its client may have left meanwhile.
         let _ = one.reply.send(pictures.by_ref().take(one.wishes.len()).collect());
