@@ -1,6 +1,6 @@
 //! `/v1/images/generations` and the links it gives.
 
-use super::{Fields, painter, within};
+use super::{Fields, needs_latent, painter, within};
 use crate::problem::{Answer, Problem};
 use crate::shelf::Painter;
 use crate::work::Wish;
@@ -176,6 +176,12 @@ pub async fn generate(
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
     let painter = painter(&entry, model, "model")?;
+    if request.latent.is_some() {
+        needs_latent(&entry, &painter, "latent", "a picture of a given point")?;
+    }
+    if request.with_latent {
+        needs_latent(&entry, &painter, "with_latent", "an answer with points of it")?;
+    }
     let sampler = &painter.sampler;
     let size = size(sampler);
     if let Some(other) = request.size.as_ref().filter(|other| *other != "auto" && **other != size) {

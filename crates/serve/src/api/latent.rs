@@ -1,7 +1,7 @@
 //! `/v1/images/interpolations` and `/v1/images/projections`: ways through the latent space, and into it.
 
 use super::images::{Image, ImageList, MOST, class, images, list_of, points, to_make};
-use super::{Fields, painter, within};
+use super::{Fields, needs_latent, painter, within};
 use crate::Server;
 use crate::problem::{Answer, Problem};
 use axum::Json;
@@ -59,6 +59,7 @@ pub async fn interpolate(
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
     let painter = painter(&entry, model, "model")?;
+    needs_latent(&entry, &painter, "model", "a walk")?;
     let sampler = &painter.sampler;
     let anchors = points("through", request.through, sampler.info.config.noise(), None)?;
     let class = class(sampler, request.class.as_deref(), "")?.unwrap_or(0);
@@ -124,6 +125,7 @@ pub async fn project(
         .map_err(|_| Problem::field("image", "this is not a file in base64"))?;
     let (entry, model) = server.model(&request.model).await?;
     let painter = painter(&entry, model, "model")?;
+    needs_latent(&entry, &painter, "model", "the search for a given picture")?;
     let sampler = &painter.sampler;
     let class = class(sampler, request.class.as_deref(), "")?;
     let seed = request.seed.unwrap_or(0);

@@ -80,6 +80,14 @@ fn painter(entry: &Entry, model: Model, param: &str) -> Answer<Arc<Painter>> {
     }
 }
 
+/// Refuses a model without a latent space for what needs one; `param` is the field that asks for that.
+fn needs_latent(entry: &Entry, painter: &Painter, param: &str, what: &str) -> Answer<()> {
+    if painter.sampler.has_latent() {
+        return Ok(());
+    }
+    Err(Problem::field(param, format!("{} has no latent space, which {what} needs", entry.id)))
+}
+
 /// A model of text.
 fn author(entry: &Entry, model: Model) -> Answer<Arc<Author>> {
     match model {

@@ -1,6 +1,6 @@
 //! A model that has no latent space and makes its pictures in many steps. No family does yet, so one is put in its place.
 
-use crate::support::{Place, pixels, png, post};
+use crate::support::{Place, get, pixels, png, post};
 use burn::tensor::{Device, Tensor};
 use maliang::device;
 use maliang::families::{Condition, How, Model};
@@ -126,4 +126,27 @@ async fn what_comes_between_steps_is_the_next_batch() {
         assert_eq!(answer.await.unwrap().len(), count);
     }
     assert_eq!(*told.batches.lock().unwrap(), [2, 4]);
+}
+
+#[tokio::test]
+async fn what_needs_a_latent_space_is_refused_by_name() {
+    let place = Place::new();
+    let (server, told, _) = server(&place);
+    told.enough.store(true, Ordering::SeqCst);
+    let z = [0.0; 6];
+    for (path, body, param) in [
+        (PATH, json!({"model": "steps", "latent": [z]}), "latent"),
+        (PATH, json!({"model": "steps", "with_latent": true}), "with_latent"),
+        ("/v1/images/interpolations", json!({"model": "steps", "through": [z, z]}), "model"),
+        ("/v1/images/projections", json!({"model": "steps", "image": ""}), "model"),
+    ] {
+        let error = post(&server, path, &body).await.problem(400);
+        assert_eq!(error["param"], param, "{error}");
+        assert!(error["message"].as_str().unwrap().contains("no latent space"), "{error}");
+    }
+    let error = get(&server, "/v1/models/steps/directions").await.problem(400);
+    assert_eq!(error["param"], "id");
+    assert!(error["message"].as_str().unwrap().contains("no latent space"), "{error}");
+    assert_eq!(get(&server, "/v1/models/steps").await.json()["details"].get("latent"), None);
+    assert_eq!(get(&server, "/v1/models/pictures").await.json()["details"]["latent"], 6);
 }
