@@ -15,7 +15,7 @@ use maliang::generate::sampler::Sampler;
 use maliang::generate::text::Finish;
 use maliang::generate::writer::Author;
 use maliang::picture::Picture;
-use maliang::provenance::recipe::Request;
+use maliang::provenance::recipe;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -242,7 +242,7 @@ impl Work {
         &self,
         author: Arc<Author>,
         prompt: Vec<u32>,
-        request: Request,
+        request: recipe::Request,
         pieces: Range<u64>,
     ) -> mpsc::Receiver<Part> {
         let (parts, receiver) = mpsc::channel(BEHIND);
@@ -266,7 +266,7 @@ impl Work {
 struct Order {
     /// The tokens of the request's prompt.
     prompt: Vec<u32>,
-    request: Request,
+    request: recipe::Request,
     pieces: Range<u64>,
     parts: mpsc::Sender<Part>,
 }

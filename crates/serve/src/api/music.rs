@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use maliang::music::{abc, midi, synth};
-use maliang::provenance::recipe::Request;
+use maliang::provenance::recipe;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -33,7 +33,7 @@ pub struct MusicRequest {
 struct Recipe {
     model_hash: String,
     index: u64,
-    request: Request,
+    request: recipe::Request,
 }
 
 /// How a tune comes.

@@ -9,8 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use maliang::generate::text::Finish;
 use maliang::provenance::label::TRAINED_ALGORITHMIC_MEDIA;
-use maliang::provenance::recipe::Request;
-use maliang::provenance::recipe::Sampling;
+use maliang::provenance::recipe::{self, Sampling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -147,7 +146,7 @@ pub struct Options {
 
 impl Options {
     /// The request, if it can be done, and how many pieces are wanted.
-    fn checked(self) -> Answer<(String, Request, usize)> {
+    fn checked(self) -> Answer<(String, recipe::Request, usize)> {
         let n = within("n", self.n, 1, 1, MOST)? as usize;
         let (name, tokens) = self.max_tokens;
         let max_tokens = within(name, tokens, TOKENS, 1, MOST_TOKENS)? as usize;
@@ -166,7 +165,7 @@ impl Options {
             repetition_penalty: within("repetition_penalty", self.repetition_penalty, 1.0, 1.0, 10.0)?,
         };
         let seed = self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-        let request = Request { prompt: self.prompt, sampling, max_tokens, stop: self.stop, seed };
+        let request = recipe::Request { prompt: self.prompt, sampling, max_tokens, stop: self.stop, seed };
         request.check().map_err(|error| Problem::of(error, "stop"))?;
         Ok((self.model, request, n))
     }
