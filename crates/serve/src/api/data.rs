@@ -239,6 +239,26 @@ async fn look(server: &Arc<Server>, name: String, command: &[&str], flags: Vec<S
         return Ok((output, source));
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let error = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
-    Err(Problem::field("name", error.replace(&source, "it")))
+    Err(Problem::field("name", refusal(&said).replace(&source, "it")))
+}
+
+/// Why the program refused, and its hint where that speaks neither of the command line nor of a path: a client has neither.
+fn refusal(said: &str) -> String {
+    let line = |prefix| said.lines().find_map(|line| line.strip_prefix(prefix));
+    let error = line("error: ").unwrap_or("it cannot be read");
+    let of_use = |hint: &&str| !["--", "`", "/", "\\"].iter().any(|mark| hint.contains(mark));
+    line("  try: ").filter(of_use).map_or_else(|| error.to_owned(), |hint| format!("{error}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_of_the_command_line_are_left_out() {
+        assert_eq!(refusal("a: 3 pictures\nerror: no such family\n  try: use vae"), "no such family; use vae");
+        assert_eq!(refusal("error: too small\n  try: --size 64"), "too small");
+        assert_eq!(refusal("error: too small\n  try: look into /tmp"), "too small");
+        assert_eq!(refusal(""), "it cannot be read");
+    }
 }
