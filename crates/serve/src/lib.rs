@@ -251,7 +251,7 @@ pub fn serve(settings: Settings, keys: Keys, ready: impl FnOnce(SocketAddr, usiz
         let address = server.settings.address();
         let listener = TcpListener::bind(address).await.map_err(|e| {
             Error::new(ErrorKind::Io, format!("cannot listen at {address}: {e}"))
-                .hint("another program may be using the port; take one with --port")
+                .hint("another program may be using the port; choose another one with --port")
         })?;
         let own = listener.local_addr().map_err(internal)?;
         let stop = asked_to_stop().map_err(internal)?;

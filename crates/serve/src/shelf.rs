@@ -180,7 +180,7 @@ impl Shelf {
                     tracing::error!(
                         model = entry.id,
                         error = error.message,
-                        "the new file is not used, the old model stays"
+                        "the new model file cannot be used; the old model stays in use"
                     );
                     old.refused = Some(stamp);
                     Ok(old.model.clone())
@@ -222,7 +222,7 @@ impl Shelf {
         while bytes(loaded) > self.limit {
             let oldest = loaded.iter().filter(|(path, _)| *path != keep).min_by_key(|(_, own)| own.used);
             let Some(path) = oldest.map(|(path, _)| path.clone()) else { return };
-            tracing::info!(model = %path.display(), "a model makes room for another");
+            tracing::info!(model = %path.display(), "a model was removed from memory, for another one");
             loaded.remove(&path);
         }
     }
@@ -248,9 +248,9 @@ fn open(entry: &Entry) -> Result<Model> {
         Makes::Text => Author::open(&entry.path).map(|(a, warnings)| (Model::Text(Arc::new(a)), warnings))?,
     };
     for warning in warnings {
-        tracing::warn!(model = entry.id, warning, "another checkpoint is used");
+        tracing::warn!(model = entry.id, warning, "a damaged checkpoint was passed over");
     }
-    tracing::info!(model = entry.id, hash = model.hash(), "opened");
+    tracing::info!(model = entry.id, hash = model.hash(), "model opened");
     Ok(model)
 }
 

@@ -34,7 +34,7 @@ const GIVEN: &str = "z given by the client";
 pub struct ImageRequest {
     /// Name of the model.
     model: String,
-    /// The class to make, or empty: these models know classes and no words.
+    /// The class to make, or empty. These models know classes; they do not read text.
     #[serde(default)]
     prompt: String,
     /// How many, 1 to 64 [1].
@@ -57,7 +57,7 @@ pub struct ImageRequest {
     /// The point of the latent space of each picture, in the answer [false].
     #[serde(default)]
     with_latent: bool,
-    /// The client's user; noted nowhere.
+    /// The client's user; ignored.
     #[serde(rename = "user")]
     _user: Option<String>,
 }
@@ -159,18 +159,18 @@ pub async fn generate(
     let n = within("n", request.n, 1, 1, MOST)? as u64;
     let truncation = within("truncation", request.truncation, 1.0, 0.0, 4.0)?;
     if request.output_format.as_ref().is_some_and(|format| format != "png") {
-        return Err(Problem::field("output_format", "pictures are PNG: the label can be read back from those"));
+        return Err(Problem::field("output_format", "only png is supported: its label can be read back"));
     }
     if request.with_latent && request.response_format == ImageForm::Url {
         return Err(Problem::field(
             "with_latent",
-            "latent vectors come with pictures, not with links; ask for b64_json",
+            "links have no latent vectors; set response_format to b64_json",
         ));
     }
     if request.latent.is_some() && request.response_format == ImageForm::Url {
         return Err(Problem::field(
             "response_format",
-            "a picture of a given latent vector has no link; ask for b64_json",
+            "a picture of a given latent vector has no link; use b64_json",
         ));
     }
     let _place = server.work.admit()?;
@@ -252,7 +252,7 @@ pub async fn made(
     State(server): State<Arc<Server>>,
     query: Result<Query<Made>, QueryRejection>,
 ) -> Answer<impl IntoResponse> {
-    let not_ours = || Problem::request("link", "this is not a link that this server gave since it was started");
+    let not_ours = || Problem::request("link", "this is not a link of this server, or the server was started again since it gave the link");
     let Query(mut made) = query.map_err(|_| not_ours())?;
     let signature = made.signature.take().and_then(|hex| blake3::Hash::from_hex(hex).ok()).ok_or_else(not_ours)?;
     if server.sign(&query_of(&made)) != signature {
@@ -262,7 +262,7 @@ pub async fn made(
     let (entry, model) = server.model(&made.model).await?;
     let painter = painter(&entry, model, "model")?;
     if painter.sampler.hash != made.hash {
-        return Err(Problem::gone("the model is another one by now, and makes other pictures"));
+        return Err(Problem::gone("the file of this model was replaced, so the picture cannot be made again"));
     }
     let (file, _) = files(&server, &entry.id, &painter, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
     Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=86400")], file))
@@ -286,14 +286,14 @@ pub(super) fn class(sampler: &Sampler, class: Option<&str>, prompt: &str) -> Ans
     let prompt = prompt.trim();
     match class {
         Some(class) if !prompt.is_empty() && prompt != class => {
-            Err(Problem::field("prompt", "prompt and class ask for different things; leave one out"))
+            Err(Problem::field("prompt", "prompt and class name different classes; leave one of them out"))
         }
         Some(class) => named(class, "class"),
         None if prompt.is_empty() => Ok(None),
         None => {
             let classes = sampler.info.config.classes();
             if classes.is_empty() {
-                let message = "this model knows no words and no classes; send an empty prompt";
+                let message = "this model has no classes and does not read text; send an empty prompt";
                 return Err(Problem::field("prompt", message));
             }
             let same = classes.iter().find(|class| class.to_lowercase() == prompt.to_lowercase());
@@ -312,16 +312,16 @@ fn in_api_words(error: maliang::Error, param: &str) -> Problem {
 pub(super) fn points(param: &str, latent: Vec<Vec<f32>>, length: usize, n: Option<i64>) -> Answer<Vec<Vec<f32>>> {
     let wrong = |message: String| Err(Problem::field(param, message));
     if latent.is_empty() || latent.len() > MOST as usize {
-        return wrong(format!("{} latent vectors: 1 to {MOST} can be given", latent.len()));
+        return wrong(format!("{} latent vectors were given: 1 to {MOST} are allowed", latent.len()));
     }
     if n.is_some_and(|n| n != latent.len() as i64) {
-        return Err(Problem::field("n", format!("{} latent vectors make as many pictures; leave n out", latent.len())));
+        return Err(Problem::field("n", format!("{} latent vectors were given, so n must be {0} or left out", latent.len())));
     }
     if let Some(vector) = latent.iter().find(|vector| vector.len() != length) {
         return wrong(format!("a latent vector of this model has {length} numbers, not {}", vector.len()));
     }
     if latent.iter().flatten().any(|v| v.is_nan() || v.abs() > FARTHEST) {
-        return wrong(format!("the numbers of a latent vector lie between -{FARTHEST} and {FARTHEST}"));
+        return wrong(format!("the numbers of a latent vector must lie between -{FARTHEST} and {FARTHEST}"));
     }
     Ok(latent)
 }

@@ -122,7 +122,7 @@ pub async fn project(
     let place = server.work.admit()?;
     let file = BASE64_STANDARD
         .decode(request.image.as_bytes())
-        .map_err(|_| Problem::field("image", "this is not a file in base64"))?;
+        .map_err(|_| Problem::field("image", "this is not valid base64"))?;
     let (entry, model) = server.model(&request.model).await?;
     let painter = painter(&entry, model, "model")?;
     needs_latent(&entry, &painter, "model", "the search for a given picture")?;
@@ -164,8 +164,8 @@ pub async fn project(
 
 /// The picture in a file, and how it was made if its label says so.
 fn read(file: &[u8], config: &DataConfig) -> Answer<(Picture, Option<Recipe>)> {
-    let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("a picture cannot be put aside: {e}"));
+    let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("a temporary file cannot be written: {e}"));
     let aside = tempfile::NamedTempFile::new().map_err(io)?;
     std::fs::write(aside.path(), file).map_err(io)?;
-    inversion::read(aside.path(), config).map_err(|_| Problem::field("image", "this is not a picture that can be read"))
+    inversion::read(aside.path(), config).map_err(|_| Problem::field("image", "this file cannot be read as a picture"))
 }

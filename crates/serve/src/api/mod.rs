@@ -34,7 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 return Problem::too_large(crate::settings::BODY);
             }
-            Problem::request("body", "the body did not arrive whole, or not in time")
+            Problem::request("body", "the body did not arrive completely, or not in time")
         })?;
         read(&bytes).map(Self)
     }
@@ -60,7 +60,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             None => Problem::request("json", message),
         }
     })?;
-    parser.end().map_err(|_| Problem::request("json", "there is something behind the body's JSON"))?;
+    parser.end().map_err(|_| Problem::request("json", "the body has more text after its JSON object"))?;
     Ok(value)
 }
 
@@ -76,7 +76,7 @@ fn in_words(message: &str) -> String {
 fn painter(entry: &Entry, model: Model, param: &str) -> Answer<Arc<Painter>> {
     match model {
         Model::Pictures(painter) => Ok(painter),
-        Model::Text(_) => Err(Problem::field(param, format!("{} writes text; ask it at /v1/completions", entry.id))),
+        Model::Text(_) => Err(Problem::field(param, format!("{} is a model of text; use /v1/completions", entry.id))),
     }
 }
 
@@ -93,7 +93,7 @@ fn author(entry: &Entry, model: Model) -> Answer<Arc<Author>> {
     match model {
         Model::Text(author) => Ok(author),
         Model::Pictures(_) => {
-            Err(Problem::field("model", format!("{} makes pictures; ask it at /v1/images/generations", entry.id)))
+            Err(Problem::field("model", format!("{} is a model of pictures; use /v1/images/generations", entry.id)))
         }
     }
 }

@@ -64,12 +64,12 @@ pub async fn play(
     let strange = |message: &str| Problem::field("recipe", message);
     request.check().map_err(|error| Problem::of(error, "recipe"))?;
     if request.max_tokens > MOST_TOKENS as usize || request.prompt.chars().count() > LONGEST || index > u64::MAX / 2 {
-        return Err(strange("this server did not write that: it is too long"));
+        return Err(strange("this recipe is longer than any that this server writes"));
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&model).await?;
     if model.hash() != model_hash {
-        return Err(Problem::gone("the model is another one by now, and writes otherwise"));
+        return Err(Problem::gone("the file of this model was replaced, so the piece cannot be written again"));
     }
     let author = author(&entry, model)?;
     let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, "recipe"))?;
@@ -86,7 +86,7 @@ pub async fn play(
         .off(move |server| {
             let book = abc::read(&piece);
             let tune = book.tunes.iter().find(|tune| !tune.notes.is_empty());
-            let tune = tune.ok_or_else(|| strange("this piece is no music that can be played"))?;
+            let tune = tune.ok_or_else(|| strange("this piece has no notes in ABC notation that can be played"))?;
             let provenance = author.provenance(&server.label, &request, index);
             Ok(match format {
                 MusicForm::Wav => ("audio/wav", synth::encode(tune, &provenance)?),

@@ -95,7 +95,7 @@ macro_rules! text_request {
             /// What a stream may have beside text.
             #[serde(default)]
             stream_options: Option<crate::api::text::StreamOptions>,
-            /// The client's user; noted nowhere.
+            /// The client's user; ignored.
             #[serde(rename = "user")]
             _user: Option<String>,
         }
@@ -151,7 +151,7 @@ impl Options {
         let (name, tokens) = self.max_tokens;
         let max_tokens = within(name, tokens, TOKENS, 1, MOST_TOKENS)? as usize;
         if let Some((name, _)) = self.penalties.iter().find(|(_, value)| value.is_some_and(|value| value != 0.0)) {
-            return Err(Problem::field(name, format!("there is no {name} here; repetition_penalty does alike")));
+            return Err(Problem::field(name, format!("{name} is not supported; repetition_penalty has a similar effect")));
         }
         if self.prompt.chars().count() > LONGEST {
             return Err(Problem::field("prompt", format!("the prompt is too long: at most {LONGEST} characters")));
