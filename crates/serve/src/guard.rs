@@ -78,7 +78,7 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
     let host = host(server, request)?;
     origin(server, headers, &host)?;
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::request("content_encoding", "the body is compressed; send it as it is"));
+        return Err(Problem::request("content_encoding", "the body is compressed; send it without compression"));
     }
     let path = request.uri().path();
     let page = path == "/" || path.starts_with(PAGE);
@@ -96,8 +96,8 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, secret)| secret.trim())
-        .ok_or_else(|| Problem::unauthorized("this server wants a key: send it as \"Authorization: Bearer KEY\""))?;
-    let key = server.keys.find(secret).ok_or_else(|| Problem::unauthorized("this key is not one of this server's"))?;
+        .ok_or_else(|| Problem::unauthorized("this server requires a key; send it as \"Authorization: Bearer KEY\""))?;
+    let key = server.keys.find(secret).ok_or_else(|| Problem::unauthorized("this server does not know this key"))?;
     let trains = ["/v1/jobs", "/v1/data", "/v1/runs"].iter().any(|own| path.starts_with(own));
     let needed = match (request.method().is_safe(), trains) {
         (true, _) => Scope::Read,
@@ -105,7 +105,7 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
         (false, true) => Scope::Train,
     };
     if !key.scopes.contains(&needed) {
-        let message = format!("this key may not do that: it needs the scope \"{}\"", needed.name());
+        let message = format!("this request needs a key with the scope \"{}\"", needed.name());
         return Err(Problem::forbidden("scope", message));
     }
     Ok(Some(key.name))
@@ -116,7 +116,7 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
 fn host(server: &Server, request: &Request) -> Result<String, Problem> {
     let sent = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
     let sent = sent.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    let Some(sent) = sent else { return Err(Problem::request("no_host", "the request names no host")) };
+    let Some(sent) = sent else { return Err(Problem::request("no_host", "the request has no Host header")) };
     let name = without_port(sent).to_ascii_lowercase();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let own = match address {
@@ -127,7 +127,10 @@ fn host(server: &Server, request: &Request) -> Result<String, Problem> {
     if own {
         return Ok(sent.to_ascii_lowercase());
     }
-    Err(Problem::forbidden("host", "this server is not called by this name; --host adds names"))
+    Err(Problem::forbidden(
+        "host",
+        "this server does not answer to this host name; whoever runs it can add names with --host",
+    ))
 }
 
 /// `[::1]:80` → `[::1]`, `a:80` → `a`.
@@ -146,7 +149,10 @@ fn origin(server: &Server, headers: &HeaderMap, host: &str) -> Result<(), Proble
     if same || server.settings.origins.iter().any(|own| own.eq_ignore_ascii_case(origin)) {
         return Ok(());
     }
-    Err(Problem::forbidden("origin", "pages of this origin may not use this server; --origin adds origins"))
+    Err(Problem::forbidden(
+        "origin",
+        "pages of this origin may not use this server; whoever runs it can allow origins with --origin",
+    ))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub enum Task {
 
 impl Task {
     /// The command of the program.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Judge => "judge",
@@ -70,7 +70,7 @@ pub struct JobRequest {
     /// What pictures are judged with: randomconv, effnetlite0 or inception; randomconv where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
-    /// A data source by name, as `GET /v1/data` lists them; or nothing, with `resume`.
+    /// A data source by name, as `GET /v1/data` lists them. Left out with `resume`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// A run that is to go on.
@@ -79,13 +79,13 @@ pub struct JobRequest {
     /// Name of the new run [that of the source, with a number].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// auto, dcgan, fastgan, projected, vae, gpt or lstm; auto where nothing is said.
+    /// A family by name, as `GET /version` lists them, or auto [auto].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Minutes of training; of a run that goes on, all it may have had at the end.
+    /// Minutes of training. Of a run that is resumed: in all, those included that it has had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
-    /// Steps of training, likewise.
+    /// Steps of training, counted in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
     /// Side of the pictures in pixels, or "64x48".
@@ -251,7 +251,7 @@ impl Jobs {
         let db = self.db();
         let waiting: i64 = db.query_row("SELECT count(*) FROM jobs WHERE state = 'queued'", [], |row| row.get(0))?;
         if waiting >= MOST_WAITING {
-            return Err(Problem::busy(MOST_WAITING as usize));
+            return Err(Problem::many_jobs(MOST_WAITING));
         }
         let json = serde_json::to_string(request).map_err(|_| Problem::bug())?;
         db.execute(
@@ -342,7 +342,7 @@ impl Jobs {
         let waiting: Vec<Job> = self.list()?.into_iter().filter(|job| job.state == JobState::Queued).collect();
         if waiting.iter().all(|job| job.id != id) {
             let job = self.get(id)?;
-            return Err(Problem::conflict(format!("job {id} is {} and waits no more", job.state.name())));
+            return Err(Problem::conflict(format!("job {id} is {}: only a queued job can be moved", job.state.name())));
         }
         let mut order: Vec<i64> = waiting.iter().map(|job| job.id).filter(|other| *other != id).collect();
         order.insert(position.min(order.len()), id);
@@ -381,7 +381,7 @@ impl Jobs {
             let next = self.next();
             let Ok(Some((id, request, source, run))) = next else {
                 if let Err(error) = next {
-                    tracing::error!(%error, "the queue cannot be read");
+                    tracing::error!(%error, "the queue of jobs cannot be read");
                 }
                 tokio::select! {
                     () = &mut stop => return,
@@ -397,7 +397,7 @@ impl Jobs {
                     continue;
                 }
             };
-            tracing::info!(job = id, run, task = request.task.name(), "begun");
+            tracing::info!(job = id, run, task = request.task.name(), "job begun");
             let said = Arc::new(Mutex::new(Said::default()));
             let listener = child.stderr.take().map(|err| tokio::spawn(listen(err, Arc::clone(&said))));
             let mut stopped = false;
@@ -431,7 +431,7 @@ impl Jobs {
                 return;
             }
             let state = if well { JobState::Done } else { JobState::Failed };
-            tracing::info!(job = id, run, state = state.name(), "ended");
+            tracing::info!(job = id, run, state = state.name(), "job ended");
             self.end(id, state, &said);
             if stopped {
                 return;
@@ -487,7 +487,7 @@ impl Jobs {
     fn end(&self, id: i64, state: JobState, said: &str) {
         let change = "UPDATE jobs SET said = ?, ended = ?, state = CASE state WHEN 'cancelled' THEN state ELSE ? END WHERE id = ?";
         if let Err(error) = self.db().execute(change, params![said, now() as i64, state.name(), id]) {
-            tracing::error!(%error, job = id, "the queue cannot be written");
+            tracing::error!(%error, job = id, "the queue of jobs cannot be written");
         }
     }
 }

@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// The model called `id`, opened if it is not in memory.
-    async fn model(self: &Arc<Self>, id: &str) -> Answer<(Entry, Arc<Model>)> {
+    async fn model(self: &Arc<Self>, id: &str) -> Answer<(Entry, Model)> {
         let id = id.to_owned();
         self.off(move |server| {
             let entry = server.shelf.find(&id).ok_or_else(|| Problem::no_model(&id))?;
@@ -251,7 +251,7 @@ pub fn serve(settings: Settings, keys: Keys, ready: impl FnOnce(SocketAddr, usiz
         let address = server.settings.address();
         let listener = TcpListener::bind(address).await.map_err(|e| {
             Error::new(ErrorKind::Io, format!("cannot listen at {address}: {e}"))
-                .hint("another program may be using the port; take one with --port")
+                .hint("another program may be using the port; choose another one with --port")
         })?;
         let own = listener.local_addr().map_err(internal)?;
         let stop = asked_to_stop().map_err(internal)?;

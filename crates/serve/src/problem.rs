@@ -55,7 +55,7 @@ impl Problem {
     /// The server has no such model.
     pub fn no_model(id: &str) -> Self {
         let id: String = id.chars().take(100).collect();
-        let message = format!("there is no model \"{}\"; GET /v1/models lists what there is", id.escape_debug());
+        let message = format!("there is no model \"{}\"; GET /v1/models lists the models", id.escape_debug());
         let mut problem = Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", message);
         problem.error.param = Some("model".into());
         problem
@@ -63,7 +63,7 @@ impl Problem {
 
     /// The server has no such job.
     pub fn no_job(id: i64) -> Self {
-        let message = format!("there is no job {id}; GET /v1/jobs lists what there is");
+        let message = format!("there is no job {id}; GET /v1/jobs lists the jobs");
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "job_not_found", message)
     }
 
@@ -75,19 +75,19 @@ impl Problem {
     /// The server has no such run.
     pub fn no_run(id: &str) -> Self {
         let id: String = id.chars().take(100).collect();
-        let message = format!("there is no run \"{}\"; GET /v1/runs lists what there is", id.escape_debug());
+        let message = format!("there is no run \"{}\"; GET /v1/runs lists the runs", id.escape_debug());
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "run_not_found", message)
     }
 
     /// There is nothing at this path.
     pub fn nothing_here() -> Self {
-        let message = "there is nothing at this path; /openapi.json says what there is";
+        let message = "there is nothing at this path; /openapi.json lists the paths";
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_path", message)
     }
 
     /// The path does not take this method.
     pub fn method() -> Self {
-        let message = "this path does not take this method; /openapi.json says what it takes";
+        let message = "this path does not accept this method; /openapi.json lists the methods of each path";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message)
     }
 
@@ -109,8 +109,15 @@ impl Problem {
 
     /// As many requests as the server admits are in work.
     pub fn busy(capacity: usize) -> Self {
-        let message =
-            format!("the server is busy with {capacity} requests, as many as it admits; try again in a moment");
+        Self::too_many(format!("the server works on {capacity} requests, which is its limit; try again in a moment"))
+    }
+
+    /// As many jobs wait as the queue takes.
+    pub fn many_jobs(limit: i64) -> Self {
+        Self::too_many(format!("{limit} jobs wait, which is the limit; try again when some of them have ended"))
+    }
+
+    fn too_many(message: String) -> Self {
         let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "too_many_requests", message);
         problem.retry_after = Some(1);
         problem
@@ -122,7 +129,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "stopping",
-            "the server is stopping; what was begun is finished, nothing new is begun",
+            "the server is stopping: it finishes what it has begun and accepts nothing new",
         );
         problem.retry_after = Some(5);
         problem

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
 
 /// The directories are looked through again after this time.
 const FRESH: Duration = Duration::from_secs(1);
@@ -38,9 +39,16 @@ pub struct Painter {
     pub sampler: Sampler,
     /// Directions that change its pictures, once they were asked for.
     directions: OnceLock<Directions>,
+    /// One permit: a batch that takes many turns is made alone of its model.
+    pub(crate) easel: Arc<Semaphore>,
 }
 
 impl Painter {
+    /// A model that was opened.
+    pub fn new(sampler: Sampler) -> Self {
+        Self { sampler, directions: OnceLock::new(), easel: Arc::new(Semaphore::new(1)) }
+    }
+
     /// What `maliang explain` found of this very model, or else what its weights tell by themselves. Computes.
     ///
     /// # Errors
@@ -56,13 +64,13 @@ impl Painter {
     }
 }
 
-/// A model in memory.
-#[derive(Debug)]
+/// A model in memory, by what it makes. Its copies share it.
+#[derive(Debug, Clone)]
 pub enum Model {
     /// One that makes pictures.
-    Pictures(Box<Painter>),
+    Pictures(Arc<Painter>),
     /// One that writes.
-    Text(Box<Author>),
+    Text(Arc<Author>),
 }
 
 impl Model {
@@ -80,7 +88,7 @@ type Stamp = (PathBuf, Option<SystemTime>, u64);
 
 #[derive(Debug)]
 struct Loaded {
-    model: Arc<Model>,
+    model: Model,
     stamp: Stamp,
     /// A file that was tried in its place and could not be used.
     refused: Option<Stamp>,
@@ -151,7 +159,7 @@ impl Shelf {
     ///
     /// # Errors
     /// It cannot be opened, and there is no earlier one in memory.
-    pub fn get(&self, entry: &Entry) -> Result<Arc<Model>> {
+    pub fn get(&self, entry: &Entry) -> Result<Model> {
         let stamp = stamp(&entry.path)?;
         if let Some(model) = self.in_memory(&entry.path, &stamp) {
             return Ok(model);
@@ -164,10 +172,7 @@ impl Shelf {
         let mut loaded = lock(&self.loaded);
         match opened {
             Ok(model) => {
-                let model = Arc::new(model);
-                let own = Loaded { model: Arc::clone(&model), stamp, refused: None, used: newest(&loaded) + 1 };
-                loaded.insert(entry.path.clone(), own);
-                self.evict(&mut loaded, &entry.path);
+                self.keep(&mut loaded, entry, stamp, &model);
                 Ok(model)
             }
             Err(error) => match loaded.get_mut(&entry.path) {
@@ -175,22 +180,40 @@ impl Shelf {
                     tracing::error!(
                         model = entry.id,
                         error = error.message,
-                        "the new file is not used, the old model stays"
+                        "the new model file cannot be used; the old model stays in use"
                     );
                     old.refused = Some(stamp);
-                    Ok(Arc::clone(&old.model))
+                    Ok(old.model.clone())
                 }
                 None => Err(error),
             },
         }
     }
 
-    fn in_memory(&self, path: &Path, stamp: &Stamp) -> Option<Arc<Model>> {
+    /// Keeps `model` in memory in the place of the one in the entry's file, until that is another file: for a program that has a
+    /// model of its own.
+    ///
+    /// # Errors
+    /// The entry has no file.
+    pub fn put(&self, entry: &Entry, model: &Model) -> Result<()> {
+        let stamp = stamp(&entry.path)?;
+        self.keep(&mut lock(&self.loaded), entry, stamp, model);
+        Ok(())
+    }
+
+    /// Keeps a model in memory; others make room for it.
+    fn keep(&self, loaded: &mut HashMap<PathBuf, Loaded>, entry: &Entry, stamp: Stamp, model: &Model) {
+        let own = Loaded { model: model.clone(), stamp, refused: None, used: newest(loaded) + 1 };
+        loaded.insert(entry.path.clone(), own);
+        self.evict(loaded, &entry.path);
+    }
+
+    fn in_memory(&self, path: &Path, stamp: &Stamp) -> Option<Model> {
         let mut loaded = lock(&self.loaded);
         let now = newest(&loaded) + 1;
         let own = loaded.get_mut(path).filter(|own| own.stamp == *stamp || own.refused.as_ref() == Some(stamp))?;
         own.used = now;
-        Some(Arc::clone(&own.model))
+        Some(own.model.clone())
     }
 
     /// Forgets models until the others fit, `keep` never.
@@ -199,7 +222,7 @@ impl Shelf {
         while bytes(loaded) > self.limit {
             let oldest = loaded.iter().filter(|(path, _)| *path != keep).min_by_key(|(_, own)| own.used);
             let Some(path) = oldest.map(|(path, _)| path.clone()) else { return };
-            tracing::info!(model = %path.display(), "a model makes room for another");
+            tracing::info!(model = %path.display(), "a model was removed from memory, for another one");
             loaded.remove(&path);
         }
     }
@@ -220,14 +243,14 @@ fn open(entry: &Entry) -> Result<Model> {
     let (model, warnings) = match entry.makes {
         Makes::Pictures => {
             let (sampler, warnings) = Sampler::open(&entry.path)?;
-            (Model::Pictures(Box::new(Painter { sampler, directions: OnceLock::new() })), warnings)
+            (Model::Pictures(Arc::new(Painter::new(sampler))), warnings)
         }
-        Makes::Text => Author::open(&entry.path).map(|(a, warnings)| (Model::Text(Box::new(a)), warnings))?,
+        Makes::Text => Author::open(&entry.path).map(|(a, warnings)| (Model::Text(Arc::new(a)), warnings))?,
     };
     for warning in warnings {
-        tracing::warn!(model = entry.id, warning, "another checkpoint is used");
+        tracing::warn!(model = entry.id, warning, "a damaged checkpoint was passed over");
     }
-    tracing::info!(model = entry.id, hash = model.hash(), "opened");
+    tracing::info!(model = entry.id, hash = model.hash(), "model opened");
     Ok(model)
 }
 

@@ -78,4 +78,13 @@ mod tests {
             assert_eq!(foreign, None, "{name}");
         }
     }
+
+    #[test]
+    fn every_family_has_chinese_words() {
+        let (_, words) = FILES.iter().find(|(name, _)| *name == "words.js").unwrap();
+        let (_, chinese) = words.split_once("  zh: {").unwrap();
+        for about in maliang::families::all() {
+            assert!(chinese.contains(&format!("\"family-{}\": ", about.name)), "{}", about.name);
+        }
+    }
 }

@@ -20,7 +20,7 @@ const KEPT: u64 = 7 * 24 * 3600;
 pub fn put(run: &RunDir) -> Answer<u64> {
     let name = run.name();
     let Ok(_alone) = run.lock() else {
-        return Err(Problem::conflict(format!("the run \"{name}\" is in work; stop that first")));
+        return Err(Problem::conflict(format!("a program is training or reading the run \"{name}\"; stop that first")));
     };
     let place = run.root().parent().map(|runs| runs.join(DIRECTORY)).ok_or_else(Problem::bug)?;
     let at = now();
@@ -39,7 +39,7 @@ pub fn take(runs: &Path, name: &str) -> Answer<()> {
     let (_, _, path) = last.ok_or_else(|| Problem::no_run(name))?;
     let place = runs.join(name);
     if place.exists() {
-        return Err(Problem::conflict(format!("there is another run \"{name}\" by now")));
+        return Err(Problem::conflict(format!("there is another run \"{name}\" already")));
     }
     std::fs::rename(path, place).map_err(|error| refused(&error))
 }
@@ -48,9 +48,9 @@ pub fn take(runs: &Path, name: &str) -> Answer<()> {
 pub fn empty(runs: &Path) {
     for (at, name, path) in list(runs) {
         if at + KEPT < now() {
-            tracing::info!(run = name, "was deleted a week ago and is removed");
+            tracing::info!(run = name, "this run was deleted a week ago and is removed for good");
             if let Err(error) = std::fs::remove_dir_all(path) {
-                tracing::warn!(run = name, %error, "cannot be removed");
+                tracing::warn!(run = name, %error, "this run cannot be removed");
             }
         }
     }

@@ -1,19 +1,21 @@
 //! How models compute for many clients at once.
 //!
 //! One rule shares the processor: everything that computes takes a turn, in the order in which it asked for one. A turn is one
-//! batch of pictures or 40 ms of writing; kernels use all cores inside it. Requests for pictures of one model that wait at
-//! the same time are computed in one batch, and texts of one model are written token by token together. A client that has left is
-//! not computed for.
+//! batch of pictures, one step of a batch whose model makes pictures in many steps, or 40 ms of writing; kernels use all cores
+//! inside it. Requests for pictures of one model that wait at the same time are computed in one batch, and texts of one model are
+//! written token by token together. A client that has left is not computed for.
 
 mod scribe;
 
 use crate::lock;
 use crate::metrics::Metrics;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
+use crate::shelf::Painter;
+use maliang::generate::sampler::Sampler;
 use maliang::generate::text::Finish;
+use maliang::generate::writer::Author;
 use maliang::picture::Picture;
-use maliang::provenance::recipe::Request;
+use maliang::provenance::recipe;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +33,7 @@ const BEHIND: usize = 64;
 /// A picture that is wanted.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// The point of the model's latent space.
+    /// What it is made from, as [`Sampler::z`] gives it: a point of the model's latent space, or noise where it has none.
     pub z: Vec<f32>,
     /// The class; ignored by a model without classes.
     pub class: usize,
@@ -61,7 +63,7 @@ pub enum Part {
 }
 
 struct Waiting {
-    model: Arc<Model>,
+    painter: Arc<Painter>,
     wishes: Vec<Wish>,
     reply: oneshot::Sender<Vec<Picture>>,
 }
@@ -162,30 +164,39 @@ impl Work {
 
     /// One picture a wish.
     ///
+    /// A model with a latent space makes a batch in one turn. One without may take many steps: it lets others have a turn between
+    /// them, and makes one batch at a time; what comes meanwhile is its next batch.
+    ///
     /// # Errors
-    /// A bug.
-    pub async fn pictures(&self, model: Arc<Model>, wishes: Vec<Wish>) -> Answer<Vec<Picture>> {
+    /// The server is stopping, or a bug.
+    pub async fn pictures(&self, painter: Arc<Painter>, wishes: Vec<Wish>) -> Answer<Vec<Picture>> {
         let asked = Instant::now();
         let (reply, mut answer) = oneshot::channel();
-        lock(&self.waiting).push(Waiting { model: Arc::clone(&model), wishes, reply });
+        lock(&self.waiting).push(Waiting { painter: Arc::clone(&painter), wishes, reply });
+        let in_one_turn = painter.sampler.has_latent();
+        let queue = if in_one_turn { &self.turn } else { &painter.easel };
         loop {
             let permit = tokio::select! {
                 biased;
                 // Another request of the same model had its turn and took this one along.
                 made = &mut answer => return made.map_err(|_| Problem::bug()),
-                permit = Arc::clone(&self.turn).acquire_owned() => permit.map_err(|_| Problem::stopping())?,
+                permit = Arc::clone(queue).acquire_owned() => permit.map_err(|_| Problem::stopping())?,
             };
-            self.metrics.queue.observe(asked.elapsed().as_secs_f64());
-            let (waiting, metrics, model) = (Arc::clone(&self.waiting), Arc::clone(&self.metrics), Arc::clone(&model));
-            let turn = self.computer.ask(move || {
-                let _turn = permit;
-                let batch = take(&mut lock(&waiting), &model);
+            let (waiting, metrics, own) = (Arc::clone(&self.waiting), Arc::clone(&self.metrics), Arc::clone(&painter));
+            let make = move |give_way: &dyn Fn()| {
+                let _permit = permit;
+                metrics.queue.observe(asked.elapsed().as_secs_f64());
+                let batch = take(&mut lock(&waiting), &own);
                 metrics.batch.observe(batch.iter().map(|waiting| waiting.wishes.len()).sum::<usize>() as f64);
-                compute(&model, batch);
-            });
+                paint(&own.sampler, batch, give_way);
+            };
             // A batch may have been full before it came to this request: then there is another turn. If the batch fell over, so
             // did the sender of an answer in it.
-            let _ = turn.await;
+            if in_one_turn {
+                let _ = self.computer.ask(move || make(&|| ())).await;
+            } else {
+                let _ = self.turns(make).await;
+            }
         }
     }
 
@@ -225,19 +236,25 @@ impl Work {
         move || handle.block_on(Arc::clone(&turn).acquire_owned())
     }
 
-    /// Begins to write the `pieces` of a request, together with all that is being written by the same model. Writing stops when the
-    /// receiver is dropped.
-    pub fn text(&self, model: Arc<Model>, request: Request, pieces: Range<u64>) -> mpsc::Receiver<Part> {
+    /// Begins to write the `pieces` of a request behind its `prompt`, whose [tokens](Author::tokens) these are, together with all
+    /// that is being written by the same model. Writing stops when the receiver is dropped.
+    pub fn text(
+        &self,
+        author: Arc<Author>,
+        prompt: Vec<u32>,
+        request: recipe::Request,
+        pieces: Range<u64>,
+    ) -> mpsc::Receiver<Part> {
         let (parts, receiver) = mpsc::channel(BEHIND);
-        let order = Order { request, pieces, parts };
+        let order = Order { prompt, request, pieces, parts };
         let mut desks = lock(&self.desks);
-        match desks.iter_mut().find(|desk| Arc::ptr_eq(&desk.model, &model)) {
+        match desks.iter_mut().find(|desk| Arc::ptr_eq(&desk.author, &author)) {
             Some(desk) => desk.orders.push(order),
             None => {
-                desks.push(Desk { model: Arc::clone(&model), orders: vec![order] });
+                desks.push(Desk { author: Arc::clone(&author), orders: vec![order] });
                 let (desks, turn) = (Arc::clone(&self.desks), self.turn_giver());
                 tokio::task::spawn_blocking(move || {
-                    scribe::write(&AtDesk { desks, model, gone: Cell::new(false) }, &turn)
+                    scribe::write(&AtDesk { desks, author, gone: Cell::new(false) }, &turn)
                 });
             }
         }
@@ -247,21 +264,23 @@ impl Work {
 
 /// A request for text that nobody works on yet.
 struct Order {
-    request: Request,
+    /// The tokens of the request's prompt.
+    prompt: Vec<u32>,
+    request: recipe::Request,
     pieces: Range<u64>,
     parts: mpsc::Sender<Part>,
 }
 
 /// A model that is writing, and what it has not begun yet.
 struct Desk {
-    model: Arc<Model>,
+    author: Arc<Author>,
     orders: Vec<Order>,
 }
 
 /// A desk at which somebody writes. Whoever leaves it, whatever the reason, takes it away: the next order gets another.
 struct AtDesk {
     desks: Arc<Mutex<Vec<Desk>>>,
-    model: Arc<Model>,
+    author: Arc<Author>,
     /// Was it taken away? What stands there by now is somebody else's.
     gone: Cell<bool>,
 }
@@ -270,7 +289,7 @@ impl AtDesk {
     /// New orders. Where there are none and `done`, the desk is gone.
     fn orders(&self, done: bool) -> Vec<Order> {
         let mut desks = lock(&self.desks);
-        let Some(i) = desks.iter().position(|desk| Arc::ptr_eq(&desk.model, &self.model)) else { return Vec::new() };
+        let Some(i) = desks.iter().position(|desk| Arc::ptr_eq(&desk.author, &self.author)) else { return Vec::new() };
         let orders = std::mem::take(&mut desks[i].orders);
         if orders.is_empty() && done {
             desks.swap_remove(i);
@@ -283,30 +302,33 @@ impl AtDesk {
 impl Drop for AtDesk {
     fn drop(&mut self) {
         if !self.gone.get() {
-            lock(&self.desks).retain(|desk| !Arc::ptr_eq(&desk.model, &self.model));
+            lock(&self.desks).retain(|desk| !Arc::ptr_eq(&desk.author, &self.author));
         }
     }
 }
 
-/// What waits for `model`, in order, up to about [`BATCH`] pictures.
-fn take(waiting: &mut Vec<Waiting>, model: &Arc<Model>) -> Vec<Waiting> {
+/// What waits for `painter`, in order, up to about [`BATCH`] pictures.
+fn take(waiting: &mut Vec<Waiting>, painter: &Arc<Painter>) -> Vec<Waiting> {
     waiting.retain(|one| !one.reply.is_closed());
     let mut count = 0;
     waiting
         .extract_if(.., |one| {
-            let own = Arc::ptr_eq(&one.model, model) && count < BATCH;
+            let own = Arc::ptr_eq(&one.painter, painter) && count < BATCH;
             count += if own { one.wishes.len() } else { 0 };
             own
         })
         .collect()
 }
 
-fn compute(model: &Model, batch: Vec<Waiting>) {
-    let Model::Pictures(painter) = model else { return };
-    let sampler = &painter.sampler;
+/// Makes the pictures of a batch; `give_way` ends a turn and waits for the next.
+fn paint(sampler: &Sampler, batch: Vec<Waiting>, give_way: &dyn Fn()) {
     let wishes = batch.iter().flat_map(|one| &one.wishes);
     let (z, classes): (Vec<_>, Vec<_>) = wishes.map(|wish| (wish.z.clone(), wish.class)).unzip();
-    let mut pictures = sampler.decoded(&z, &classes).into_iter();
+    let pictures = match sampler.has_latent() {
+        true => sampler.decoded(&z, &classes),
+        false => sampler.pictures_in_turns(&z, &classes, give_way),
+    };
+    let mut pictures = pictures.into_iter();
     for one in batch {
         // Its client may have left meanwhile.
         let _ = one.reply.send(pictures.by_ref().take(one.wishes.len()).collect());

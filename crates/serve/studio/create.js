@@ -71,7 +71,8 @@ export async function showCreate(main, wanted) {
     start = directions = null;
   }
 
-  const request = (more) => post("/v1/images/generations", { model: model.value, with_latent: true, ...more });
+  /** Pictures of the model, with their points where it has a latent space. */
+  const request = (more) => post("/v1/images/generations", { model: model.value, with_latent: details.latent != null, ...more });
 
   /** Does what may fail, and says so if it did. */
   async function attempt(work) {
@@ -117,7 +118,7 @@ export async function showCreate(main, wanted) {
     return h("li", {}, button);
   }
 
-  /** One picture: its recipe, and what can be done with it. */
+  /** One picture: its recipe, and what can be done with it; varying and walking need a point of a latent space. */
   function explain(image, star) {
     const facts = h("dl", {});
     const fact = (name, value) => value != null && facts.append(h("dt", {}, name), h("dd", {}, String(value)));
@@ -214,9 +215,9 @@ export async function showCreate(main, wanted) {
           "div",
           {},
           facts,
-          h("p", { class: "row" }, download, keep, walk),
-          h("div", { class: "row" }, h("div", {}, strength.element), vary),
-          along,
+          h("p", { class: "row" }, download, keep, image.latent && walk),
+          image.latent && h("div", { class: "row" }, h("div", {}, strength.element), vary),
+          image.latent && along,
         ),
       ),
       result,

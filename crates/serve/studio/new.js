@@ -1,13 +1,12 @@
 // Training a new model: what on, what the check finds, how long.
 import { get, post, send } from "./api.js";
 import { field, h, say, slider } from "./dom.js";
-import { w } from "./words.js";
+import { w, wordOr } from "./words.js";
 import { filesOf, zipped } from "./zip.js";
 
 /** Groups of built-in pictures that are worth a first try. */
 const BUILT_IN = ["emoji:smileys", "emoji:animals", "emoji:food"];
-/** Families that may be chosen by name, of pictures and of text, and sides of pictures. */
-const FAMILIES = { pictures: ["dcgan", "fastgan", "projected", "vae"], text: ["gpt", "lstm"] };
+/** Sides of pictures. */
 const SIDES = [32, 64, 96, 128];
 const MINUTES = [1, 2, 5, 10, 20, 30, 60, 120, 240, 480];
 
@@ -15,6 +14,7 @@ const option = (value, text) => h("option", { value }, text);
 
 /** The view. */
 export async function showNew(main) {
+  const { families } = await get("/version");
   const source = h("select", { name: "source" });
   const file = h("input", { type: "file", accept: ".zip,.txt,.md,.jsonl", id: "file", class: "hidden" });
   const drop = h("label", { class: "drop", for: "file" }, w("dropData"));
@@ -23,12 +23,13 @@ export async function showNew(main) {
   const shown = () => (minutes.element.querySelector("output").textContent = MINUTES[+minutes.control.value]);
   minutes.control.addEventListener("input", shown);
   shown();
-  const family = h("select", { name: "family" });
+  const family = h("select", { name: "family", "aria-describedby": "families" });
+  const summaries = h("dl", { class: "facts families", id: "families" });
   const side = h("select", { name: "side" }, option("", w("auto")), ...SIDES.map((side) => option(side, `${side} × ${side}`)));
   const sideField = field(w("side"), side);
   const start = h("button", { class: "main" }, w("train"));
   const form = h("form", { class: "settings" }, field(w("data"), source), minutes.element, field(w("family"), family), sideField,
-    h("div", { class: "row" }, start));
+    summaries, h("div", { class: "row" }, start));
   const planned = h("section", { "aria-live": "polite" });
   main.append(h("h1", {}, w("newRun")), drop, file, form, found, planned);
 
@@ -42,8 +43,11 @@ export async function showNew(main) {
   /** Families of the kind of data that was found. */
   function offer(kind) {
     const before = family.value;
-    family.replaceChildren(option("", w("auto")), ...FAMILIES[kind].map((name) => option(name, name)));
-    if (FAMILIES[kind].includes(before)) family.value = before;
+    const own = families.filter((one) => one.makes === kind);
+    family.replaceChildren(option("", w("auto")), ...own.map(({ name }) => option(name, name)));
+    if (own.some(({ name }) => name === before)) family.value = before;
+    const summary = (one) => wordOr(`family-${one.name}`, one.summary);
+    summaries.replaceChildren(...own.flatMap((one) => [h("dt", {}, one.name), h("dd", {}, summary(one))]));
     sideField.hidden = kind === "text";
   }
 

@@ -119,6 +119,8 @@ fn what_cannot_be_trained_is_said() {
         (json!({"source": "emoji:food", "size": "0x5"}), "size"),
         (json!({"source": "emoji:food", "model": "--help"}), "model"),
         (json!({"resume": "none"}), "resume"),
+        // Settings of run.toml are not taken over HTTP, neither those that a family reads nor others.
+        (json!({"source": "emoji:food", "model": "vae", "settings": {"gan.r1": 0.1}}), "settings"),
     ] {
         assert_eq!(served.json("POST", "/v1/jobs", &body, 400)["error"]["param"], param, "{body}");
     }
@@ -141,6 +143,13 @@ fn a_run_is_planned_judged_and_explained() {
     let bad = served.json("POST", "/v1/data/emoji:food/plan", &json!({"task": "judge", "run": "a"}), 400);
     assert_eq!(bad["error"]["param"], "task");
     served.json("POST", "/v1/data/emoji:nothing-like-that/plan", &json!({}), 400);
+    let settings = json!({"model": "vae", "settings": {"gan.r1": 0.1}});
+    let refused = served.json("POST", "/v1/data/emoji:food/plan", &settings, 400);
+    assert_eq!(refused["error"]["param"], "settings");
+    // The program's own reason, and its hint.
+    let refused = served.json("POST", "/v1/data/emoji:food/plan", &json!({"model": "gpt"}), 400);
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("\"gpt\"") && message.contains("dcgan, fastgan, projected or vae"), "{message}");
     assert!(!served.place.path("runs/emoji-food-1").exists(), "a plan makes no run");
 
     served.job(&served.train(&json!({"steps": 3, "name": "food"})), is("done"));

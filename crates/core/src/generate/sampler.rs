@@ -43,8 +43,8 @@ impl Sampler {
         })
     }
 
-    /// A model in memory on `device`, as training looks at it.
-    pub(crate) fn in_training(model: Box<dyn Model>, info: ModelInfo, device: Device) -> Self {
+    /// A model in memory on `device`, as training looks at it: it has no file yet, so its hash is empty.
+    pub fn in_training(model: Box<dyn Model>, info: ModelInfo, device: Device) -> Self {
         Self { info, hash: String::new(), model, device }
     }
 

@@ -62,12 +62,12 @@ impl Author {
         &self.tokenizer
     }
 
-    /// Begins piece number `index` of `request`; nothing is computed yet. The prompt is not part of what the piece will give.
+    /// The tokens of a prompt.
     ///
     /// # Errors
-    /// See [`Request::check`]; and a prompt with characters that the model has never seen.
-    pub fn begin(&self, request: &Request, index: u64) -> Result<Piece<'_>> {
-        let unknown = self.tokenizer.unknown(&request.prompt);
+    /// It has characters that the model has never seen.
+    pub fn tokens(&self, prompt: &str) -> Result<Vec<u32>> {
+        let unknown = self.tokenizer.unknown(prompt);
         if !unknown.is_empty() {
             let more = if unknown.len() > NAMED { " and others" } else { "" };
             let named: String = unknown.into_iter().take(NAMED).collect();
@@ -77,8 +77,23 @@ impl Author {
             ))
             .hint("use characters of its training text"));
         }
-        let prompt = self.tokenizer.encode(&request.prompt);
-        Generation::new(self.writer.clone(), &self.tokenizer, &prompt, request, index)
+        Ok(self.tokenizer.encode(prompt))
+    }
+
+    /// Begins piece number `index` of `request`; nothing is computed yet. The prompt is not part of what the piece will give.
+    ///
+    /// # Errors
+    /// See [`Request::check`]; and a prompt with characters that the model has never seen.
+    pub fn begin(&self, request: &Request, index: u64) -> Result<Piece<'_>> {
+        self.begin_with(&self.tokens(&request.prompt)?, request, index)
+    }
+
+    /// As [`begin`](Self::begin), where the [tokens](Self::tokens) of the request's prompt are known already.
+    ///
+    /// # Errors
+    /// See [`Request::check`].
+    pub fn begin_with(&self, prompt: &[u32], request: &Request, index: u64) -> Result<Piece<'_>> {
+        Generation::new(self.writer.clone(), &self.tokenizer, prompt, request, index)
     }
 
     /// The provenance of piece `index` of `request`.

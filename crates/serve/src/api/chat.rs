@@ -125,7 +125,7 @@ pub async fn complete(State(server): State<Arc<Server>>, Fields(mut request): Fi
     };
     let said: Vec<String> = std::mem::take(&mut request.messages).into_iter().map(content).collect();
     if said.is_empty() {
-        return Err(Problem::field("messages", "there is no message"));
+        return Err(Problem::field("messages", "the list of messages is empty"));
     }
     let tokens = match (request.max_completion_tokens, request.max_tokens) {
         (None, older) => ("max_tokens", older),

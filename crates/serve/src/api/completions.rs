@@ -71,7 +71,7 @@ pub async fn complete(
 ) -> Answer<Response> {
     let mut prompts = request.prompt.take().map_or_else(Vec::new, Texts::all);
     if prompts.len() > 1 {
-        return Err(Problem::field("prompt", "one prompt a request, please; n asks for several pieces of it"));
+        return Err(Problem::field("prompt", "only one prompt a request is supported; n makes several texts of it"));
     }
     let options = request.options(prompts.pop().unwrap_or_default(), ("max_tokens", request.max_tokens));
     let mut writing = begin(&server, options).await?;

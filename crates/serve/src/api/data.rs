@@ -74,7 +74,10 @@ pub fn find_source(server: &Server, id: &str) -> Answer<String> {
     }
     let found = sources(server).remove(id).and_then(|path| std::path::absolute(path).ok());
     found.map(|path| path.to_string_lossy().into_owned()).ok_or_else(|| {
-        Problem::field("source", "there is no such data; GET /v1/data lists what there is, emoji:animals is built in")
+        Problem::field(
+            "source",
+            "there is no data source of this name; GET /v1/data lists them, and emoji:animals is built in",
+        )
     })
 }
 
@@ -114,18 +117,20 @@ pub async fn upload(
         || !is_name(&stem.replace([' ', '.'], "-"))
         || !ENDINGS.contains(&ending.to_lowercase().as_str())
     {
-        let message =
-            format!("a name has letters, digits, blanks, - and _, and ends on one of: .{}", ENDINGS.join(" ."));
+        let message = format!(
+            "a name consists of letters, digits, spaces, - and _, and ends with one of: .{}",
+            ENDINGS.join(" .")
+        );
         return Err(Problem::field("name", message));
     }
     let path = directory.join(&name);
     let wanted = name.clone();
     if server.off(move |server| sources(server).contains_key(&wanted)).await? {
-        return Err(Problem::conflict(format!("there is data called \"{name}\" already; give this another name")));
+        return Err(Problem::conflict(format!("there is a data source \"{name}\" already; choose another name")));
     }
     let refused = |error: std::io::Error| {
-        tracing::error!(%error, "an upload cannot be kept");
-        Problem::request("disk", "the server could not keep the file; its log says why")
+        tracing::error!(%error, "an upload cannot be stored");
+        Problem::request("disk", "the server could not store the file; its log says why")
     };
     tokio::fs::create_dir_all(&directory).await.map_err(refused)?;
     // It gets its name when it is whole. One that breaks off leaves nothing: the file goes with its guard.
@@ -133,7 +138,8 @@ pub async fn upload(
     let mut file = tokio::fs::File::from_std(partial.reopen().map_err(refused)?);
     let (mut body, mut bytes) = (request.into_body().into_data_stream(), 0);
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| Problem::request("body", "the file did not arrive whole, or not in time"))?;
+        let chunk =
+            chunk.map_err(|_| Problem::request("body", "the file did not arrive completely, or not in time"))?;
         bytes += chunk.len() as u64;
         if bytes > server.settings.upload {
             return Err(Problem::too_large(server.settings.upload as usize));
@@ -186,7 +192,10 @@ pub async fn plan(
 ) -> Answer<Json<Plan>> {
     super::jobs::check(&request)?;
     if request.task != Task::Train || request.resume.is_some() || request.source.is_some() {
-        return Err(Problem::field("task", "only a new training can be planned, on the data that the path names"));
+        return Err(Problem::field(
+            "task",
+            "only training of a new run can be planned, on the data source in the path: leave out task, source and resume",
+        ));
     }
     let (output, source) = look(&server, name.clone(), &["train", "--dry-run"], request.choices()).await?;
     let settings = std::str::from_utf8(&output.stdout).ok().and_then(|text| text.parse::<toml::Table>().ok());
@@ -228,17 +237,37 @@ async fn look(server: &Arc<Server>, name: String, command: &[&str], flags: Vec<S
     };
     let output = tokio::time::timeout(LOOKING, look).await.map_err(|_| {
         let message =
-            format!("this takes longer than {} seconds; it can be trained on all the same", LOOKING.as_secs());
+            format!("checking it takes longer than {} seconds; a job can train on it nevertheless", LOOKING.as_secs());
         Problem::field("name", message)
     })?;
     let output = output.map_err(|_| Problem::bug())?;
     if output.stdout.len() as u64 >= MOST_SAID {
-        return Err(Problem::field("name", "there is too much to say about this; `maliang data check` says it"));
+        return Err(Problem::field("name", "the result is too long for an answer; `maliang data check` prints it"));
     }
     if output.status.success() {
         return Ok((output, source));
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let error = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
-    Err(Problem::field("name", error.replace(&source, "it")))
+    Err(Problem::field("name", refusal(&said).replace(&source, "it")))
+}
+
+/// Why the program refused, and its hint where that speaks neither of the command line nor of a path: a client has neither.
+fn refusal(said: &str) -> String {
+    let line = |prefix| said.lines().find_map(|line| line.strip_prefix(prefix));
+    let error = line("error: ").unwrap_or("it cannot be read");
+    let of_use = |hint: &&str| !["--", "`", "/", "\\"].iter().any(|mark| hint.contains(mark));
+    line("  try: ").filter(of_use).map_or_else(|| error.to_owned(), |hint| format!("{error}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_of_the_command_line_are_left_out() {
+        assert_eq!(refusal("a: 3 pictures\nerror: no such family\n  try: use vae"), "no such family; use vae");
+        assert_eq!(refusal("error: too small\n  try: --size 64"), "too small");
+        assert_eq!(refusal("error: too small\n  try: look into /tmp"), "too small");
+        assert_eq!(refusal(""), "it cannot be read");
+    }
 }

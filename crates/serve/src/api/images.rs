@@ -1,8 +1,8 @@
 //! `/v1/images/generations` and the links it gives.
 
-use super::{Fields, painter, within};
+use super::{Fields, needs_latent, painter, within};
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
+use crate::shelf::Painter;
 use crate::work::Wish;
 use crate::{Server, now};
 use axum::Json;
@@ -34,7 +34,7 @@ const GIVEN: &str = "z given by the client";
 pub struct ImageRequest {
     /// Name of the model.
     model: String,
-    /// The class to make, or empty: these models know classes and no words.
+    /// The class to make, or empty. These models know classes; they do not read text.
     #[serde(default)]
     prompt: String,
     /// How many, 1 to 64 [1].
@@ -57,7 +57,7 @@ pub struct ImageRequest {
     /// The point of the latent space of each picture, in the answer [false].
     #[serde(default)]
     with_latent: bool,
-    /// The client's user; noted nowhere.
+    /// The client's user; ignored.
     #[serde(rename = "user")]
     _user: Option<String>,
 }
@@ -159,23 +159,24 @@ pub async fn generate(
     let n = within("n", request.n, 1, 1, MOST)? as u64;
     let truncation = within("truncation", request.truncation, 1.0, 0.0, 4.0)?;
     if request.output_format.as_ref().is_some_and(|format| format != "png") {
-        return Err(Problem::field("output_format", "pictures are PNG: the label can be read back from those"));
+        return Err(Problem::field("output_format", "only png is supported: its label can be read back"));
     }
     if request.with_latent && request.response_format == ImageForm::Url {
-        return Err(Problem::field(
-            "with_latent",
-            "latent vectors come with pictures, not with links; ask for b64_json",
-        ));
+        return Err(Problem::field("with_latent", "links have no latent vectors; set response_format to b64_json"));
     }
     if request.latent.is_some() && request.response_format == ImageForm::Url {
-        return Err(Problem::field(
-            "response_format",
-            "a picture of a given latent vector has no link; ask for b64_json",
-        ));
+        return Err(Problem::field("response_format", "a picture of a given latent vector has no link; use b64_json"));
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
-    let sampler = &painter(&entry, &model, "model")?.sampler;
+    let painter = painter(&entry, model, "model")?;
+    if request.latent.is_some() {
+        needs_latent(&entry, &painter, "latent", "a picture of a given point")?;
+    }
+    if request.with_latent {
+        needs_latent(&entry, &painter, "with_latent", "an answer with points of it")?;
+    }
+    let sampler = &painter.sampler;
     let size = size(sampler);
     if let Some(other) = request.size.as_ref().filter(|other| *other != "auto" && **other != size) {
         let other: String = other.chars().take(40).collect();
@@ -192,7 +193,7 @@ pub async fn generate(
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         list.into_iter().map(|made| linked(&server, host, made)).collect()
     } else {
-        images(&server, &entry.id, &model, list, given, request.with_latent).await?
+        images(&server, &entry.id, &painter, list, given, request.with_latent).await?
     };
     Ok(Json(list_of(entry.id, sampler, data)))
 }
@@ -220,13 +221,13 @@ pub(super) fn to_make(id: &str, sampler: &Sampler, class: Option<usize>, place: 
 pub(super) async fn images(
     server: &Arc<Server>,
     id: &str,
-    model: &Arc<Model>,
+    painter: &Arc<Painter>,
     list: Vec<Made>,
     given: Option<Vec<Vec<f32>>>,
     with_latent: bool,
 ) -> Answer<Vec<Image>> {
     let from_seed = given.is_none();
-    let files = files(server, id, model, &list, given).await?;
+    let files = files(server, id, painter, &list, given).await?;
     let image = |(Made { seed, index, class, .. }, (file, z))| {
         let (seed, latent) = (from_seed.then_some(seed), with_latent.then_some(z));
         Image { b64_json: Some(BASE64_STANDARD.encode::<Vec<u8>>(file)), url: None, seed, index, class, latent }
@@ -245,7 +246,12 @@ pub async fn made(
     State(server): State<Arc<Server>>,
     query: Result<Query<Made>, QueryRejection>,
 ) -> Answer<impl IntoResponse> {
-    let not_ours = || Problem::request("link", "this is not a link that this server gave since it was started");
+    let not_ours = || {
+        Problem::request(
+            "link",
+            "this is not a link of this server, or the server was started again since it gave the link",
+        )
+    };
     let Query(mut made) = query.map_err(|_| not_ours())?;
     let signature = made.signature.take().and_then(|hex| blake3::Hash::from_hex(hex).ok()).ok_or_else(not_ours)?;
     if server.sign(&query_of(&made)) != signature {
@@ -253,10 +259,11 @@ pub async fn made(
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&made.model).await?;
-    if painter(&entry, &model, "model")?.sampler.hash != made.hash {
-        return Err(Problem::gone("the model is another one by now, and makes other pictures"));
+    let painter = painter(&entry, model, "model")?;
+    if painter.sampler.hash != made.hash {
+        return Err(Problem::gone("the file of this model was replaced, so the picture cannot be made again"));
     }
-    let (file, _) = files(&server, &entry.id, &model, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
+    let (file, _) = files(&server, &entry.id, &painter, &[made], None).await?.pop().ok_or_else(Problem::bug)?;
     Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=86400")], file))
 }
 
@@ -278,14 +285,14 @@ pub(super) fn class(sampler: &Sampler, class: Option<&str>, prompt: &str) -> Ans
     let prompt = prompt.trim();
     match class {
         Some(class) if !prompt.is_empty() && prompt != class => {
-            Err(Problem::field("prompt", "prompt and class ask for different things; leave one out"))
+            Err(Problem::field("prompt", "prompt and class name different classes; leave one of them out"))
         }
         Some(class) => named(class, "class"),
         None if prompt.is_empty() => Ok(None),
         None => {
             let classes = sampler.info.config.classes();
             if classes.is_empty() {
-                let message = "this model knows no words and no classes; send an empty prompt";
+                let message = "this model has no classes and does not read text; send an empty prompt";
                 return Err(Problem::field("prompt", message));
             }
             let same = classes.iter().find(|class| class.to_lowercase() == prompt.to_lowercase());
@@ -304,16 +311,19 @@ fn in_api_words(error: maliang::Error, param: &str) -> Problem {
 pub(super) fn points(param: &str, latent: Vec<Vec<f32>>, length: usize, n: Option<i64>) -> Answer<Vec<Vec<f32>>> {
     let wrong = |message: String| Err(Problem::field(param, message));
     if latent.is_empty() || latent.len() > MOST as usize {
-        return wrong(format!("{} latent vectors: 1 to {MOST} can be given", latent.len()));
+        return wrong(format!("{} latent vectors were given: 1 to {MOST} are allowed", latent.len()));
     }
     if n.is_some_and(|n| n != latent.len() as i64) {
-        return Err(Problem::field("n", format!("{} latent vectors make as many pictures; leave n out", latent.len())));
+        return Err(Problem::field(
+            "n",
+            format!("{} latent vectors were given, so n must be {0} or left out", latent.len()),
+        ));
     }
     if let Some(vector) = latent.iter().find(|vector| vector.len() != length) {
         return wrong(format!("a latent vector of this model has {length} numbers, not {}", vector.len()));
     }
     if latent.iter().flatten().any(|v| v.is_nan() || v.abs() > FARTHEST) {
-        return wrong(format!("the numbers of a latent vector lie between -{FARTHEST} and {FARTHEST}"));
+        return wrong(format!("the numbers of a latent vector must lie between -{FARTHEST} and {FARTHEST}"));
     }
     Ok(latent)
 }
@@ -322,51 +332,45 @@ pub(super) fn points(param: &str, latent: Vec<Vec<f32>>, length: usize, n: Optio
 async fn files(
     server: &Arc<Server>,
     id: &str,
-    model: &Arc<Model>,
+    painter: &Arc<Painter>,
     list: &[Made],
     given: Option<Vec<Vec<f32>>>,
 ) -> Answer<Vec<(Vec<u8>, Vec<f32>)>> {
-    let classes: Vec<Option<usize>> = {
-        let sampler = sampler_of(model)?;
-        let class = |made: &Made| made.class.as_deref().map(|class| sampler.class(class)).transpose();
-        list.iter().map(class).collect::<maliang::Result<_>>()?
+    let class = |made: &Made| made.class.as_deref().map(|class| painter.sampler.class(class)).transpose();
+    let classes: Vec<Option<usize>> = list.iter().map(class).collect::<maliang::Result<_>>()?;
+    let z = match &given {
+        Some(points) => points.clone(),
+        None => {
+            let own = Arc::clone(painter);
+            let seeds: Vec<_> = list.iter().map(|m| (m.seed, m.index, m.truncation)).collect();
+            let points = move |_: &Server| {
+                let latent = |(seed, index, psi)| own.sampler.latent(seed, index, psi);
+                own.sampler.z(&seeds.into_iter().map(latent).collect::<Vec<_>>())
+            };
+            server.off(points).await?
+        }
     };
-    let (own, seeds) = (Arc::clone(model), list.iter().map(|m| (m.seed, m.index, m.truncation)).collect::<Vec<_>>());
-    let points = given.clone();
-    let z = server
-        .off(move |_| {
-            let sampler = sampler_of(&own)?;
-            let latents =
-                || seeds.iter().map(|&(seed, index, psi)| sampler.latent(seed, index, psi)).collect::<Vec<_>>();
-            Ok::<_, Problem>(points.unwrap_or_else(|| sampler.z(&latents())))
-        })
-        .await??;
     let wish = |(z, class): (Vec<f32>, &Option<usize>)| Wish { z, class: class.unwrap_or(0) };
     let wishes = z.iter().cloned().zip(&classes).map(wish).collect();
-    let pictures = server.work.pictures(Arc::clone(model), wishes).await?;
+    let pictures = server.work.pictures(Arc::clone(painter), wishes).await?;
     server
         .metrics
         .pictures
         .get_or_create(&crate::metrics::ModelLabels { model: id.to_owned() })
         .inc_by(list.len() as u64);
 
-    let (own, list) = (Arc::clone(model), list.to_vec());
+    let (own, list) = (Arc::clone(painter), list.to_vec());
     server
         .off(move |server| {
-            let sampler = sampler_of(&own)?;
             let encode = |(i, picture): (usize, &Picture)| {
                 let made: &Made = &list[i];
                 let words = if given.is_some() { GIVEN } else { SEEDED };
                 let mut provenance =
-                    sampler.provenance(&server.label, made.seed, made.index, classes[i], made.truncation, words);
+                    own.sampler.provenance(&server.label, made.seed, made.index, classes[i], made.truncation, words);
                 provenance.recipe.z = given.as_ref().map(|given| given[i].clone());
                 Ok((encode_png(picture, &provenance)?, z[i].clone()))
             };
             pictures.par_iter().enumerate().map(encode).collect()
         })
         .await?
-}
-
-fn sampler_of(model: &Model) -> Answer<&Sampler> {
-    if let Model::Pictures(painter) = model { Ok(&painter.sampler) } else { Err(Problem::bug()) }
 }

@@ -8,6 +8,8 @@ use crate::problem::{Answer, Problem};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use maliang::families;
+use maliang::makes::Makes;
 use maliang::run::dir::RunDir;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -67,7 +69,9 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     // Names of runs are looked for and taken by one request at a time.
     let _naming = jobs.naming();
     if request.task != Task::Train {
-        let run = request.run.as_deref().ok_or_else(|| Problem::field("run", "which run?"))?;
+        let run = request.run.as_deref().ok_or_else(|| {
+            Problem::field("run", format!("a job of the task {} needs the name of a run", request.task.name()))
+        })?;
         let dir = known_run(server, "run", run)?;
         let path = std::path::absolute(dir.root()).map_err(|_| Problem::bug())?;
         return jobs.add(request, &path.to_string_lossy(), run);
@@ -75,11 +79,17 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     if let Some(run) = &request.resume {
         let dir = known_run(server, "resume", run)?;
         if !server.trains(&dir) {
-            return Err(Problem::field("resume", "this run lies where the server does not train"));
+            return Err(Problem::field(
+                "resume",
+                "this run is not in the directory in which the server trains, so it cannot be resumed here",
+            ));
         }
         return jobs.add(request, "", &dir.name());
     }
-    let source = request.source.as_deref().ok_or_else(|| Problem::field("source", "there is nothing to train on"))?;
+    let source = request
+        .source
+        .as_deref()
+        .ok_or_else(|| Problem::field("source", "training needs a data source; GET /v1/data lists them"))?;
     let path = find_source(server, source)?;
     let uploads = server.settings.uploads();
     let taken = |name: &str| {
@@ -101,7 +111,9 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
 /// The run that the field `param` names.
 fn known_run(server: &Server, param: &str, run: &str) -> Answer<RunDir> {
     let found = server.shelf.runs().remove(run);
-    found.ok_or_else(|| Problem::field(param, format!("there is no run \"{}\"", run.escape_debug())))
+    found.ok_or_else(|| {
+        Problem::field(param, format!("there is no run \"{}\"; GET /v1/runs lists the runs", run.escape_debug()))
+    })
 }
 
 /// Refuses what the program would refuse, and what is no name.
@@ -116,8 +128,10 @@ pub fn check(request: &JobRequest) -> Answer<()> {
         within("steps", (1..=1_000_000_000).contains(&steps), "1 to 1000000000")?;
     }
     if let Some(model) = &request.model {
-        let known = ["auto", "dcgan", "fastgan", "projected", "vae", "gpt", "lstm"];
-        within("model", known.contains(&model.as_str()), "auto, dcgan, fastgan, projected, vae, gpt or lstm")?;
+        let known = model == "auto" || families::all().any(|family| family.name == model);
+        let names = families::names;
+        let may_be = format!("auto, {}; for text {}", names(Makes::Pictures), names(Makes::Text));
+        within("model", known, &may_be)?;
     }
     if let Some(size) = &request.size {
         let sides: Vec<Option<u32>> = size.split('x').map(|side| side.parse().ok()).collect();
@@ -145,7 +159,7 @@ pub fn check(request: &JobRequest) -> Answer<()> {
         Task::Explain => [&of_training[..], &of_judging],
     };
     if let Some((param, _)) = strange.concat().iter().find(|(_, given)| *given) {
-        return Err(Problem::field(param, format!("a job of this task has no {param}")));
+        return Err(Problem::field(param, format!("a job of the task {} does not take {param}", request.task.name())));
     }
     if let Some(n) = request.n {
         within("n", (4..=100_000).contains(&n), "4 to 100000")?;
@@ -155,7 +169,7 @@ pub fn check(request: &JobRequest) -> Answer<()> {
         within("features", known.contains(&features.as_str()), "randomconv, effnetlite0 or inception")?;
     }
     if request.source.is_some() && request.resume.is_some() {
-        return Err(Problem::field("resume", "a run goes on with what it was trained on; leave source out"));
+        return Err(Problem::field("resume", "a run that is resumed keeps its data source; leave source out"));
     }
     Ok(())
 }

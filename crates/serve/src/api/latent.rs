@@ -1,10 +1,9 @@
 //! `/v1/images/interpolations` and `/v1/images/projections`: ways through the latent space, and into it.
 
 use super::images::{Image, ImageList, MOST, class, images, list_of, points, to_make};
-use super::{Fields, painter, within};
+use super::{Fields, needs_latent, painter, within};
 use crate::Server;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
 use axum::Json;
 use axum::extract::State;
 use base64::Engine;
@@ -59,7 +58,9 @@ pub async fn interpolate(
     within("through", Some(request.through.len() as i64), 0, 2, ANCHORS)?;
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
-    let sampler = &painter(&entry, &model, "model")?.sampler;
+    let painter = painter(&entry, model, "model")?;
+    needs_latent(&entry, &painter, "model", "a walk")?;
+    let sampler = &painter.sampler;
     let anchors = points("through", request.through, sampler.info.config.noise(), None)?;
     let class = class(sampler, request.class.as_deref(), "")?.unwrap_or(0);
     let last = anchors.len() - 1;
@@ -70,7 +71,7 @@ pub async fn interpolate(
     };
     let path: Vec<Vec<f32>> = (0..n).map(on_the_way).collect();
     let list = (0..n as u64).map(|index| to_make(&entry.id, sampler, Some(class), (0, index), 1.0)).collect();
-    let data = images(&server, &entry.id, &model, list, Some(path), request.with_latent).await?;
+    let data = images(&server, &entry.id, &painter, list, Some(path), request.with_latent).await?;
     Ok(Json(list_of(entry.id, sampler, data)))
 }
 
@@ -104,7 +105,7 @@ pub struct Projection {
 }
 
 /// Find a picture in a model: the point of its latent space that makes the picture most like it. It is read from the label of a
-/// picture that the model made itself, encoded by a VAE, and else searched for, which takes seconds and gives way to other
+/// picture that the model made itself, encoded where the model has an encoder, and else searched for, which takes seconds and gives way to other
 /// requests at each step.
 #[utoipa::path(post, path = "/v1/images/projections", tag = "images", request_body = ProjectionRequest, responses(
     (status = 200, description = "Where it lies", body = Projection),
@@ -121,19 +122,20 @@ pub async fn project(
     let place = server.work.admit()?;
     let file = BASE64_STANDARD
         .decode(request.image.as_bytes())
-        .map_err(|_| Problem::field("image", "this is not a file in base64"))?;
+        .map_err(|_| Problem::field("image", "this is not valid base64"))?;
     let (entry, model) = server.model(&request.model).await?;
-    let sampler = &painter(&entry, &model, "model")?.sampler;
+    let painter = painter(&entry, model, "model")?;
+    needs_latent(&entry, &painter, "model", "the search for a given picture")?;
+    let sampler = &painter.sampler;
     let class = class(sampler, request.class.as_deref(), "")?;
     let seed = request.seed.unwrap_or(0);
-    let (own, path, eyes) = (Arc::clone(&model), entry.path.clone(), server.settings.weights.clone());
+    let (own, path, eyes) = (Arc::clone(&painter), entry.path.clone(), server.settings.weights.clone());
     let found = server
         .work
         .turns(move |give_way| {
             // Computed to its end even for a client that has left, so the place is held until then.
             let _place = place;
-            let Model::Pictures(painter) = &*own else { return Err(Problem::bug()) };
-            let sampler = &painter.sampler;
+            let sampler = &own.sampler;
             let run = RunDir::is_run(&path).then(|| RunDir::new(&path).config().ok()).flatten();
             let (picture, recipe) = read(&file, &inversion::prepared_as(sampler, run))?;
             let from_label = recipe.and_then(|recipe| inversion::from_label(sampler, &picture, &recipe));
@@ -156,14 +158,14 @@ pub async fn project(
     provenance.recipe.z = Some(found.z.clone());
     let name = sampler.info.config.classes().get(found.class).cloned();
     let image = Image::of_point(&encode_png(&found.picture, &provenance)?, name, found.z);
-    let model_hash = model.hash().to_owned();
+    let model_hash = sampler.hash.clone();
     Ok(Json(Projection { model: entry.id, model_hash, method, levels: found.levels, image }))
 }
 
 /// The picture in a file, and how it was made if its label says so.
 fn read(file: &[u8], config: &DataConfig) -> Answer<(Picture, Option<Recipe>)> {
-    let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("a picture cannot be put aside: {e}"));
+    let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("a temporary file cannot be written: {e}"));
     let aside = tempfile::NamedTempFile::new().map_err(io)?;
     std::fs::write(aside.path(), file).map_err(io)?;
-    inversion::read(aside.path(), config).map_err(|_| Problem::field("image", "this is not a picture that can be read"))
+    inversion::read(aside.path(), config).map_err(|_| Problem::field("image", "this file cannot be read as a picture"))
 }

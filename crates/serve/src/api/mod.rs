@@ -18,7 +18,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use maliang::generate::writer::Author;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// A body of JSON. Unlike axum's own, a field that cannot be read is named in the answer.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 return Problem::too_large(crate::settings::BODY);
             }
-            Problem::request("body", "the body did not arrive whole, or not in time")
+            Problem::request("body", "the body did not arrive completely, or not in time")
         })?;
         read(&bytes).map(Self)
     }
@@ -58,7 +60,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             None => Problem::request("json", message),
         }
     })?;
-    parser.end().map_err(|_| Problem::request("json", "there is something behind the body's JSON"))?;
+    parser.end().map_err(|_| Problem::request("json", "the body has more text after its JSON object"))?;
     Ok(value)
 }
 
@@ -70,11 +72,29 @@ fn in_words(message: &str) -> String {
         .fold(message.to_owned(), |message, (rust, words)| message.replace(rust, words))
 }
 
-/// A model as one of pictures; `param` is the field that named it.
-fn painter<'a>(entry: &Entry, model: &'a Model, param: &str) -> Answer<&'a Painter> {
+/// A model of pictures; `param` is the field that named it.
+fn painter(entry: &Entry, model: Model, param: &str) -> Answer<Arc<Painter>> {
     match model {
         Model::Pictures(painter) => Ok(painter),
-        Model::Text(_) => Err(Problem::field(param, format!("{} writes text; ask it at /v1/completions", entry.id))),
+        Model::Text(_) => Err(Problem::field(param, format!("{} is a model of text; use /v1/completions", entry.id))),
+    }
+}
+
+/// Refuses a model without a latent space for what needs one; `param` is the field that asks for that.
+fn needs_latent(entry: &Entry, painter: &Painter, param: &str, what: &str) -> Answer<()> {
+    if painter.sampler.has_latent() {
+        return Ok(());
+    }
+    Err(Problem::field(param, format!("{} has no latent space, which {what} needs", entry.id)))
+}
+
+/// A model of text.
+fn author(entry: &Entry, model: Model) -> Answer<Arc<Author>> {
+    match model {
+        Model::Text(author) => Ok(author),
+        Model::Pictures(_) => {
+            Err(Problem::field("model", format!("{} is a model of pictures; use /v1/images/generations", entry.id)))
+        }
     }
 }
 

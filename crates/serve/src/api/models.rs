@@ -1,7 +1,7 @@
 //! `/v1/models`: what there is to generate with.
 
 use super::images::size;
-use super::painter;
+use super::{needs_latent, painter};
 use crate::Server;
 use crate::problem::{Answer, Problem};
 use crate::shelf::{Entry, Model};
@@ -52,7 +52,7 @@ pub struct ModelCard {
 /// What a model file says of itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Details {
-    /// dcgan, fastgan, projected, vae, gpt or lstm.
+    /// Its family, as `GET /version` lists them.
     family: String,
     /// BLAKE3 of the model file.
     hash: String,
@@ -62,7 +62,7 @@ pub struct Details {
     /// The classes that can be asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
-    /// Length of its latent vectors.
+    /// Length of its latent vectors; left out where it has no latent space.
     #[serde(skip_serializing_if = "Option::is_none")]
     latent: Option<usize>,
     /// Tokens that it sees at once.
@@ -94,7 +94,7 @@ pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<ModelList>> 
 ))]
 pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<ModelCard>> {
     let (entry, model) = server.model(&id).await?;
-    let details = match &*model {
+    let details = match &model {
         Model::Pictures(painter) => {
             let (sampler, config) = (&painter.sampler, &painter.sampler.info.config);
             Details {
@@ -102,7 +102,7 @@ pub async fn show(State(server): State<Arc<Server>>, Path(id): Path<String>) -> 
                 hash: sampler.hash.clone(),
                 size: Some(size(sampler)),
                 classes: config.classes().to_vec(),
-                latent: Some(config.noise()),
+                latent: sampler.has_latent().then(|| config.noise()),
                 context: None,
             }
         }
@@ -180,7 +180,7 @@ pub struct DirectionCard {
 /// Directions along which a model's pictures change: those that `explain` found, or what the weights tell by themselves.
 #[utoipa::path(get, path = "/v1/models/{id}/directions", tag = "models", params(("id" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The directions", body = DirectionList),
-    (status = 400, description = "It writes text, or its latent vectors are too long", body = Problem),
+    (status = 400, description = "It writes text, has no latent space, or its latent vectors are too long", body = Problem),
     (status = 401, description = "No key, or a wrong one", body = Problem),
     (status = 404, description = "There is no such model", body = Problem),
     (status = 429, description = "The server is full; Retry-After says when to try again", body = Problem),
@@ -188,8 +188,9 @@ pub struct DirectionCard {
 pub async fn directions(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Answer<Json<DirectionList>> {
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&id).await?;
+    let painter = painter(&entry, model, "id")?;
+    needs_latent(&entry, &painter, "id", "a list of directions")?;
     let list = move || {
-        let painter = painter(&entry, &model, "id")?;
         let found = painter.directions(&entry.path)?;
         let order = match found.order {
             Order::Eigenvalue => "eigenvalue",

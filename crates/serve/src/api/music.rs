@@ -1,16 +1,15 @@
 //! `/v1/music`: a tune that a model wrote, to be heard.
 
-use super::Fields;
 use super::text::{LONGEST, MOST_TOKENS};
+use super::{Fields, author};
 use crate::Server;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
 use crate::work::Part;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use maliang::music::{abc, midi, synth};
-use maliang::provenance::recipe::Request;
+use maliang::provenance::recipe;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -34,7 +33,7 @@ pub struct MusicRequest {
 struct Recipe {
     model_hash: String,
     index: u64,
-    request: Request,
+    request: recipe::Request,
 }
 
 /// How a tune comes.
@@ -65,15 +64,17 @@ pub async fn play(
     let strange = |message: &str| Problem::field("recipe", message);
     request.check().map_err(|error| Problem::of(error, "recipe"))?;
     if request.max_tokens > MOST_TOKENS as usize || request.prompt.chars().count() > LONGEST || index > u64::MAX / 2 {
-        return Err(strange("this server did not write that: it is too long"));
+        return Err(strange("this recipe is longer than any that this server writes"));
     }
     let _place = server.work.admit()?;
-    let (_, model) = server.model(&model).await?;
+    let (entry, model) = server.model(&model).await?;
     if model.hash() != model_hash {
-        return Err(Problem::gone("the model is another one by now, and writes otherwise"));
+        return Err(Problem::gone("the file of this model was replaced, so the piece cannot be written again"));
     }
+    let author = author(&entry, model)?;
+    let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, "recipe"))?;
     let mut piece = request.prompt.clone();
-    let mut parts = server.work.text(Arc::clone(&model), request.clone(), index..index + 1);
+    let mut parts = server.work.text(Arc::clone(&author), tokens, request.clone(), index..index + 1);
     while let Some(part) = parts.recv().await {
         match part {
             Part::Text { text, .. } => piece += &text,
@@ -83,12 +84,11 @@ pub async fn play(
     }
     let (kind, bytes) = server
         .off(move |server| {
-            let Model::Text(author) = &*model else { return Err(Problem::bug()) };
             let book = abc::read(&piece);
             let tune = book.tunes.iter().find(|tune| !tune.notes.is_empty());
-            let tune = tune.ok_or_else(|| strange("this piece is no music that can be played"))?;
+            let tune = tune.ok_or_else(|| strange("this piece has no notes in ABC notation that can be played"))?;
             let provenance = author.provenance(&server.label, &request, index);
-            Ok(match format {
+            Ok::<_, Problem>(match format {
                 MusicForm::Wav => ("audio/wav", synth::encode(tune, &provenance)?),
                 MusicForm::Midi => ("audio/midi", midi::encode(tune, &provenance)?),
             })

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use maliang::families::{self, About};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -17,6 +18,19 @@ pub struct Version {
     name: &'static str,
     /// Its version.
     version: &'static str,
+    /// The families of models that this version knows; those that make pictures come first.
+    families: Vec<FamilyCard>,
+}
+
+/// A family of models.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FamilyCard {
+    /// What `model` of a job takes.
+    name: &'static str,
+    /// What its models make: "pictures" or "text".
+    makes: &'static str,
+    /// What it is good for, in one line of English.
+    summary: &'static str,
 }
 
 /// The process is alive.
@@ -34,10 +48,11 @@ pub async fn readyz(State(server): State<Arc<Server>>) -> Answer<&'static str> {
     if server.work.closed() { Err(Problem::stopping()) } else { Ok("ready") }
 }
 
-/// Name and version.
+/// Name and version, and the families of models that it knows.
 #[utoipa::path(get, path = "/version", tag = "system", responses((status = 200, description = "The version", body = Version)))]
 pub async fn version() -> Json<Version> {
-    Json(Version { name: "maliang", version: maliang::VERSION })
+    let card = |about: &About| FamilyCard { name: about.name, makes: about.makes.name(), summary: about.summary };
+    Json(Version { name: "maliang", version: maliang::VERSION, families: families::all().map(card).collect() })
 }
 
 /// Counters for Prometheus.

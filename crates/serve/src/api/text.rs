@@ -1,17 +1,15 @@
 //! What `/v1/completions` and `/v1/chat/completions` share: the fields of a request, and the writing itself.
 
-use super::within;
+use super::{author, within};
 use crate::Server;
 use crate::metrics::ModelLabels;
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
 use crate::work::Part;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use maliang::generate::text::Finish;
 use maliang::provenance::label::TRAINED_ALGORITHMIC_MEDIA;
-use maliang::provenance::recipe::Request;
-use maliang::provenance::recipe::Sampling;
+use maliang::provenance::recipe::{self, Sampling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -97,7 +95,7 @@ macro_rules! text_request {
             /// What a stream may have beside text.
             #[serde(default)]
             stream_options: Option<crate::api::text::StreamOptions>,
-            /// The client's user; noted nowhere.
+            /// The client's user; ignored.
             #[serde(rename = "user")]
             _user: Option<String>,
         }
@@ -148,12 +146,15 @@ pub struct Options {
 
 impl Options {
     /// The request, if it can be done, and how many pieces are wanted.
-    fn checked(self) -> Answer<(String, Request, usize)> {
+    fn checked(self) -> Answer<(String, recipe::Request, usize)> {
         let n = within("n", self.n, 1, 1, MOST)? as usize;
         let (name, tokens) = self.max_tokens;
         let max_tokens = within(name, tokens, TOKENS, 1, MOST_TOKENS)? as usize;
         if let Some((name, _)) = self.penalties.iter().find(|(_, value)| value.is_some_and(|value| value != 0.0)) {
-            return Err(Problem::field(name, format!("there is no {name} here; repetition_penalty does alike")));
+            return Err(Problem::field(
+                name,
+                format!("{name} is not supported; repetition_penalty has a similar effect"),
+            ));
         }
         if self.prompt.chars().count() > LONGEST {
             return Err(Problem::field("prompt", format!("the prompt is too long: at most {LONGEST} characters")));
@@ -167,7 +168,7 @@ impl Options {
             repetition_penalty: within("repetition_penalty", self.repetition_penalty, 1.0, 1.0, 10.0)?,
         };
         let seed = self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-        let request = Request { prompt: self.prompt, sampling, max_tokens, stop: self.stop, seed };
+        let request = recipe::Request { prompt: self.prompt, sampling, max_tokens, stop: self.stop, seed };
         request.check().map_err(|error| Problem::of(error, "stop"))?;
         Ok((self.model, request, n))
     }
@@ -231,13 +232,10 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     let (id, request, n) = options.checked()?;
     let place = server.work.admit()?;
     let (entry, model) = server.model(&id).await?;
-    let Model::Text(author) = &*model else {
-        let message = format!("{} makes pictures; ask it at /v1/images/generations", entry.id);
-        return Err(Problem::field("model", message));
-    };
+    let author = author(&entry, model)?;
     // What the model has never seen is said before anything is written: a stream has no status to change.
-    author.begin(&request, 0).map_err(|error| Problem::of(error, "prompt"))?;
-    let prompt_tokens = author.tokenizer().encode(&request.prompt).len();
+    let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, "prompt"))?;
+    let prompt_tokens = tokens.len();
     let label = |index: u64| {
         let provenance = author.provenance(&server.label, &request, index);
         let value = |json: String| serde_json::from_str(&json).unwrap_or(Value::Null);
@@ -249,7 +247,7 @@ pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
     };
     let labels = (0..n as u64).map(label).collect();
     let prompt = request.prompt.clone();
-    let parts = server.work.text(Arc::clone(&model), request, 0..n as u64);
+    let parts = server.work.text(author, tokens, request, 0..n as u64);
     Ok(Writing { model: entry.id, labels, prompt, prompt_tokens, parts, place, server: Arc::clone(server) })
 }
 

@@ -2,7 +2,6 @@
 
 use super::{AtDesk, Order, Part};
 use crate::problem::{Answer, Problem};
-use crate::shelf::Model;
 use maliang::generate::text::Generation;
 use maliang::generate::writer::{Author, Piece};
 use std::time::{Duration, Instant};
@@ -53,7 +52,7 @@ impl Sheet<'_> {
 /// Writes what is ordered at a desk until nothing is left. `turn` waits for a turn; where there are none any more the server is
 /// stopping.
 pub(super) fn write<P, E>(desk: &AtDesk, turn: &dyn Fn() -> Result<P, E>) {
-    let Model::Text(author) = &*desk.model else { return };
+    let author = &*desk.author;
     let mut sheets: Vec<Sheet<'_>> = Vec::new();
     loop {
         for order in desk.orders(sheets.is_empty()) {
@@ -88,7 +87,7 @@ pub(super) fn write<P, E>(desk: &AtDesk, turn: &dyn Fn() -> Result<P, E>) {
 
 fn begin<'a>(author: &'a Author, order: &Order) -> Answer<Vec<Sheet<'a>>> {
     let sheet = |(choice, index)| {
-        let piece = author.begin(&order.request, index).map_err(|error| Problem::of(error, "prompt"))?;
+        let piece = author.begin_with(&order.prompt, &order.request, index)?;
         Ok(Sheet { piece, choice, parts: order.parts.clone(), text: String::new(), begun: false, left: false })
     };
     order.pieces.clone().enumerate().map(sheet).collect()

@@ -10,5 +10,6 @@ mod music;
 mod openapi;
 mod runs;
 mod shelf;
+mod steps;
 mod support;
 mod text;

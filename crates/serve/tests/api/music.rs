@@ -40,7 +40,7 @@ async fn what_is_no_tune_of_this_server_is_refused() {
         async move { post(&server, "/v1/music", &body).await }
     };
     let error = ask(&|_| ()).await.problem(400);
-    assert!(error["message"].as_str().unwrap().contains("no music"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("no notes"), "{error}");
     ask(&|body| body["recipe"]["model_hash"] = json!("0".repeat(64))).await.problem(410);
     ask(&|body| body["model"] = json!("pictures")).await.problem(410);
     for change in [

@@ -2,8 +2,7 @@
 
 use crate::support::{Place, post};
 use maliang::generate::writer::Author;
-use maliang::provenance::recipe::Request;
-use maliang::provenance::recipe::Sampling;
+use maliang::provenance::recipe::{self, Sampling};
 use serde_json::{Value, json};
 
 const COMPLETE: &str = "/v1/completions";
@@ -13,7 +12,7 @@ const CHAT: &str = "/v1/chat/completions";
 fn expected(place: &Place, prompt: &str, index: u64) -> String {
     let (author, _) = Author::open(&place.model("text")).unwrap();
     let sampling = Sampling { temperature: 0.8, ..Default::default() };
-    let request = Request { prompt: prompt.into(), sampling, max_tokens: 40, stop: Vec::new(), seed: 5 };
+    let request = recipe::Request { prompt: prompt.into(), sampling, max_tokens: 40, stop: Vec::new(), seed: 5 };
     author.begin(&request, index).unwrap().rest().unwrap()
 }
 
