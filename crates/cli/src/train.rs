@@ -81,6 +81,7 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
         || args.fit.is_some()
         || args.precision.is_some()
         || args.init.is_some()
+        || args.seed.is_some()
     {
         return Err(settings_are_fixed(&path));
     }
