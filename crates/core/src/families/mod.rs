@@ -63,7 +63,7 @@ macro_rules! families {
             $($(#[cfg($when)])? if name == <$config>::ABOUT.name {
                 return <$config>::choose(question).map(Chosen::into);
             })*
-            Err(unknown(name))
+            Err(unknown(name, Makes::Pictures))
         }
 
         /// The family that suits best, and why.
@@ -115,12 +115,17 @@ pub fn names_where(is_true: impl Fn(&About) -> bool) -> String {
     if others.is_empty() { last.to_string() } else { format!("{} or {last}", others.join(", ")) }
 }
 
-/// What to say of a family that is not in the list.
-fn unknown(name: &str) -> Error {
-    Error::input(format!("there is no model family \"{name}\" for pictures")).hint(format!(
-        "use auto, {}; for text {}",
-        names(Makes::Pictures),
-        names(Makes::Text)
+/// What to say of a family that is not in the list of those that make this.
+pub(crate) fn unknown(name: &str, makes: Makes) -> Error {
+    let other = match makes {
+        Makes::Pictures => Makes::Text,
+        Makes::Text => Makes::Pictures,
+    };
+    Error::input(format!("there is no model family \"{name}\" for {}", makes.name())).hint(format!(
+        "use auto, {}; for {} {}",
+        names(makes),
+        other.name(),
+        names(other)
     ))
 }
 

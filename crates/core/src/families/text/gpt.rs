@@ -1,7 +1,7 @@
 //! A decoder-only transformer (Radford 2019, GPT-2) as small ones are built today: root mean square norms before each layer, rotary
 //! positions, a gated feed-forward layer, no biases, and one weight for embedding and head.
 
-use super::dropped;
+use super::{Sizes, dropped};
 use crate::nn::{Init, Linear, Module, Param, join};
 use burn::tensor::Tensor;
 use maliang_kernels::text::{self, Rotary, Tokens};
@@ -33,6 +33,13 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
+    /// The model of these sizes, and its learning rate: 1e-3 as nanoGPT has it for networks of this kind; the wider, the slower.
+    pub(super) fn choose(sizes: &Sizes) -> (Self, f32) {
+        let Sizes { vocabulary, context, layers, width, dropout } = *sizes;
+        let lr = (1e-3 * 256.0 / width as f32).clamp(3e-4, 1e-3);
+        (Self { vocabulary, context, layers, heads: heads(width), width, dropout }, lr)
+    }
+
     /// Numbers in the middle of a feed-forward layer: 8/3 of the width, so that its three matrices have the size of the
     /// two of an ungated one (Shazeer 2020), rounded up to whole vectors.
     pub fn hidden(&self) -> usize {
@@ -141,4 +148,11 @@ impl Module for Gpt {
         }
         into.push((join(path, "norm.weight"), &mut self.norm));
     }
+}
+
+/// Heads of a network: 32 wide in small ones, 64 from 256 on (nanoGPT), or a little wider where the width asks for it. Rotary
+/// embedding turns pairs, so a head's width is even.
+pub(super) fn heads(width: usize) -> usize {
+    let wanted = width / if width >= 256 { 64 } else { 32 };
+    (1..=wanted).rev().find(|&heads| width.is_multiple_of(2 * heads)).unwrap_or(1)
 }

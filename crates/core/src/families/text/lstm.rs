@@ -1,7 +1,7 @@
 //! A recurrent network of text: long short-term memories (Hochreiter & Schmidhuber 1997, with the forget gate of Gers 2000) on top
 //! of each other, as in Zaremba 2014, with one weight for embedding and head (Press & Wolf 2017).
 
-use super::dropped;
+use super::{Sizes, dropped};
 use crate::nn::{Init, Linear, Module, Param, join};
 use burn::tensor::Tensor;
 use maliang_kernels::text::{self, Tokens};
@@ -27,6 +27,12 @@ pub struct LstmConfig {
 }
 
 impl LstmConfig {
+    /// The model of these sizes, and its learning rate.
+    pub(super) fn choose(sizes: &Sizes) -> (Self, f32) {
+        let Sizes { vocabulary, context, layers, width, dropout } = *sizes;
+        (Self { vocabulary, context, layers, width, dropout }, 2e-3)
+    }
+
     /// Numbers that are trained; stops at the largest number there is.
     pub fn parameters(&self) -> usize {
         let layer = self.width.saturating_mul(2).saturating_add(1).saturating_mul(self.width.saturating_mul(4));

@@ -60,6 +60,35 @@ pub const FAMILIES: &[About] = &[
     },
 ];
 
+/// What a family of text is built by.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Tokens that there are.
+    pub vocabulary: usize,
+    /// Tokens of a training window.
+    pub context: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Numbers a token.
+    pub width: usize,
+    /// Probability of dropout.
+    pub dropout: f32,
+}
+
+/// Layers that a family has whatever the budget, where it is so.
+pub fn usual_layers(name: &str) -> Option<usize> {
+    (name == "lstm").then_some(2)
+}
+
+/// The model of the family called `name`, and its learning rate; nothing where there is none of that name.
+pub(crate) fn choose(name: &str, sizes: &Sizes) -> Option<(TextModelConfig, f32)> {
+    match name {
+        "gpt" => Some(GptConfig::choose(sizes)).map(|(config, lr)| (TextModelConfig::Gpt(config), lr)),
+        "lstm" => Some(LstmConfig::choose(sizes)).map(|(config, lr)| (TextModelConfig::Lstm(config), lr)),
+        _ => None,
+    }
+}
+
 impl TextModelConfig {
     /// The family's name.
     pub fn family(&self) -> &'static str {

@@ -251,3 +251,8 @@ fn a_recurrent_writer_has_no_limit_and_threads_change_nothing() {
         }
     }
 }
+
+#[test]
+fn heads_divide_the_width() {
+    assert_eq!([64, 128, 192, 256, 384, 100, 30, 34].map(gpt::heads), [2, 4, 6, 4, 6, 2, 1, 1]);
+}

@@ -4,14 +4,13 @@
 
 use super::super::choose::{budget, lookup, overlay, set, unusable};
 use super::super::plateau::PATIENCE;
+use crate::Result;
 use crate::data::text::{Corpus, CorpusConfig, Documents, TextCheck, Tokenizer, TokenizerKind};
 use crate::device::ComputeDevice;
-use crate::families::names;
 use crate::families::settings::TrainConfig;
-use crate::families::text::{GptConfig, LstmConfig, TextModelConfig};
+use crate::families::{self, text};
 use crate::makes::Makes;
 use crate::run::config::text::{TextRunConfig, TextTraining};
-use crate::{Error, Result};
 use maliang_kernels::Precision;
 use toml::{Table, Value};
 
@@ -165,7 +164,9 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     };
     let (layers, width) = facts.size();
     let (layers, width) = (whole("model.layers").unwrap_or(layers), whole("model.width").unwrap_or(width));
-    say("size", format!("{layers} × {width}"), "what the budget can train well on a plain CPU and the text can fill");
+    // What is built; the estimates below are those of a Transformer of this budget.
+    let built = whole("model.layers").or(text::usual_layers(&family)).unwrap_or(layers);
+    say("size", format!("{built} × {width}"), "what the budget can train well on a plain CPU and the text can fill");
 
     let usual = if minutes > 0.0 && minutes < LONG_MINUTES { 128 } else { 256 };
     // A short text should still have a few windows.
@@ -194,26 +195,8 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     let shown = if epochs < 1000.0 { format!("about {epochs:.0} times") } else { "very often".into() };
     say("dropout", format!("{dropout}"), &format!("the text is read {shown}"));
 
-    let vocabulary = facts.vocabulary;
-    let (model, lr) = match family.as_str() {
-        // 1e-3 as nanoGPT has it for networks of this kind; the wider, the slower.
-        "gpt" => {
-            let heads = heads(width);
-            let lr = (1e-3 * 256.0 / width as f32).clamp(3e-4, 1e-3);
-            (TextModelConfig::Gpt(GptConfig { vocabulary, context, layers, heads, width, dropout }), lr)
-        }
-        "lstm" => {
-            let layers = whole("model.layers").unwrap_or(2);
-            (TextModelConfig::Lstm(LstmConfig { vocabulary, context, layers, width, dropout }), 2e-3)
-        }
-        other => {
-            return Err(Error::input(format!("there is no model family \"{other}\" for text")).hint(format!(
-                "use auto, {}; for pictures {}",
-                names(Makes::Text),
-                names(Makes::Pictures)
-            )));
-        }
-    };
+    let sizes = text::Sizes { vocabulary: facts.vocabulary, context, layers: built, width, dropout };
+    let (model, lr) = text::choose(&family, &sizes).ok_or_else(|| families::unknown(&family, Makes::Text))?;
     let train = TrainConfig {
         device: ComputeDevice::default(),
         batch,
@@ -230,7 +213,7 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
         flip: None,
         precision: Precision::F32,
         look_every: 0,
-        // Who counts steps wants them; who counts minutes wants no more of them than are of use.
+        // A step-limited run makes all of its steps; a time-limited run stops where more of them are of no use.
         patience: if facts.steps > 0 { 0 } else { PATIENCE },
     };
     let text = TextTraining { prompts: prompts(corpus), ..TextTraining::default() };
@@ -253,13 +236,6 @@ pub fn choose_text(request: &TextRequest, corpus_config: &CorpusConfig, corpus: 
     };
     reasons.retain(|(what, _, _)| !set_by_user(what));
     Ok(TextChoice { config, reasons })
-}
-
-/// Heads of a network: 32 wide in small ones, 64 from 256 on (nanoGPT), or a little wider where the width asks for it. Rotary
-/// embedding turns pairs, so a head's width is even.
-fn heads(width: usize) -> usize {
-    let wanted = width / if width >= 256 { 64 } else { 32 };
-    (1..=wanted).rev().find(|&heads| width.is_multiple_of(2 * heads)).unwrap_or(1)
 }
 
 /// What is continued at every look: twice from nothing, and the beginning of a line that training never sees.
@@ -326,11 +302,6 @@ mod tests {
         assert!((MOST_PASSES..MOST_PASSES + 4.0).contains(&passes), "{passes} passes of four batches a step");
         assert_eq!(chosen("train.steps = 9").0, 9, "what the user wants");
         assert_eq!(chosen("train.minutes = 0.001").0, 0, "minutes end before passes do");
-    }
-
-    #[test]
-    fn heads_divide_the_width() {
-        assert_eq!([64, 128, 192, 256, 384, 100, 30, 34].map(heads), [2, 4, 6, 4, 6, 2, 1, 1]);
     }
 
     #[test]
