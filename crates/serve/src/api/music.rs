@@ -1,7 +1,7 @@
 //! `/v1/music`: a tune that a model wrote, to be heard.
 
-use super::{Fields, author};
 use super::text::{LONGEST, MOST_TOKENS};
+use super::{Fields, author};
 use crate::Server;
 use crate::problem::{Answer, Problem};
 use crate::work::Part;
@@ -88,7 +88,7 @@ pub async fn play(
             let tune = book.tunes.iter().find(|tune| !tune.notes.is_empty());
             let tune = tune.ok_or_else(|| strange("this piece has no notes in ABC notation that can be played"))?;
             let provenance = author.provenance(&server.label, &request, index);
-            Ok(match format {
+            Ok::<_, Problem>(match format {
                 MusicForm::Wav => ("audio/wav", synth::encode(tune, &provenance)?),
                 MusicForm::Midi => ("audio/midi", midi::encode(tune, &provenance)?),
             })
