@@ -85,9 +85,8 @@ async fn others_have_their_turn_between_steps() {
     let place = Place::new();
     let (server, told, painter) = server(&place);
     let own = Arc::clone(&server);
-    let slow = tokio::spawn(async move {
-        post(&own, PATH, &json!({"model": "steps", "n": 2, "seed": 1})).await.json()
-    });
+    let slow =
+        tokio::spawn(async move { post(&own, PATH, &json!({"model": "steps", "n": 2, "seed": 1})).await.json() });
     until(|| told.steps.load(Ordering::SeqCst) > 0).await;
     // It goes on until these have been served.
     post(&server, PATH, &json!({"model": "pictures", "n": 3})).await.json();
