@@ -127,7 +127,10 @@ fn host(server: &Server, request: &Request) -> Result<String, Problem> {
     if own {
         return Ok(sent.to_ascii_lowercase());
     }
-    Err(Problem::forbidden("host", "this server does not answer to this host name; whoever runs it can add names with --host"))
+    Err(Problem::forbidden(
+        "host",
+        "this server does not answer to this host name; whoever runs it can add names with --host",
+    ))
 }
 
 /// `[::1]:80` → `[::1]`, `a:80` → `a`.
@@ -146,7 +149,10 @@ fn origin(server: &Server, headers: &HeaderMap, host: &str) -> Result<(), Proble
     if same || server.settings.origins.iter().any(|own| own.eq_ignore_ascii_case(origin)) {
         return Ok(());
     }
-    Err(Problem::forbidden("origin", "pages of this origin may not use this server; whoever runs it can allow origins with --origin"))
+    Err(Problem::forbidden(
+        "origin",
+        "pages of this origin may not use this server; whoever runs it can allow origins with --origin",
+    ))
 }
 
 #[cfg(test)]

@@ -112,7 +112,10 @@ impl Current {
                 self.asked_for |= !keys.is_empty();
                 (self.keys, self.written) = (keys, written);
             }
-            Err(error) => tracing::error!(error = error.message, "the file of keys cannot be read; the keys that were read before stay valid"),
+            Err(error) => tracing::error!(
+                error = error.message,
+                "the file of keys cannot be read; the keys that were read before stay valid"
+            ),
         }
     }
 }
@@ -156,7 +159,8 @@ impl Keys {
                 .hint("take another name, or remove that one with `maliang keys remove`"));
         }
         if self.list.len() >= MOST {
-            return Err(Error::input(format!("there are {MOST} keys already, which is the limit")).hint("remove some with `maliang keys remove`"));
+            return Err(Error::input(format!("there are {MOST} keys already, which is the limit"))
+                .hint("remove some with `maliang keys remove`"));
         }
         // The thread's generator is cryptographically secure and seeded by the system.
         let key = format!("{PREFIX}{}", blake3::Hash::from_bytes(rand::random()).to_hex());

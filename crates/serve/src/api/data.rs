@@ -74,7 +74,10 @@ pub fn find_source(server: &Server, id: &str) -> Answer<String> {
     }
     let found = sources(server).remove(id).and_then(|path| std::path::absolute(path).ok());
     found.map(|path| path.to_string_lossy().into_owned()).ok_or_else(|| {
-        Problem::field("source", "there is no data source of this name; GET /v1/data lists them, and emoji:animals is built in")
+        Problem::field(
+            "source",
+            "there is no data source of this name; GET /v1/data lists them, and emoji:animals is built in",
+        )
     })
 }
 
@@ -114,8 +117,10 @@ pub async fn upload(
         || !is_name(&stem.replace([' ', '.'], "-"))
         || !ENDINGS.contains(&ending.to_lowercase().as_str())
     {
-        let message =
-            format!("a name consists of letters, digits, spaces, - and _, and ends with one of: .{}", ENDINGS.join(" ."));
+        let message = format!(
+            "a name consists of letters, digits, spaces, - and _, and ends with one of: .{}",
+            ENDINGS.join(" .")
+        );
         return Err(Problem::field("name", message));
     }
     let path = directory.join(&name);
@@ -133,7 +138,8 @@ pub async fn upload(
     let mut file = tokio::fs::File::from_std(partial.reopen().map_err(refused)?);
     let (mut body, mut bytes) = (request.into_body().into_data_stream(), 0);
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| Problem::request("body", "the file did not arrive completely, or not in time"))?;
+        let chunk =
+            chunk.map_err(|_| Problem::request("body", "the file did not arrive completely, or not in time"))?;
         bytes += chunk.len() as u64;
         if bytes > server.settings.upload {
             return Err(Problem::too_large(server.settings.upload as usize));
@@ -186,7 +192,10 @@ pub async fn plan(
 ) -> Answer<Json<Plan>> {
     super::jobs::check(&request)?;
     if request.task != Task::Train || request.resume.is_some() || request.source.is_some() {
-        return Err(Problem::field("task", "only training of a new run can be planned, on the data source in the path: leave out task, source and resume"));
+        return Err(Problem::field(
+            "task",
+            "only training of a new run can be planned, on the data source in the path: leave out task, source and resume",
+        ));
     }
     let (output, source) = look(&server, name.clone(), &["train", "--dry-run"], request.choices()).await?;
     let settings = std::str::from_utf8(&output.stdout).ok().and_then(|text| text.parse::<toml::Table>().ok());

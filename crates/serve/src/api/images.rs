@@ -162,16 +162,10 @@ pub async fn generate(
         return Err(Problem::field("output_format", "only png is supported: its label can be read back"));
     }
     if request.with_latent && request.response_format == ImageForm::Url {
-        return Err(Problem::field(
-            "with_latent",
-            "links have no latent vectors; set response_format to b64_json",
-        ));
+        return Err(Problem::field("with_latent", "links have no latent vectors; set response_format to b64_json"));
     }
     if request.latent.is_some() && request.response_format == ImageForm::Url {
-        return Err(Problem::field(
-            "response_format",
-            "a picture of a given latent vector has no link; use b64_json",
-        ));
+        return Err(Problem::field("response_format", "a picture of a given latent vector has no link; use b64_json"));
     }
     let _place = server.work.admit()?;
     let (entry, model) = server.model(&request.model).await?;
@@ -252,7 +246,12 @@ pub async fn made(
     State(server): State<Arc<Server>>,
     query: Result<Query<Made>, QueryRejection>,
 ) -> Answer<impl IntoResponse> {
-    let not_ours = || Problem::request("link", "this is not a link of this server, or the server was started again since it gave the link");
+    let not_ours = || {
+        Problem::request(
+            "link",
+            "this is not a link of this server, or the server was started again since it gave the link",
+        )
+    };
     let Query(mut made) = query.map_err(|_| not_ours())?;
     let signature = made.signature.take().and_then(|hex| blake3::Hash::from_hex(hex).ok()).ok_or_else(not_ours)?;
     if server.sign(&query_of(&made)) != signature {
@@ -315,7 +314,10 @@ pub(super) fn points(param: &str, latent: Vec<Vec<f32>>, length: usize, n: Optio
         return wrong(format!("{} latent vectors were given: 1 to {MOST} are allowed", latent.len()));
     }
     if n.is_some_and(|n| n != latent.len() as i64) {
-        return Err(Problem::field("n", format!("{} latent vectors were given, so n must be {0} or left out", latent.len())));
+        return Err(Problem::field(
+            "n",
+            format!("{} latent vectors were given, so n must be {0} or left out", latent.len()),
+        ));
     }
     if let Some(vector) = latent.iter().find(|vector| vector.len() != length) {
         return wrong(format!("a latent vector of this model has {length} numbers, not {}", vector.len()));

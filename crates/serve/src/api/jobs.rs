@@ -69,7 +69,9 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     // Names of runs are looked for and taken by one request at a time.
     let _naming = jobs.naming();
     if request.task != Task::Train {
-        let run = request.run.as_deref().ok_or_else(|| Problem::field("run", format!("a job of the task {} needs the name of a run", request.task.name())))?;
+        let run = request.run.as_deref().ok_or_else(|| {
+            Problem::field("run", format!("a job of the task {} needs the name of a run", request.task.name()))
+        })?;
         let dir = known_run(server, "run", run)?;
         let path = std::path::absolute(dir.root()).map_err(|_| Problem::bug())?;
         return jobs.add(request, &path.to_string_lossy(), run);
@@ -77,11 +79,17 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
     if let Some(run) = &request.resume {
         let dir = known_run(server, "resume", run)?;
         if !server.trains(&dir) {
-            return Err(Problem::field("resume", "this run is not in the directory in which the server trains, so it cannot be resumed here"));
+            return Err(Problem::field(
+                "resume",
+                "this run is not in the directory in which the server trains, so it cannot be resumed here",
+            ));
         }
         return jobs.add(request, "", &dir.name());
     }
-    let source = request.source.as_deref().ok_or_else(|| Problem::field("source", "training needs a data source; GET /v1/data lists them"))?;
+    let source = request
+        .source
+        .as_deref()
+        .ok_or_else(|| Problem::field("source", "training needs a data source; GET /v1/data lists them"))?;
     let path = find_source(server, source)?;
     let uploads = server.settings.uploads();
     let taken = |name: &str| {
@@ -103,7 +111,9 @@ fn add(server: &Server, request: &JobRequest) -> Answer<Job> {
 /// The run that the field `param` names.
 fn known_run(server: &Server, param: &str, run: &str) -> Answer<RunDir> {
     let found = server.shelf.runs().remove(run);
-    found.ok_or_else(|| Problem::field(param, format!("there is no run \"{}\"; GET /v1/runs lists the runs", run.escape_debug())))
+    found.ok_or_else(|| {
+        Problem::field(param, format!("there is no run \"{}\"; GET /v1/runs lists the runs", run.escape_debug()))
+    })
 }
 
 /// Refuses what the program would refuse, and what is no name.

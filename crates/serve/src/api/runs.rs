@@ -333,12 +333,18 @@ pub async fn delete(State(server): State<Arc<Server>>, Path(id): Path<String>) -
     let until = server
         .off(move |server| {
             if !server.trains(&run) {
-                return Err(Problem::forbidden("delete", "this run is not in the directory in which the server trains, so it cannot be deleted here"));
+                return Err(Problem::forbidden(
+                    "delete",
+                    "this run is not in the directory in which the server trains, so it cannot be deleted here",
+                ));
             }
             let jobs = server.jobs()?;
             let _naming = jobs.naming();
             if jobs.awaits(&run.name())? {
-                return Err(Problem::conflict(format!("a job of the run \"{}\" waits or is in work; cancel it first", run.name())));
+                return Err(Problem::conflict(format!(
+                    "a job of the run \"{}\" waits or is in work; cancel it first",
+                    run.name()
+                )));
             }
             let until = trash::put(&run)?;
             server.shelf.refresh();

@@ -151,7 +151,10 @@ impl Options {
         let (name, tokens) = self.max_tokens;
         let max_tokens = within(name, tokens, TOKENS, 1, MOST_TOKENS)? as usize;
         if let Some((name, _)) = self.penalties.iter().find(|(_, value)| value.is_some_and(|value| value != 0.0)) {
-            return Err(Problem::field(name, format!("{name} is not supported; repetition_penalty has a similar effect")));
+            return Err(Problem::field(
+                name,
+                format!("{name} is not supported; repetition_penalty has a similar effect"),
+            ));
         }
         if self.prompt.chars().count() > LONGEST {
             return Err(Problem::field("prompt", format!("the prompt is too long: at most {LONGEST} characters")));
