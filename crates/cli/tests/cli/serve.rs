@@ -1,5 +1,6 @@
 //! `maliang serve` and `maliang keys`, over a socket, with clients of our own and with those that people use.
 
+use crate::lookup::skip;
 use crate::support::{Place, Running};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -163,8 +164,8 @@ pub fn knows(mut command: Command, check: &[&str]) -> bool {
 fn the_openai_client_for_python_is_served() {
     let python = || Command::new(std::env::var_os("MALIANG_TEST_PYTHON").unwrap_or_else(|| "python3".into()));
     if !knows(python(), &["-c", "import openai"]) {
-        println!("skipped: no python3 with the package openai (MALIANG_TEST_PYTHON names one)");
-        return;
+        let remedy = "run .ci/run, or let MALIANG_TEST_PYTHON name a Python that has it (pip install openai)";
+        return skip("the package openai of Python", remedy);
     }
     Served::new("--log off").client_sees(python(), "openai_client.py");
 }
@@ -174,10 +175,9 @@ fn the_openai_client_for_node_is_served() {
     let find =
         "require('module').createRequire((process.env.MALIANG_TEST_NODE_MODULES ?? '.') + '/a.js').resolve('openai')";
     if !knows(Command::new("node"), &["-e", find]) {
-        println!(
-            "skipped: no node with the package openai (MALIANG_TEST_NODE_MODULES names the directory it is under)"
-        );
-        return;
+        let remedy =
+            "run .ci/run, or npm install openai and let MALIANG_TEST_NODE_MODULES name the folder of node_modules";
+        return skip("the package openai of Node", remedy);
     }
     Served::new("--log off").client_sees(Command::new("node"), "openai_client.mjs");
 }

@@ -1,6 +1,6 @@
-//! Faults 11 and 12: a full disk, and a place that cannot be written to. Needs the right to mount; without it the tests
-//! say that they are skipped.
+//! Faults 11 and 12: a full disk, and a place that cannot be written to. Needs the right to mount.
 
+use crate::lookup::skip;
 use crate::support::{Place, TINY};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,19 +9,24 @@ use std::process::Command;
 struct Mount(PathBuf);
 
 impl Mount {
+    /// Without the right to mount, the test is skipped.
+    #[track_caller]
     fn new(path: PathBuf, options: &str) -> Option<Self> {
         std::fs::create_dir_all(&path).unwrap();
-        if Self::call(&path, options) {
+        let mut command = Command::new("mount");
+        command.env("LC_ALL", "C").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path);
+        let Ok(output) = command.output() else {
+            skip("the program mount", "install it (Debian's package mount)");
+            return None;
+        };
+        if output.status.success() {
             return Some(Self(path));
         }
-        eprintln!("skipped: this process may not mount a file system");
+        let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        let refusals = ["permission denied", "not permitted", "must be superuser"];
+        assert!(refusals.iter().any(|words| said.contains(words)), "mount: {said}");
+        skip("the right to mount a file system", "run the tests as root");
         None
-    }
-
-    fn call(path: &Path, options: &str) -> bool {
-        let mut command = Command::new("mount");
-        let output = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).output();
-        output.is_ok_and(|output| output.status.success())
     }
 }
 

@@ -1,22 +1,27 @@
 //! The studio in a headless browser, as people use it.
 
+use crate::lookup::skip;
 use crate::serve::{Served, knows};
 use crate::support::Place;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Is there a browser, and what drives it? Says so if not.
+/// Is there a browser, and what drives it? The test is skipped if not.
+#[track_caller]
 fn browser() -> bool {
     let find = "require('module').createRequire((process.env.MALIANG_TEST_NODE_MODULES ?? '.') + '/a.js').resolve('playwright-core')";
     let chromium = std::env::var_os("MALIANG_TEST_CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into());
-    let there = Path::new(&chromium).exists() && knows(Command::new("node"), &["-e", find]);
-    if !there {
-        println!(
-            "skipped: no Chromium (MALIANG_TEST_CHROMIUM), or no node with playwright-core (MALIANG_TEST_NODE_MODULES)"
-        );
+    if !Path::new(&chromium).exists() {
+        skip("Chromium", "run .ci/run, or install it and let MALIANG_TEST_CHROMIUM name the program");
+        return false;
     }
-    there
+    if !knows(Command::new("node"), &["-e", find]) {
+        let remedy = "run .ci/run, or npm install playwright-core and let MALIANG_TEST_NODE_MODULES name the folder of node_modules";
+        skip("the package playwright-core of Node", remedy);
+        return false;
+    }
+    true
 }
 
 /// Starts a walk through the studio; what it downloads and looks like goes to the directory.

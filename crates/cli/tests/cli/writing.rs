@@ -1,5 +1,6 @@
 //! Text and music from a trained model: what is printed, what is written, how it is labelled, what is refused.
 
+use crate::lookup::skip;
 use crate::support::{Answer, Place};
 use serde_json::Value;
 use std::io::Write;
@@ -251,8 +252,7 @@ fn a_conversation() {
 #[cfg(target_os = "linux")]
 fn an_interrupt_ends_a_text_and_the_dialogue_goes_on() {
     if std::process::Command::new("script").arg("--version").output().is_err() {
-        println!("skipped: no program `script`, which plays a terminal");
-        return;
+        return skip("the program script, which plays a terminal", "install it (Debian's package bsdutils)");
     }
     let place = Place::new();
     // One document, and always the likeliest token: such a text has no end.

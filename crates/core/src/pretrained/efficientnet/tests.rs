@@ -123,7 +123,8 @@ fn extraction_takes_any_size_and_grey() {
     assert!(colour[0] == features[8], "a picture's features do not depend on the pictures beside it");
 }
 
-/// The real weights, or a clear word that the test was skipped.
+/// The real weights. Where there are none, the test is skipped.
+#[track_caller]
 pub(in crate::pretrained) fn real(name: &str) -> Option<PathBuf> {
     crate::data::tests::lookup::real(&format!("weights/{name}"))
 }
