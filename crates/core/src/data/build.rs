@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::cache::{self, Writer};
 use super::decode::{self, Info};
-use super::manifest::{Counts, Duplicate, Manifest, Picture, Split, classes};
+use super::manifest::{Counts, Duplicate, Entry, Manifest, Split, classes};
 use super::{DataConfig, Item, OnProgress, Reject, Scan, resize, split};
 use crate::Result;
 
@@ -57,7 +57,7 @@ pub(super) fn build(
 
 fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, on_progress: OnProgress) -> Result<()> {
     let mut writer = Writer::create(dir, fingerprint)?;
-    let mut pictures: Vec<Picture> = Vec::new();
+    let mut pictures: Vec<Entry> = Vec::new();
     let mut hashes: Vec<[u8; 32]> = Vec::new();
     let mut first_with: HashMap<[u8; 32], usize> = HashMap::new();
     let mut dropped: BTreeMap<usize, Vec<String>> = BTreeMap::new();
@@ -82,7 +82,7 @@ fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, o
                         first_with.insert(row.hash, pictures.len());
                         hashes.push(row.hash);
                         writer.push(&row.pixels)?;
-                        pictures.push(picture(item, &row));
+                        pictures.push(entry(item, &row));
                     }
                 },
             }
@@ -134,8 +134,8 @@ fn make_row(config: &DataConfig, scan: &Scan, item: &Item) -> Result<Row, String
     Ok(Row { hash, bytes: raw.bytes().len() as u64, info, pixels })
 }
 
-fn picture(item: &Item, row: &Row) -> Picture {
-    Picture {
+fn entry(item: &Item, row: &Row) -> Entry {
+    Entry {
         name: item.name.clone(),
         blake3: blake3::Hash::from_bytes(row.hash).to_hex().to_string(),
         bytes: row.bytes,

@@ -7,7 +7,7 @@ use memmap2::Mmap;
 use super::build::{self, fingerprint};
 use super::cache;
 use super::config::DataConfig;
-use super::manifest::{Manifest, Picture, Split};
+use super::manifest::{Entry, Manifest, Split};
 use super::source::{OnProgress, Scan};
 use crate::Result;
 
@@ -63,7 +63,7 @@ impl Dataset {
         } else {
             let place: std::collections::HashMap<&str, usize> =
                 manifest.labels.iter().enumerate().map(|(i, label)| (label.as_str(), i)).collect();
-            let label = |picture: &Picture| place.get(picture.label.as_deref()?).copied();
+            let label = |entry: &Entry| place.get(entry.label.as_deref()?).copied();
             manifest.pictures.iter().map(label).collect::<Option<_>>().unwrap_or_default()
         };
         Self { map, manifest, train, heldout, labels }
@@ -137,12 +137,12 @@ impl Dataset {
     }
 
     /// The manifest's entry of training picture `i`: its name, hash, caption.
-    pub fn train_picture(&self, i: usize) -> &Picture {
+    pub fn train_entry(&self, i: usize) -> &Entry {
         &self.manifest.pictures[self.train[i]]
     }
 
     /// The manifest's entry of held-out picture `i`.
-    pub fn heldout_picture(&self, i: usize) -> &Picture {
+    pub fn heldout_entry(&self, i: usize) -> &Entry {
         &self.manifest.pictures[self.heldout[i]]
     }
 

@@ -47,7 +47,7 @@ pub use config::{DataConfig, Fit};
 pub use dataset::Dataset;
 pub use given::{read_packet, read_picture, read_pictures};
 pub use loader::{Batch, Loader};
-pub use manifest::{Counts, Duplicate, Manifest, Picture, Split};
+pub use manifest::{Counts, Duplicate, Entry, Manifest, Split};
 pub use scan::scan;
 pub use source::{Item, OnProgress, Reject, Scan, Source, display_name, source_name};
 pub use twins::Twins;

@@ -43,7 +43,7 @@ fn a_picture_by_itself_is_prepared_like_the_others() {
         let config = DataConfig { fit, channels: 1, ..config(16) };
         let dataset = open(&config, dir.path(), &cache);
         for i in 0..dataset.train_len() {
-            let path = dir.path().join(&dataset.train_picture(i).name);
+            let path = dir.path().join(&dataset.train_entry(i).name);
             assert_eq!(read_picture(&path, &config).unwrap(), dataset.train(i), "{fit:?}");
         }
     }
@@ -233,7 +233,7 @@ fn a_batch_depends_on_seed_and_step_alone() {
     assert!(batch.images.iter().all(|v| (-1.0..=1.0).contains(v)));
     for (place, &index) in in_order.indices(0).iter().enumerate() {
         assert_eq!(batch.labels[place], dataset.train_label(index).unwrap());
-        assert_eq!(dataset.train_picture(index).label.as_deref(), Some(dataset.labels()[batch.labels[place]].as_str()));
+        assert_eq!(dataset.train_entry(index).label.as_deref(), Some(dataset.labels()[batch.labels[place]].as_str()));
     }
     // What is assembled ahead, rightly or wrongly guessed, changes nothing.
     let guessing = Loader::new(dataset.clone(), 8, true, 7);
@@ -301,7 +301,7 @@ fn noise_is_a_data_set_like_any_other() {
     assert_eq!((data.train_len(), data.heldout_len(), data.labels()), (10, 0, &classes[..]));
     assert_ne!(data.train(0), data.train(1));
     assert_eq!(data.train_label(3), Some(1));
-    assert_eq!(data.train_picture(9).name, "noise 9");
+    assert_eq!(data.train_entry(9).name, "noise 9");
     let again = Dataset::synthetic(&config(16), &classes, 10).unwrap();
     assert_eq!(data.manifest(), again.manifest());
     assert!(Dataset::synthetic(&config(16), &[], 1).unwrap().train_label(0).is_none());
