@@ -192,7 +192,7 @@ impl Job<'_> {
         let pictures = self.sampler.pictures(&latents, &classes);
         let on_progress = |done: usize, all: usize| self.clock.at("training pictures", done, all);
         let found = neighbours(&pictures, data, &*extractor, NEIGHBOURS, &cache_dir(), &on_progress);
-        let name_of = |i: usize| display_name(&data.train_picture(i).name);
+        let name_of = |i: usize| display_name(&data.train_entry(i).name);
         let pairs: Vec<Value> = found
             .iter()
             .map(|near| near.iter().map(|n| json!({"name": name_of(n.index), "distance": n.distance})).collect())

@@ -9,7 +9,7 @@ use crate::args::JudgeArgs;
 use crate::terminal::{cache_dir, weights_store};
 use crate::train::begin::scan_and_check;
 use maliang::data::source_name;
-use maliang::data::{CheckReport, DataConfig, Dataset, Item, Scan, Source, read_packet, read_pictures};
+use maliang::data::{CheckReport, DataConfig, Dataset, Item, KEPT_BYTES, Scan, Source, read_packet, read_pictures};
 use maliang::families::family::SIDES;
 use maliang::generate::locate;
 use maliang::generate::picture::{encode_given_png, encode_real_png};
@@ -52,7 +52,7 @@ pub fn judge(source: &Source, features: &str, args: &JudgeArgs) -> Result<Found>
     let real = Source::parse(named)?;
     let extractor = judge::extractor(features, &weights_store())?;
     outside(output(&args.model, args.output.as_deref()), [source, &real])?;
-    let (made, (real_scan, checked)) = (Made::open(source)?, scan_and_check(&real)?);
+    let (made, (real_scan, checked)) = (Made::open(source)?, scan_and_check(&real, KEPT_BYTES)?);
     let grey = made.checked.is_grey() && checked.is_grey();
     let config = DataConfig {
         channels: if grey { 1 } else { 3 },
@@ -143,7 +143,8 @@ struct Made {
 
 impl Made {
     fn open(source: &Source) -> Result<Self> {
-        let (scan, checked) = scan_and_check(source)?;
+        // No data set is opened of them, so there is nothing to keep them for.
+        let (scan, checked) = scan_and_check(source, 0)?;
         let unusable: HashSet<&str> = checked.rejects.iter().map(|reject| reject.name.as_str()).collect();
         let items: Vec<Item> =
             scan.items.iter().filter(|item| !unusable.contains(item.name.as_str())).cloned().collect();

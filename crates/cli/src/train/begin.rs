@@ -75,9 +75,10 @@ pub fn request(source: String, settings: Table) -> Request {
     Request { source, family: None, size: None, settings, features }
 }
 
-/// Scans and checks a source in which at least one picture can be used.
-pub fn scan_and_check(source: &Source) -> Result<(Scan, CheckReport)> {
-    let scan = data::scan(source)?;
+/// Scans and checks a source in which at least one picture can be used, and keeps up to `kept` bytes of what was decoded for the
+/// data set that is opened of it.
+pub fn scan_and_check(source: &Source, kept: u64) -> Result<(Scan, CheckReport)> {
+    let scan = data::scan(source)?.keeping(kept);
     let checked = data::check(&scan, &|_, _| ())?;
     if checked.usable == 0 {
         return Err(scan.nothing_usable(&checked.rejects));
@@ -87,7 +88,7 @@ pub fn scan_and_check(source: &Source) -> Result<(Scan, CheckReport)> {
 
 /// Scans and checks a source, with progress, and says on stderr what was found.
 pub fn look_at(source: &str) -> Result<(Scan, CheckReport)> {
-    let (scan, checked) = scan_and_check(&Source::parse(source)?)?;
+    let (scan, checked) = scan_and_check(&Source::parse(source)?, data::KEPT_BYTES)?;
     train::enough_pictures(checked.distinct)?;
     let mut found = format!("{}: {} pictures", source, checked.usable);
     for (count, what) in [

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::cache::{self, Writer};
-use super::decode::{self, Info};
-use super::manifest::{Counts, Duplicate, Manifest, Picture, Split, classes};
+use super::decode::Info;
+use super::kept::Decoded;
+use super::manifest::{Counts, Duplicate, Entry, Manifest, Split, classes};
 use super::{DataConfig, Item, OnProgress, Reject, Scan, resize, split};
 use crate::Result;
 
@@ -43,7 +44,7 @@ pub fn fingerprint(config: &DataConfig, scan: &Scan) -> String {
     hasher.finalize().to_hex()[..32].to_string()
 }
 
-/// Decodes everything and writes the cache. A file that fails costs only itself.
+/// Decodes everything that a check has not kept, and writes the cache. A file that fails costs only itself.
 pub(super) fn build(
     config: &DataConfig,
     scan: &Scan,
@@ -57,9 +58,9 @@ pub(super) fn build(
 
 fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, on_progress: OnProgress) -> Result<()> {
     let mut writer = Writer::create(dir, fingerprint)?;
-    let mut pictures: Vec<Picture> = Vec::new();
+    let mut pictures: Vec<Entry> = Vec::new();
     let mut hashes: Vec<[u8; 32]> = Vec::new();
-    let mut first_with: HashMap<[u8; 32], usize> = HashMap::new();
+    let mut first_with: HashMap<blake3::Hash, usize> = HashMap::new();
     let mut dropped: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     let mut rejects = scan.rejects.clone();
     let done = AtomicUsize::new(0);
@@ -80,9 +81,9 @@ fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, o
                     Some(&first) => dropped.entry(first).or_default().push(item.name.clone()),
                     None => {
                         first_with.insert(row.hash, pictures.len());
-                        hashes.push(row.hash);
+                        hashes.push(*row.hash.as_bytes());
                         writer.push(&row.pixels)?;
-                        pictures.push(picture(item, &row));
+                        pictures.push(entry(item, &row));
                     }
                 },
             }
@@ -120,24 +121,21 @@ fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, o
 
 /// One picture, ready to be written.
 struct Row {
-    hash: [u8; 32],
+    hash: blake3::Hash,
     bytes: u64,
     info: Info,
     pixels: Vec<u8>,
 }
 
 fn make_row(config: &DataConfig, scan: &Scan, item: &Item) -> Result<Row, String> {
-    let raw = scan.read(item)?;
-    let hash = *blake3::hash(raw.bytes()).as_bytes();
-    let (image, info) = decode::decode(&raw, &item.name)?;
-    let pixels = resize::fit(image, config)?;
-    Ok(Row { hash, bytes: raw.bytes().len() as u64, info, pixels })
+    let Decoded { hash, bytes, image, info } = *scan.decode(item)?;
+    Ok(Row { hash, bytes, info, pixels: resize::fit(&image, config)? })
 }
 
-fn picture(item: &Item, row: &Row) -> Picture {
-    Picture {
+fn entry(item: &Item, row: &Row) -> Entry {
+    Entry {
         name: item.name.clone(),
-        blake3: blake3::Hash::from_bytes(row.hash).to_hex().to_string(),
+        blake3: row.hash.to_hex().to_string(),
         bytes: row.bytes,
         width: row.info.width,
         height: row.info.height,

@@ -1,4 +1,5 @@
-//! What is in a source, what is broken, doubled, too small: every file is decoded, nothing is written.
+//! What is in a source, what is broken, doubled, too small: every file is decoded, nothing is written. What was decoded is kept
+//! for the cache where the scan has room for it ([`Scan::keeping`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,9 +8,10 @@ use image::DynamicImage;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::kept::Decoded;
 use super::manifest::{Duplicate, classes};
 use super::phash::{self, Look};
-use super::{Fit, OnProgress, Reject, Scan, decode};
+use super::{Fit, OnProgress, Reject, Scan};
 use crate::Result;
 
 /// One picture that can be used.
@@ -217,25 +219,31 @@ pub fn check(scan: &Scan, on_progress: OnProgress) -> Result<CheckReport> {
 }
 
 fn check_item(scan: &Scan, item: &super::Item) -> Result<(Checked, Look), String> {
-    let raw = scan.read(item)?;
-    let hash = blake3::hash(raw.bytes());
-    let (image, info) = decode::decode(&raw, &item.name)?;
-    let transparent = is_transparent(&image);
-    let grey = is_grey(&image);
+    let outcome = scan.decode(item);
+    let facts = match &outcome {
+        Ok(decoded) => facts(item, decoded),
+        Err(reason) => Err(reason.clone()),
+    };
+    scan.keep(item, outcome);
+    facts
+}
+
+fn facts(item: &super::Item, decoded: &Decoded) -> Result<(Checked, Look), String> {
+    let Decoded { hash, bytes, image, info } = decoded;
     let look = Look::of(image)?;
     let checked = Checked {
         name: item.name.clone(),
         label: item.label.clone(),
         caption: item.caption.clone(),
-        bytes: raw.bytes().len() as u64,
+        bytes: *bytes,
         width: info.width,
         height: info.height,
         format: info.format.into(),
-        mode: info.mode,
+        mode: info.mode.clone(),
         animated: info.animated,
         rotated: info.rotated,
-        transparent,
-        grey,
+        transparent: is_transparent(image),
+        grey: is_grey(image),
         blake3: hash.to_hex().to_string(),
         dhash: format!("{:016x}", look.hash),
     };

@@ -1,13 +1,15 @@
 //! Decoded pictures of one size, ready to train on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use memmap2::Mmap;
 
 use super::build::{self, fingerprint};
 use super::cache;
 use super::config::DataConfig;
-use super::manifest::{Manifest, Picture, Split};
+use super::loader::Conditions;
+use super::manifest::{Entry, Manifest, Split};
 use super::source::{OnProgress, Scan};
 use crate::Result;
 
@@ -21,10 +23,13 @@ pub struct Dataset {
     heldout: Vec<usize>,
     /// The label of each row as an index into `manifest.labels`; empty if unlabelled.
     labels: Vec<usize>,
+    /// The caption of each row, shared with the batches; empty if no row has one.
+    captions: Vec<Option<Arc<str>>>,
 }
 
 impl Dataset {
-    /// Opens the data set of `config` and `scan`, decoding it into `cache_dir` first if it is not there.
+    /// Opens the data set of `config` and `scan`, decoding it into `cache_dir` first if it is not there. What a check of the scan
+    /// has [kept](Scan::keeping) is not decoded again, and is kept no longer.
     ///
     /// A file that cannot be read or decoded becomes a reject in the [`Manifest`]; exact duplicates are kept once. It is
     /// an error if nothing is left, or if the cache cannot be written.
@@ -34,14 +39,14 @@ impl Dataset {
             return Err(scan.nothing_usable(&scan.rejects));
         }
         let fingerprint = fingerprint(config, scan);
-        let mut dataset = match Self::open_cached(cache_dir, &fingerprint) {
-            Ok(dataset) => dataset,
-            Err(_) => {
-                // Not there, or damaged: in both cases it is made from the source.
-                build::build(config, scan, cache_dir, &fingerprint, on_progress)?;
-                Self::open_cached(cache_dir, &fingerprint)?
-            }
+        let dataset = match Self::open_cached(cache_dir, &fingerprint) {
+            Ok(dataset) => Ok(dataset),
+            // Not there, or damaged: in both cases it is made from the source.
+            Err(_) => build::build(config, scan, cache_dir, &fingerprint, on_progress)
+                .and_then(|()| Self::open_cached(cache_dir, &fingerprint)),
         };
+        scan.forget();
+        let mut dataset = dataset?;
         // The fingerprint does not depend on how the source was spelt.
         dataset.manifest.config.source.clone_from(&config.source);
         Ok(dataset)
@@ -63,10 +68,15 @@ impl Dataset {
         } else {
             let place: std::collections::HashMap<&str, usize> =
                 manifest.labels.iter().enumerate().map(|(i, label)| (label.as_str(), i)).collect();
-            let label = |picture: &Picture| place.get(picture.label.as_deref()?).copied();
+            let label = |entry: &Entry| place.get(entry.label.as_deref()?).copied();
             manifest.pictures.iter().map(label).collect::<Option<_>>().unwrap_or_default()
         };
-        Self { map, manifest, train, heldout, labels }
+        let captions = if manifest.pictures.iter().any(|entry| entry.caption.is_some()) {
+            manifest.pictures.iter().map(|entry| entry.caption.as_deref().map(Arc::from)).collect()
+        } else {
+            Vec::new()
+        };
+        Self { map, manifest, train, heldout, labels, captions }
     }
 
     /// The same under the name that `before` has, if it was made of the same bytes: files that were only copied or touched are
@@ -136,19 +146,36 @@ impl Dataset {
         self.labels.get(self.heldout[i]).copied()
     }
 
+    /// What the training pictures `numbers` are asked for with. Panics if one of them is not below `train_len()`.
+    pub fn train_conditions(&self, numbers: &[usize]) -> Conditions {
+        self.conditions(numbers.iter().map(|&i| self.train[i]))
+    }
+
+    /// What the held-out pictures `numbers` are asked for with. Panics if one of them is not below `heldout_len()`.
+    pub fn heldout_conditions(&self, numbers: &[usize]) -> Conditions {
+        self.conditions(numbers.iter().map(|&i| self.heldout[i]))
+    }
+
     /// The manifest's entry of training picture `i`: its name, hash, caption.
-    pub fn train_picture(&self, i: usize) -> &Picture {
+    pub fn train_entry(&self, i: usize) -> &Entry {
         &self.manifest.pictures[self.train[i]]
     }
 
     /// The manifest's entry of held-out picture `i`.
-    pub fn heldout_picture(&self, i: usize) -> &Picture {
+    pub fn heldout_entry(&self, i: usize) -> &Entry {
         &self.manifest.pictures[self.heldout[i]]
     }
 
     /// What went in, what did not and why.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    fn conditions(&self, rows: impl Iterator<Item = usize> + Clone) -> Conditions {
+        Conditions {
+            classes: rows.clone().filter_map(|row| self.labels.get(row).copied()).collect(),
+            captions: rows.filter_map(|row| self.captions.get(row).cloned()).collect(),
+        }
     }
 
     fn row(&self, row: usize) -> &[u8] {

@@ -3,6 +3,7 @@
 use emojis::{Emoji, Group, SkinTone};
 use twemoji_assets::png::PngTwemojiAsset;
 
+use super::kept::{Room, Slot};
 use super::source::{Item, Place, Scan, Source};
 use crate::{Error, Result};
 
@@ -71,6 +72,7 @@ pub(super) fn scan(group: &str) -> Result<Scan> {
             bytes: png.len() as u64,
             stamp: u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("8 bytes")),
             place: Place::Builtin(png),
+            kept: Slot::default(),
         });
     }
     items.sort_by(|a, b| a.name.cmp(&b.name));
@@ -78,7 +80,15 @@ pub(super) fn scan(group: &str) -> Result<Scan> {
     if missing > 0 {
         notes.push(format!("emoji without a picture: {missing}"));
     }
-    Ok(Scan { source: Source::Emoji(String::new()), items, rejects: Vec::new(), ignored: 0, notes, backing: None })
+    Ok(Scan {
+        source: Source::Emoji(String::new()),
+        items,
+        rejects: Vec::new(),
+        ignored: 0,
+        notes,
+        backing: None,
+        room: Room::default(),
+    })
 }
 
 /// The emoji of a group: in their default skin tone, except that `people` has them all.

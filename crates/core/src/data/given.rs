@@ -20,7 +20,7 @@ pub fn read_picture(path: &Path, config: &DataConfig) -> Result<Vec<u8>> {
     }
     let read = || -> Result<Vec<u8>, String> {
         let raw = Raw::File(source::read_file(path)?.into());
-        resize::fit(decode::decode(&raw, &name)?.0, config)
+        resize::fit(&decode::decode(&raw, &name)?.0, config)
     };
     read().map_err(|reason| {
         Error::input(format!("{name} cannot be used: {reason}"))
@@ -35,7 +35,7 @@ pub fn read_picture(path: &Path, config: &DataConfig) -> Result<Vec<u8>> {
 pub fn read_pictures(scan: &Scan, items: &[&Item], config: &DataConfig) -> Result<Vec<Vec<u8>>> {
     config.validate()?;
     let read = |item: &&Item| {
-        let read = || resize::fit(decode::decode(&scan.read(item)?, &item.name)?.0, config);
+        let read = || resize::fit(&decode::decode(&scan.read(item)?, &item.name)?.0, config);
         read().map_err(|reason: String| {
             Error::input(format!("{} of {} cannot be used: {reason}", display_name(&item.name), scan.source))
         })

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use super::kept::{Room, Slot};
 use super::source::{Backing, Item, Place, Raw, Scan, Source};
 use crate::{Error, Result};
 
@@ -79,6 +80,7 @@ pub(super) fn scan(images: &Path, labels: Option<&Path>) -> Result<Scan> {
             bytes: (rows * columns) as u64,
             stamp,
             place: Place::Inside(index),
+            kept: Slot::default(),
         })
         .collect();
     Ok(Scan {
@@ -88,6 +90,7 @@ pub(super) fn scan(images: &Path, labels: Option<&Path>) -> Result<Scan> {
         ignored: 0,
         notes,
         backing: Some(Box::new(Pictures { pixels, rows, columns })),
+        room: Room::default(),
     })
 }
 

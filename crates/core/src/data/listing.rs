@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::kept::{Room, Slot};
 use super::metadata::{self, Row};
 use super::source::{Backing, Item, Place, Reject, Scan, Source, display_name};
 use crate::Result;
@@ -83,6 +84,7 @@ pub(super) fn sort_out(
                 bytes: file.bytes,
                 stamp: file.stamp,
                 place: file.place,
+                kept: Slot::default(),
             }),
             Kind::Foreign(format) => {
                 rejects.push(Reject::new(file.name, format!("{format} is not supported: convert it to PNG or JPEG")));
@@ -125,7 +127,7 @@ pub(super) fn sort_out(
         notes.push(format!("{unlabelled} of {} pictures have no label, so labels are not used", items.len()));
     }
     rejects.sort_by(|a, b| (&a.name, &a.reason).cmp(&(&b.name, &b.reason)));
-    Ok(Scan { source: Source::Emoji(String::new()), items, rejects, ignored, notes, backing })
+    Ok(Scan { source: Source::Emoji(String::new()), items, rejects, ignored, notes, backing, room: Room::default() })
 }
 
 /// Writes the metadata rows into the items; a row that names nothing is a reject.

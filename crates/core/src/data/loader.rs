@@ -12,11 +12,20 @@ use crate::rng;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Pictures, NHWC `[size, height, width, channels]`, in [-1, 1].
-    pub images: Vec<f32>,
-    /// The class of each picture as an index into [`Dataset::labels`]; empty if the data has no labels.
-    pub labels: Vec<usize>,
+    pub pictures: Vec<f32>,
+    /// What each of them is asked for with.
+    pub condition: Conditions,
     /// How many pictures.
     pub size: usize,
+}
+
+/// What each picture of a batch is asked for with: its class and its caption, in the order of the pictures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The class of each picture as an index into [`Dataset::labels`]; empty if the data has no labels.
+    pub classes: Vec<usize>,
+    /// The caption of each picture that has one; empty if no picture of the data has one.
+    pub captions: Vec<Option<Arc<str>>>,
 }
 
 /// Serves shuffled, optionally mirrored batches of the training part of a [`Dataset`].
@@ -98,23 +107,21 @@ impl Batches {
         let data = &*self.dataset;
         let row = data.width() * data.channels();
         let mut flips = rng::stream(self.seed, "flip", step);
-        let mut images = Vec::with_capacity(self.batch * data.height() * row);
-        let mut labels = Vec::new();
+        let mut pictures = Vec::with_capacity(self.batch * data.height() * row);
         for &index in &indices {
             let bytes = data.train(index);
             // Drawn for every picture, so that each decision depends on its place alone.
             if flips.next_u32() & 1 == 1 && self.flip {
                 for line in bytes.chunks_exact(row) {
                     for pixel in line.chunks_exact(data.channels()).rev() {
-                        images.extend(pixel.iter().map(|&byte| preprocess::unit(byte)));
+                        pictures.extend(pixel.iter().map(|&byte| preprocess::unit(byte)));
                     }
                 }
             } else {
-                images.extend(bytes.iter().map(|&byte| preprocess::unit(byte)));
+                pictures.extend(bytes.iter().map(|&byte| preprocess::unit(byte)));
             }
-            labels.extend(data.train_label(index));
         }
-        Batch { images, labels, size: indices.len() }
+        Batch { pictures, condition: data.train_conditions(&indices), size: indices.len() }
     }
 
     /// The permutation of one epoch, from the cache or drawn.

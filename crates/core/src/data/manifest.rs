@@ -14,10 +14,10 @@ pub enum Split {
     Heldout,
 }
 
-/// One picture of the data set.
+/// One picture of the data set: where it came from, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Picture {
+pub struct Entry {
     /// Name inside the source.
     pub name: String,
     /// BLAKE3 of the file's bytes, hexadecimal.
@@ -85,7 +85,7 @@ pub struct Manifest {
     /// Files with the same bytes.
     pub duplicates: Vec<Duplicate>,
     /// The pictures, in the order of the rows of the cache.
-    pub pictures: Vec<Picture>,
+    pub pictures: Vec<Entry>,
 }
 
 impl Manifest {

@@ -7,7 +7,9 @@
 //! let scan = data::scan(&Source::parse(&config.source)?)?;
 //! let dataset = Dataset::open(&config, &scan, "cache".as_ref(), &|_, _| ())?;
 //! let batch = Loader::new(dataset.into(), 16, true, 7).batch(0);
-//! assert_eq!(batch.images.len(), 16 * 64 * 64 * 3);
+//! assert_eq!(batch.pictures.len(), 16 * 64 * 64 * 3);
+//! assert!(batch.condition.captions.iter().all(Option::is_some)); // the name of each emoji
+//! assert!(batch.condition.classes.is_empty()); // the group has no classes
 //! # Ok(()) }
 //! ```
 
@@ -24,6 +26,7 @@ mod folder;
 mod gate;
 mod given;
 mod idx;
+mod kept;
 mod listing;
 mod loader;
 mod manifest;
@@ -46,8 +49,9 @@ pub use check::{CheckReport, Checked, NearPair, SizeSummary, check, too_small};
 pub use config::{DataConfig, Fit};
 pub use dataset::Dataset;
 pub use given::{read_packet, read_picture, read_pictures};
-pub use loader::{Batch, Loader};
-pub use manifest::{Counts, Duplicate, Manifest, Picture, Split};
+pub use kept::KEPT_BYTES;
+pub use loader::{Batch, Conditions, Loader};
+pub use manifest::{Counts, Duplicate, Entry, Manifest, Split};
 pub use scan::scan;
 pub use source::{Item, OnProgress, Reject, Scan, Source, display_name, source_name};
 pub use twins::Twins;

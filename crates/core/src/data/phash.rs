@@ -23,7 +23,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn of(image: DynamicImage) -> Result<Look, String> {
+    pub(super) fn of(image: &DynamicImage) -> Result<Look, String> {
         let thumbnail = grey_thumbnail(image, 9, 8)?;
         let rows = thumbnail.chunks_exact(9);
         let brighter = rows.flat_map(|row| row.windows(2).map(|pair| u64::from(pair[0] < pair[1])));
@@ -99,7 +99,7 @@ mod tests {
         let flat = DynamicImage::from(image::GrayImage::from_pixel(40, 40, image::Luma([9])));
         let looks: Vec<Look> = [picture(0, 0), picture(20, 0), flat.clone(), picture(0, 12), flat, picture(41, 0)]
             .into_iter()
-            .map(|image| Look::of(image).unwrap())
+            .map(|image| Look::of(&image).unwrap())
             .collect();
         let (pairs, all) = near_pairs(&looks.iter().collect::<Vec<_>>());
         assert!(all);

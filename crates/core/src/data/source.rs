@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::{Room, Slot};
 use crate::{Error, Result};
 
 /// Called with (done, total) as work goes on, from several threads.
@@ -60,6 +61,8 @@ pub struct Item {
     pub(super) stamp: u64,
     /// Where the bytes are.
     pub(super) place: Place,
+    /// What a check has decoded of it.
+    pub(super) kept: Slot,
 }
 
 /// Where the bytes of an [`Item`] are.
@@ -104,6 +107,8 @@ pub struct Scan {
     pub notes: Vec<String>,
     /// What reading an item needs besides the item.
     pub(super) backing: Option<Box<dyn Backing>>,
+    /// How much of what it decodes a check may keep.
+    pub(super) room: Room,
 }
 
 /// One file that holds many pictures, open for reading: an archive, an IDX file.

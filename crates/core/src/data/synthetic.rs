@@ -3,7 +3,7 @@
 use memmap2::MmapMut;
 use rand::Rng;
 
-use super::{Counts, DataConfig, Dataset, Manifest, Picture, Split, cache};
+use super::{Counts, DataConfig, Dataset, Entry, Manifest, Split, cache};
 use crate::{Error, Result, rng};
 
 impl Dataset {
@@ -21,7 +21,7 @@ impl Dataset {
         let header = cache::header(config, count as u64, blake3::hash(&[]), checksum);
         map[..cache::HEADER_BYTES].copy_from_slice(&header);
         let label = |i: usize| (!classes.is_empty()).then(|| i % classes.len());
-        let picture = |(i, row): (usize, &[u8])| Picture {
+        let entry = |(i, row): (usize, &[u8])| Entry {
             name: format!("noise {i}"),
             blake3: blake3::hash(row).to_hex().to_string(),
             bytes: size as u64,
@@ -40,7 +40,7 @@ impl Dataset {
             notes: Vec::new(),
             rejects: Vec::new(),
             duplicates: Vec::new(),
-            pictures: map[cache::HEADER_BYTES..].chunks_exact(size).enumerate().map(picture).collect(),
+            pictures: map[cache::HEADER_BYTES..].chunks_exact(size).enumerate().map(entry).collect(),
         };
         Ok(Self::of(map.make_read_only().map_err(no_memory)?, manifest))
     }

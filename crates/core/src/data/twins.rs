@@ -58,6 +58,6 @@ impl Dataset {
             1 => GrayImage::from_raw(width, height, pixels.to_vec())?.into(),
             _ => RgbImage::from_raw(width, height, pixels.to_vec())?.into(),
         };
-        Look::of(image).ok()
+        Look::of(&image).ok()
     }
 }

@@ -4,7 +4,7 @@
 //! know what a loss means asks [`About`].
 
 use super::settings::{Settings, Tables, check_ranges};
-use crate::data::{Batch, CheckReport, DataConfig, Dataset, Loader};
+use crate::data::{Batch, CheckReport, Conditions, DataConfig, Dataset, Loader};
 use crate::makes::Makes;
 use crate::nn::{self, BatchNorm, Module, Statistics};
 use crate::pretrained::EfficientNetLite0;
@@ -308,7 +308,7 @@ pub struct StepInput<'a> {
     pub progress: f64,
     /// What remedies have changed.
     pub remedy: Remedy,
-    /// Where pictures come from.
+    /// Where pictures come from, and what each is asked for with.
     pub loader: &'a Loader,
 }
 
@@ -567,10 +567,10 @@ pub fn no_features() -> Error {
         .hint("install them with `maliang weights get efficientnet-lite0`, or use --model fastgan, which needs none")
 }
 
-/// A batch as a tensor `[batch, height, width, channels]` in [-1, 1], and its labels.
-pub(crate) fn pictures_tensor(batch: Batch, data: &DataConfig, device: &Device) -> (Tensor<4>, Vec<usize>) {
+/// A batch as a tensor `[batch, height, width, channels]` in [-1, 1], and what each picture is asked for with.
+pub(crate) fn pictures_tensor(batch: Batch, data: &DataConfig, device: &Device) -> (Tensor<4>, Conditions) {
     let shape = [batch.size, data.height, data.width, data.channels];
-    (Tensor::from_data(TensorData::new(batch.images, shape), device), batch.labels)
+    (Tensor::from_data(TensorData::new(batch.pictures, shape), device), batch.condition)
 }
 
 /// Labels as rows of 0 and 1, `[batch, classes]`; none for an unconditional model.

@@ -370,6 +370,6 @@ fn copying_report(
         (&Training { count: numbers.len(), vectors: &of_features }, &feature_sets, &numbers),
         &extractor.name(),
         data.twins(),
-        &|i| data.train_picture(i).name.clone(),
+        &|i| data.train_entry(i).name.clone(),
     )
 }

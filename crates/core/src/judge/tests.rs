@@ -113,7 +113,7 @@ fn the_judge_knows_new_pictures_noise_copies_and_collapse() {
     assert_eq!(copycat.copying.pairs.len(), 20);
     let pair = &copycat.copying.pairs[0];
     assert_eq!(pair.training, pair.generated % data.train_len(), "the picture that was copied is named");
-    assert_eq!(pair.name, data.train_picture(pair.training).name);
+    assert_eq!(pair.name, data.train_entry(pair.training).name);
 
     let collapsed = judged(&data, cache, n, |i| data.train(i % 2).to_vec());
     assert!(collapsed.collapse.words.starts_with("It has collapsed"), "{:?}", collapsed.collapse);

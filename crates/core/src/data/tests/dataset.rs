@@ -43,7 +43,7 @@ fn a_picture_by_itself_is_prepared_like_the_others() {
         let config = DataConfig { fit, channels: 1, ..config(16) };
         let dataset = open(&config, dir.path(), &cache);
         for i in 0..dataset.train_len() {
-            let path = dir.path().join(&dataset.train_picture(i).name);
+            let path = dir.path().join(&dataset.train_entry(i).name);
             assert_eq!(read_picture(&path, &config).unwrap(), dataset.train(i), "{fit:?}");
         }
     }
@@ -229,11 +229,12 @@ fn a_batch_depends_on_seed_and_step_alone() {
         assert_eq!(in_order.batch(step), expected[step as usize]);
     }
     let batch = &expected[0];
-    assert_eq!((batch.size, batch.labels.len(), batch.images.len()), (8, 8, 8 * 8 * 8 * 3));
-    assert!(batch.images.iter().all(|v| (-1.0..=1.0).contains(v)));
+    assert_eq!((batch.size, batch.condition.classes.len(), batch.pictures.len()), (8, 8, 8 * 8 * 8 * 3));
+    assert!(batch.pictures.iter().all(|v| (-1.0..=1.0).contains(v)));
     for (place, &index) in in_order.indices(0).iter().enumerate() {
-        assert_eq!(batch.labels[place], dataset.train_label(index).unwrap());
-        assert_eq!(dataset.train_picture(index).label.as_deref(), Some(dataset.labels()[batch.labels[place]].as_str()));
+        let class = batch.condition.classes[place];
+        assert_eq!(class, dataset.train_label(index).unwrap());
+        assert_eq!(dataset.train_entry(index).label.as_deref(), Some(dataset.labels()[class].as_str()));
     }
     // What is assembled ahead, rightly or wrongly guessed, changes nothing.
     let guessing = Loader::new(dataset.clone(), 8, true, 7);
@@ -253,14 +254,62 @@ fn flips_mirror_about_half_of_the_pictures_left_to_right() {
     let mut mirrored = 0;
     for step in 0..10 {
         let (a, b) = (plain.batch(step), flipped.batch(step));
-        assert_eq!(a.labels, b.labels);
-        for (a, b) in a.images.chunks(8 * 8 * 3).zip(b.images.chunks(8 * 8 * 3)) {
+        assert_eq!(a.condition, b.condition);
+        for (a, b) in a.pictures.chunks(8 * 8 * 3).zip(b.pictures.chunks(8 * 8 * 3)) {
             let mirror: Vec<f32> = a.chunks(8 * 3).flat_map(|row| row.chunks(3).rev().flatten().copied()).collect();
             assert!(b == a || b == mirror);
             mirrored += usize::from(b == mirror);
         }
     }
     assert!((70..130).contains(&mirrored), "{mirrored} of 200");
+}
+
+/// Pictures of one colour each, which says by itself which picture of a batch it is: flips and shuffles do not change it.
+fn captioned(n: u8) -> TempDir {
+    let mut metadata = String::from("file_name,text,label\n");
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..n {
+        let image = RgbImage::from_pixel(8, 8, image::Rgb([i * 9, 0, 0]));
+        write(dir.path(), &format!("{i}.png"), &encode(&image.into(), ImageFormat::Png));
+        // Every fifth has no caption.
+        let caption = if i % 5 == 4 { String::new() } else { format!("\"number {i}, red\"") };
+        metadata += &format!("{i}.png,{caption},{}\n", ["odd", "even"][usize::from(i % 2 == 0)]);
+    }
+    write(dir.path(), "metadata.csv", metadata.as_bytes());
+    dir
+}
+
+#[test]
+fn each_picture_of_a_batch_has_its_own_class_and_caption() {
+    let (dir, cache) = (captioned(20), tempfile::tempdir().unwrap());
+    let dataset = Arc::new(open(&DataConfig { holdout: 0.25, ..config(8) }, dir.path(), &cache));
+    assert!(dataset.heldout_len() > 0);
+    let number = |red: u8| usize::from(red) / 9;
+    let check = |reds: Vec<u8>, condition: &Conditions| {
+        assert_eq!((condition.classes.len(), condition.captions.len()), (reds.len(), reds.len()));
+        for (place, i) in reds.into_iter().map(number).enumerate() {
+            let caption = (i % 5 != 4).then(|| format!("number {i}, red"));
+            assert_eq!(condition.captions[place].as_deref(), caption.as_deref());
+            assert_eq!(dataset.labels()[condition.classes[place]], ["odd", "even"][usize::from(i % 2 == 0)]);
+        }
+    };
+    for flip in [false, true] {
+        let loader = Loader::new(dataset.clone(), 7, flip, 3);
+        for step in 0..10 {
+            let batch = loader.batch_before(step, step + 1); // 70 pictures of at most 19: several epochs
+            let reds = batch.pictures.chunks(8 * 8 * 3).map(|picture| preprocess::to_bytes(&picture[..1])[0]).collect();
+            check(reds, &batch.condition);
+        }
+    }
+    let heldout: Vec<usize> = (0..dataset.heldout_len()).collect();
+    check(heldout.iter().map(|&i| dataset.heldout(i)[0]).collect(), &dataset.heldout_conditions(&heldout));
+}
+
+#[test]
+fn where_there_are_no_captions_and_no_classes_a_batch_has_none() {
+    let (dir, cache) = (many(9), tempfile::tempdir().unwrap());
+    let dataset = Arc::new(open(&config(8), dir.path(), &cache));
+    assert_eq!(Loader::new(dataset, 4, true, 0).batch(0).condition, Conditions::default());
 }
 
 #[test]
@@ -301,7 +350,7 @@ fn noise_is_a_data_set_like_any_other() {
     assert_eq!((data.train_len(), data.heldout_len(), data.labels()), (10, 0, &classes[..]));
     assert_ne!(data.train(0), data.train(1));
     assert_eq!(data.train_label(3), Some(1));
-    assert_eq!(data.train_picture(9).name, "noise 9");
+    assert_eq!(data.train_entry(9).name, "noise 9");
     let again = Dataset::synthetic(&config(16), &classes, 10).unwrap();
     assert_eq!(data.manifest(), again.manifest());
     assert!(Dataset::synthetic(&config(16), &[], 1).unwrap().train_label(0).is_none());

@@ -43,7 +43,7 @@ fn palette_with_alpha() {
     assert_eq!(info.mode, "palette + alpha");
     assert_eq!(image.as_rgba8().unwrap().as_raw(), &[255, 0, 0, 255, 0, 255, 0, 128, 0, 0, 255, 0]);
     let on_white = DataConfig { width: 3, height: 1, ..DataConfig::default() };
-    assert_eq!(resize::fit(image, &on_white).unwrap(), [255, 0, 0, 127, 255, 127, 255, 255, 255]);
+    assert_eq!(resize::fit(&image, &on_white).unwrap(), [255, 0, 0, 127, 255, 127, 255, 255, 255]);
 }
 
 #[test]

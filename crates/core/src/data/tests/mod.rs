@@ -3,6 +3,7 @@
 mod dataset;
 mod files;
 mod golden;
+mod kept;
 pub(crate) mod lookup;
 mod real;
 mod sources;

@@ -198,8 +198,8 @@ impl<G: Generator, D: Discriminator> GanTrainer<G, D> {
     /// computed from `fake` is remembered in `reuse`, and what is computed from real pictures where the generator's loss
     /// compares with it.
     fn discriminator_gradients(&mut self, reuse: &Reuse, real: Batch, fake: &Shown, seed: u64, draw: u64) -> Judged {
-        let (x, labels) = pictures_tensor(real, &self.settings.data, &self.device);
-        let real = self.show(self.augment(x, seed, "augment/real", draw), &labels);
+        let (x, condition) = pictures_tensor(real, &self.settings.data, &self.device);
+        let real = self.show(self.augment(x, seed, "augment/real", draw), &condition.classes);
         self.discriminator.prepare();
         let gan = &self.gan;
         let choice = rng::stream(seed, "drawing", draw).random_range(0..usize::MAX);
@@ -422,6 +422,7 @@ pub fn critic<D: Discriminator>(mut discriminator: D, state: &mut Weights) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Conditions;
     use crate::families::blocks::stack::StackConfig;
     use crate::families::dcgan::DcganConfig;
     use crate::families::dcgan::net::{Discriminator as Critic, Generator as Painter};
@@ -451,8 +452,8 @@ mod tests {
     }
 
     fn real(seed: u64) -> Batch {
-        let images = rng::normal(&mut rng::stream(seed, "test", 0), 4 * 16 * 16 * 3);
-        Batch { images, labels: Vec::new(), size: 4 }
+        let pictures = rng::normal(&mut rng::stream(seed, "test", 0), 4 * 16 * 16 * 3);
+        Batch { pictures, condition: Conditions::default(), size: 4 }
     }
 
     fn both_steps(gan: &mut GanTrainer<Painter, Critic>, draw: u64) {

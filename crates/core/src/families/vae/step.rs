@@ -73,8 +73,8 @@ impl VaeTrainer {
     }
 
     fn elbo(&self, vae: &Vae, batch: Batch, noise: Vec<f32>, mode: Mode, device: &Device) -> Elbo {
-        let (x, labels) = pictures_tensor(batch, &self.settings.data, device);
-        let labels = one_hot(&labels, self.model.classes.len(), device);
+        let (x, condition) = pictures_tensor(batch, &self.settings.data, device);
+        let labels = one_hot(&condition.classes, self.model.classes.len(), device);
         let (mu, logvar) = vae.encode(x.clone(), labels.clone(), mode);
         let epsilon = Tensor::<2>::from_data(TensorData::new(noise, mu.dims()), device);
         let z = mu.clone() + (logvar.clone() * 0.5).exp() * epsilon; // the reparameterisation trick
@@ -137,8 +137,8 @@ impl Trainer for VaeTrainer {
         set_standing_statistics(model.norms(), passes);
         let (mut means, mut logvars, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..PRIOR_BATCHES {
-            let (x, labels) = pictures_tensor(self.loader.batch(i), &self.settings.data, &device);
-            let labels = one_hot(&labels, self.model.classes.len(), &device);
+            let (x, condition) = pictures_tensor(self.loader.batch(i), &self.settings.data, &device);
+            let labels = one_hot(&condition.classes, self.model.classes.len(), &device);
             let (mu, logvar) = model.encode(x, labels, Mode::Eval);
             means.extend(host(mu));
             logvars.extend(host(logvar));
@@ -160,9 +160,8 @@ impl Trainer for VaeTrainer {
         }
         let mut total = 0.0;
         for (i, part) in numbers.chunks(64).enumerate() {
-            let images = part.iter().flat_map(|&i| preprocess::to_unit(data.heldout(i))).collect();
-            let labels = part.iter().filter_map(|&i| data.heldout_label(i)).collect();
-            let batch = Batch { images, labels, size: part.len() };
+            let pictures = part.iter().flat_map(|&i| preprocess::to_unit(data.heldout(i))).collect();
+            let batch = Batch { pictures, condition: data.heldout_conditions(part), size: part.len() };
             let noise = self.noise(self.settings.seed, "heldout", 64 * i as u64, batch.size);
             let elbo = self.elbo(vae, batch, noise, Mode::Eval, &device);
             // Whatever β training weighs the second term with: it is a bound for 1 only.
