@@ -8,6 +8,7 @@ use maliang::makes::Makes;
 use maliang::run::checkpoint;
 use maliang::run::counters::Best;
 use maliang::run::dir::RunDir;
+use maliang::run::log;
 use maliang::run::model_file;
 use maliang::train::observer::Unit;
 use maliang::{Error, Result};
@@ -154,9 +155,8 @@ pub fn show(path: &Path, as_json: bool) -> Result<()> {
             "trained",
             format!("{} steps, {} {}, {}", get("step"), get(unit.key()), unit.name(), duration(get("seconds"))),
         )?;
-        let is_score = |name: &str| ["kid_", "heldout_", "train_"].iter().any(|kind| name.starts_with(kind));
-        for (name, value) in last.iter().filter(|(name, _)| is_score(name)) {
-            row("score", format!("{name} {:.3}", value.as_f64().unwrap_or(f64::NAN)))?;
+        for name in log::scores(last) {
+            row("score", format!("{name} {:.3}", log::score(last, &name).unwrap_or(f64::NAN)))?;
         }
     }
     if let Some(best) = best {

@@ -8,7 +8,12 @@ fn main() {
             let image = image::RgbImage::from_fn(4000, 3000, |x, y| {
                 noise = noise.wrapping_mul(1664525).wrapping_add(1013904223);
                 let n = (noise >> 28) as f32;
-                let w = |c: f32| ((x as f32 / (90.0 + c * 31.0) + i as f32).sin() * 60.0 + (y as f32 / (70.0 + c * 17.0)).cos() * 50.0 + 120.0 + n) as u8;
+                let w = |c: f32| {
+                    ((x as f32 / (90.0 + c * 31.0) + i as f32).sin() * 60.0
+                        + (y as f32 / (70.0 + c * 17.0)).cos() * 50.0
+                        + 120.0
+                        + n) as u8
+                };
                 image::Rgb([w(0.0), w(1.0), w(2.0)])
             });
             image.save(format!("/tmp/photos/{i}.jpg")).unwrap();

@@ -14,7 +14,7 @@ mod sheets;
 mod text;
 
 pub use compose::{compose, of_run};
-pub use judged::{Judged, JudgedText, Record, TextRecord};
+pub use judged::{JudgementFiles, Record, TextJudgementFiles, TextRecord};
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -29,6 +29,7 @@ files!(
     "new.js",
     "png.js",
     "runs.js",
+    "scores.js",
     "toy.js",
     "words.js",
     "write.js",

@@ -2,11 +2,12 @@
 import { get, post } from "./api.js";
 import { action, h, say } from "./dom.js";
 import { empty } from "./runs.js";
+import { scoreOf } from "./scores.js";
 import { w } from "./words.js";
 
 const round = (x) => (Math.abs(x) >= 100 ? x.toFixed(0) : String(+x.toPrecision(3)));
 /** Scores of pictures that are shown, and by what they are multiplied. */
-const SHOWN = [["kid_", 1000, " × 1000"], ["precision_", 1, ""], ["recall_", 1, ""], ["coverage_", 1, ""]];
+const SHOWN = [["kid", 1000, " × 1000"], ["precision", 1, ""], ["recall", 1, ""], ["coverage", 1, ""]];
 
 /** The view. */
 export async function showJudge(main) {
@@ -50,8 +51,7 @@ function table(heads, rows) {
 }
 
 function pictureTable(list) {
-  const of = (scores, name) => scores.scores.find((score) => score.name.startsWith(name));
-  const value = ({ scores }) => of(scores, "kid_")?.value ?? Infinity;
+  const value = ({ scores }) => scoreOf(scores.scores, "kid")?.value ?? Infinity;
   list.sort((a, b) => value(a) - value(b));
   const cell = (score, times) => {
     if (!score) return h("td", {}, "–");
@@ -59,7 +59,7 @@ function pictureTable(list) {
     return h("td", {}, h("strong", {}, round(score.value * times)), h("small", {}, range), h("small", {}, `${w("floor")} ${round(score.floor * times)}`));
   };
   const rows = list.map(({ run, scores }) =>
-    h("tr", {}, h("th", { scope: "row" }, link(run)), ...SHOWN.map(([name, times]) => cell(of(scores, name), times)), verdicts(scores.copying, scores.collapse)));
+    h("tr", {}, h("th", { scope: "row" }, link(run)), ...SHOWN.map(([name, times]) => cell(scoreOf(scores.scores, name), times)), verdicts(scores.copying, scores.collapse)));
   return table([w("run"), ...SHOWN.map(([name, , unit]) => `${w(name)}${unit}`), w("verdict")], rows);
 }
 

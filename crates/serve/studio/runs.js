@@ -5,6 +5,7 @@ import { action, duration, h } from "./dom.js";
 import { judgeButton } from "./judge.js";
 import { deleteButton } from "./models.js";
 import { jobList } from "./new.js";
+import { isScore } from "./scores.js";
 import { w } from "./words.js";
 
 const score = (best) => (best ? `${+best.score.toPrecision(4)}` : w("notJudged"));
@@ -12,7 +13,7 @@ const score = (best) => (best ? `${+best.score.toPrecision(4)}` : w("notJudged")
 /** The score of a run that was judged, beside what it is to be compared with. */
 function judgement({ judged, makes }) {
   if (!judged) return null;
-  const [name, times] = makes === "text" ? [w("bits"), 1] : [`${w("kid_")} × 1000`, 1000];
+  const [name, times] = makes === "text" ? [w("bits"), 1] : [`${w("kid")} × 1000`, 1000];
   const number = (x) => +(x * times).toPrecision(3);
   return `${name} ${number(judged.value)} (${w(makes === "text" ? "ngram" : "floor")} ${number(judged.beside)})`;
 }
@@ -209,7 +210,7 @@ export async function showRun(main, id, signal) {
     for await (const data of events(`${path}/events`, { signal })) {
       const event = JSON.parse(data);
       for (const [name, value] of Object.entries(event)) {
-        if (event.event === "look" && /^(kid_|heldout_)/.test(name)) put(log.scores, name, event.step, value);
+        if (event.event === "look" && isScore(name, value)) put(log.scores, name, event.step, value);
         if (event.event === "step" && /loss|elbo|nats|bits/.test(name)) put(log.losses, name, event.step, value);
       }
       if (event.event === "look" && run.training) refresh();

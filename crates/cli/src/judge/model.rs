@@ -9,11 +9,11 @@ use maliang::data::{self, DataConfig, Dataset, Source};
 use maliang::generate::likelihoods::{Sample, likelihoods};
 use maliang::generate::picture::{encode_png, encode_real_png};
 use maliang::generate::sampler::Sampler;
-use maliang::judge::{self, Judgement, Options, Subject};
+use maliang::judge::{self, JudgedModel, Judgement, Options};
 use maliang::picture::Picture;
 use maliang::provenance::label::Label;
 use maliang::report::card::Card;
-use maliang::report::{self, Judged, Record};
+use maliang::report::{self, JudgementFiles, Record};
 use maliang::run::config::RunConfig;
 use maliang::run::dir::RunDir;
 use maliang::train;
@@ -85,13 +85,13 @@ pub fn judge(asked: &Asked) -> Result<Found> {
     )?;
     let times = clock.stop();
     let info = &sampler.info;
-    let subject = Subject { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
+    let subject = JudgedModel { name: info.name.clone(), blake3: sampler.hash.clone(), step: info.step };
     let judgement = Judgement { model: Some(subject), likelihoods, ..judgement? };
     let judgement = if other_data { judgement.of_other_data() } else { judgement };
     let record = Record { model: info.clone(), data: data.manifest().clone(), machine: Machine::here().line(), times };
     let job = Job { asked, sampler, run, config, data, directory, classes };
     let pairs = job.pairs(&judgement)?;
-    job.write(Judged { judgement, record: Some(record), pairs })
+    job.write(JudgementFiles { judgement, record: Some(record), pairs })
 }
 
 struct Job<'a> {
@@ -121,10 +121,10 @@ fn classes(sampler: &Sampler, data: &Dataset, count: usize) -> Vec<usize> {
 
 impl Job<'_> {
     /// Scores and pairs first, then what is made of them.
-    fn write(self, judged: Judged) -> Result<Found> {
+    fn write(self, judged: JudgementFiles) -> Result<Found> {
         judged.save(&self.directory)?;
         let path = |name: &str| self.directory.join(name);
-        let Judged { judgement, record, .. } = judged;
+        let JudgementFiles { judgement, record, .. } = judged;
         let (here, times) = record.map_or_else(Default::default, |record| (record.machine, record.times));
         let trained_on = self.run.as_ref().map(RunDir::machines).unwrap_or_default();
         let machine = if trained_on.is_empty() { here } else { trained_on.join("; ") };

@@ -15,7 +15,7 @@ use maliang::generate::locate;
 use maliang::generate::picture::{encode_given_png, encode_real_png};
 use maliang::judge::{self, Given, Judgement, Options, permutation};
 use maliang::picture::Picture;
-use maliang::report::{self, Judged};
+use maliang::report::{self, JudgementFiles};
 use maliang::run::dir::RunDir;
 use maliang::train::Race;
 use maliang::{Error, Result};
@@ -105,7 +105,7 @@ pub fn judge(source: &Source, features: &str, args: &JudgeArgs) -> Result<Found>
         let generated = encode_given_png(&picture(pixels), read_packet(&made.scan, item))?;
         Ok([generated, encode_real_png(&picture(data.train(pair.training).to_vec()))?])
     });
-    let judged = Judged { pairs: pairs.collect::<Result<_>>()?, judgement, record: None };
+    let judged = JudgementFiles { pairs: pairs.collect::<Result<_>>()?, judgement, record: None };
     judged.save(&directory)?;
     report::write(&directory.join("report.html"), &report::compose(&directory, None)?)?;
     let title = format!("{source}: {count} pictures of {width}x{height}");

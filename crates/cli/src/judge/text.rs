@@ -10,13 +10,13 @@ use maliang::data::text::Corpus;
 use maliang::families::text::TextModel;
 use maliang::generate::text::Finish;
 use maliang::generate::writer::Author;
-use maliang::judge::Subject;
+use maliang::judge::JudgedModel;
 use maliang::judge::text::{self, TextJudgement, TextOptions};
 use maliang::provenance::label::Label;
 use maliang::provenance::recipe::Request;
 use maliang::provenance::recipe::Sampling;
 use maliang::report::card::TextCard;
-use maliang::report::{self, JudgedText, TextRecord};
+use maliang::report::{self, TextJudgementFiles, TextRecord};
 use maliang::run::config::text::TextRunConfig;
 use maliang::run::dir::RunDir;
 use maliang::train::text::corpus_of;
@@ -96,14 +96,14 @@ impl Job<'_> {
         let judgement = text::judge_text(&nats, &pieces, &self.corpus, self.author.tokenizer(), &options, &stage);
         let times = clock.stop();
         let info = &self.author.info;
-        let model = Subject { name: info.name.clone(), blake3: self.author.hash.clone(), step: info.step };
+        let model = JudgedModel { name: info.name.clone(), blake3: self.author.hash.clone(), step: info.step };
         let flags = request.sampling.flags();
         let sampling = format!("without a prompt, at most {TOKENS} tokens each {flags}").trim_end().to_string();
         let judgement = TextJudgement { model: Some(model), sampling, ..judgement? };
         let total: f64 = times.iter().map(|(_, seconds)| seconds).sum();
         let machine = Machine::here().line();
         let record = TextRecord { model: info.clone(), data: self.corpus.manifest().clone(), machine, times };
-        let judged = JudgedText { judgement, record: Some(record) };
+        let judged = TextJudgementFiles { judgement, record: Some(record) };
         judged.save(self.directory, &lines)?;
         self.write(&judged, &request)?;
         eprintln!("judged in {}", duration(total));
@@ -127,7 +127,7 @@ impl Job<'_> {
     }
 
     /// The card and the page.
-    fn write(&self, judged: &JudgedText, request: &Request) -> Result<()> {
+    fn write(&self, judged: &TextJudgementFiles, request: &Request) -> Result<()> {
         let trained_on = self.run.machines();
         let here = judged.record.as_ref().map_or("", |record| record.machine.as_str());
         let machine = if trained_on.is_empty() { here.to_string() } else { trained_on.join("; ") };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::cache::{self, Writer};
+use super::cache::{self, CacheWriter};
 use super::decode::Info;
 use super::kept::Decoded;
 use super::manifest::{Counts, Duplicate, Entry, Manifest, Split, classes};
@@ -57,7 +57,7 @@ pub(super) fn build(
 }
 
 fn decode_all(config: &DataConfig, scan: &Scan, dir: &Path, fingerprint: &str, on_progress: OnProgress) -> Result<()> {
-    let mut writer = Writer::create(dir, fingerprint)?;
+    let mut writer = CacheWriter::create(dir, fingerprint)?;
     let mut pictures: Vec<Entry> = Vec::new();
     let mut hashes: Vec<[u8; 32]> = Vec::new();
     let mut first_with: HashMap<blake3::Hash, usize> = HashMap::new();

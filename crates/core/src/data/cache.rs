@@ -27,20 +27,20 @@ fn manifest_path(dir: &Path, fingerprint: &str) -> PathBuf {
     dir.join(format!("{fingerprint}.json"))
 }
 
-/// Writes rows as they come; nothing has its final name until [`Writer::finish`].
-pub(super) struct Writer {
+/// Writes rows as they come; nothing has its final name until [`CacheWriter::finish`].
+pub(super) struct CacheWriter {
     file: NamedTempFile,
     path: PathBuf,
     pixels: blake3::Hasher,
     rows: u64,
 }
 
-impl Writer {
-    pub(super) fn create(dir: &Path, fingerprint: &str) -> Result<Writer> {
+impl CacheWriter {
+    pub(super) fn create(dir: &Path, fingerprint: &str) -> Result<CacheWriter> {
         let path = cache_path(dir, fingerprint);
         let mut file = temporary(dir, fingerprint)?;
         file.as_file_mut().write_all(&[0; HEADER_BYTES]).map_err(|e| Error::io("write", &path, &e))?;
-        Ok(Writer { file, path, pixels: blake3::Hasher::new(), rows: 0 })
+        Ok(CacheWriter { file, path, pixels: blake3::Hasher::new(), rows: 0 })
     }
 
     pub(super) fn push(&mut self, row: &[u8]) -> Result<()> {

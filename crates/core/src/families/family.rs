@@ -5,6 +5,7 @@
 
 use super::settings::{Settings, Tables, check_ranges};
 use crate::data::{Batch, CheckReport, Conditions, DataConfig, Dataset, Loader};
+use crate::judge::ScoreName;
 use crate::makes::Makes;
 use crate::nn::{self, BatchNorm, Module, Statistics};
 use crate::pretrained::EfficientNetLite0;
@@ -320,7 +321,7 @@ pub trait Trainer {
     fn model(&mut self) -> Box<dyn Model>;
     /// A score of the held-out pictures under what [`model`](Self::model) has made, which decides instead of KID, with its
     /// protocol name; lower is better. For families that have one.
-    fn score(&self, _model: &dyn Model, _data: &Dataset) -> Option<(String, f64)> {
+    fn score(&self, _model: &dyn Model, _data: &Dataset) -> Option<(ScoreName, f64)> {
         None
     }
     /// All tensors that resuming needs.
@@ -470,7 +471,7 @@ impl Budget {
     /// Pictures that a minute budget shows at `speed` pictures a second; nothing where only steps limit the run, because then its
     /// length is the user's own choice.
     pub fn pictures(&self, speed: f64) -> Option<f64> {
-        (self.minutes > 0.0).then(|| self.minutes * 60.0 * speed)
+        (self.minutes > 0.0).then_some(self.minutes * 60.0 * speed)
     }
 
     /// How often it shows each of `count` pictures at that speed.

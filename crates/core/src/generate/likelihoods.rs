@@ -4,7 +4,7 @@ use super::sampler::Sampler;
 use crate::Result;
 use crate::data::Dataset;
 use crate::families::settings::Tables;
-use crate::judge::{Bounds, Likelihood};
+use crate::judge::{Bounds, Likelihood, Side};
 use crate::rng::evenly;
 
 /// How much of it.
@@ -39,9 +39,9 @@ pub fn likelihoods(
     let Some(likelihood) = sampler.model().likelihood() else { return Ok(Vec::new()) };
     let own = data.fingerprint() == sampler.info.data_fingerprint;
     let (side, first, available) = if own {
-        ("heldout", data.train_len(), data.heldout_len())
+        (Side::Heldout, data.train_len(), data.heldout_len())
     } else {
-        ("given", 0, data.train_len() + data.heldout_len())
+        (Side::Given, 0, data.train_len() + data.heldout_len())
     };
     let count = available.min(sample.pictures);
     let classes = sampler.info.config.classes();
@@ -56,6 +56,5 @@ pub fn likelihoods(
         bounds.extend(weights.iter().map(|weights| Bounds::of(weights)));
         on_picture(bounds.len(), count);
     }
-    let suffix = format!("{}_{side}_n{count}", density.name());
-    Ok(Likelihood::both(&bounds, sample.k, &suffix))
+    Ok(Likelihood::both(&bounds, sample.k, density.name(), side))
 }

@@ -2,6 +2,7 @@
 
 use super::judgement::Judgement;
 use super::nearness::Verdict;
+use super::score_name::ScoreName;
 use super::table::number;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -35,9 +36,9 @@ pub struct Claim {
     /// Seed of the judged pictures.
     pub seed: u64,
     /// Scores under their protocol names, as in `scores.json`, and what they reach at most.
-    pub at_most: BTreeMap<String, f64>,
+    pub at_most: BTreeMap<ScoreName, f64>,
     /// The same, and what they reach at least.
-    pub at_least: BTreeMap<String, f64>,
+    pub at_least: BTreeMap<ScoreName, f64>,
     /// Verdicts that are good.
     pub passes: BTreeSet<Pass>,
 }
@@ -76,15 +77,14 @@ pub struct Checked {
 
 /// What a verdict without scores is judged with.
 const USUAL: (&str, usize) = ("randomconv", 2000);
-const METRICS: [&str; 7] = ["fd_inf", "fd", "kid", "precision", "recall", "density", "coverage"];
 
 impl Protocol {
-    /// From the name of a score, for example `coverage_effnetlite0_n2000_k5`.
-    fn of(name: &str) -> Option<Self> {
-        let rest = METRICS.iter().find_map(|metric| name.strip_prefix(metric)?.strip_prefix('_'))?;
-        let mut parts = rest.split('_');
-        let extractor = parts.next().filter(|part| !part.is_empty())?.to_string();
-        Some(Self { extractor, n: parts.next()?.strip_prefix('n')?.parse().ok()? })
+    /// From the name of a score of a judgement, for example `coverage_effnetlite0_n2000_k5`.
+    fn of(name: &ScoreName) -> Option<Self> {
+        match name {
+            ScoreName::Pictures { extractor, side: None, n, .. } => Some(Self { extractor: extractor.clone(), n: *n }),
+            _ => None,
+        }
     }
 }
 
@@ -121,11 +121,11 @@ impl Claim {
         let mut check = |name: &str, claimed: String, found: String, kept: bool| {
             all.push(Checked { name: name.into(), claimed, found, kept });
         };
-        let score = |name: &str| {
+        let score = |name: &ScoreName| {
             let scores = || judgements.iter().flat_map(|judgement| &judgement.scores);
-            let found = scores().find(|score| score.name == name).map(|score| score.value);
+            let found = scores().find(|score| score.name == *name).map(|score| score.value);
             found.ok_or_else(|| {
-                let names: Vec<&str> = scores().map(|score| score.name.as_str()).collect();
+                let names: Vec<String> = scores().map(|score| score.name.to_string()).collect();
                 Error::input(format!("there is no score \"{name}\" of these pictures"))
                     .hint(format!("a set is judged with half of its pictures at most; there are: {}", names.join(", ")))
             })
@@ -133,11 +133,11 @@ impl Claim {
         // What is no number keeps no claim.
         for (name, &limit) in &self.at_most {
             let value = score(name)?;
-            check(name, format!("at most {}", number(limit)), number(value), value <= limit);
+            check(&name.to_string(), format!("at most {}", number(limit)), number(value), value <= limit);
         }
         for (name, &limit) in &self.at_least {
             let value = score(name)?;
-            check(name, format!("at least {}", number(limit)), number(value), value >= limit);
+            check(&name.to_string(), format!("at least {}", number(limit)), number(value), value >= limit);
         }
         if let Some(limit) = self.minutes {
             check("minutes", format!("at most {limit:.1}"), format!("{minutes:.1}"), minutes <= limit);
@@ -164,12 +164,15 @@ mod tests {
 
     #[test]
     fn names_say_their_protocol() {
-        let of = |name: &str| Protocol::of(name).map(|p| (p.extractor, p.n));
+        let of = |name: &str| Protocol::of(&name.into()).map(|p| (p.extractor, p.n));
         assert_eq!(of("kid_effnetlite0_n2000"), Some(("effnetlite0".into(), 2000)));
         assert_eq!(of("fd_inf_randomconv_n40"), Some(("randomconv".into(), 40)));
         assert_eq!(of("coverage_randomconv_n40_k5"), Some(("randomconv".into(), 40)));
-        for wrong in ["kid", "kid_", "kid__n4", "fid_inception_n50000", "kid_randomconv", "kid_randomconv_40", ""] {
-            assert_eq!(of(wrong), None, "{wrong}");
+        // No names, and names that are not those of a judgement of pictures.
+        let wrong = ["kid", "kid__n4", "fid_inception_n50000", "kid_randomconv", "coverage_randomconv_n40", ""];
+        let others = ["kid_randomconv_heldout_n256", "heldout_bits_per_byte", "nelbo_nats_mse_heldout_n64"];
+        for name in wrong.into_iter().chain(others) {
+            assert_eq!(of(name), None, "{name}");
         }
     }
 

@@ -9,10 +9,11 @@ use super::collapse::{Collapse, diversity, duplicate_rate};
 use super::copying::{self, COPYCAT_LEVELS, Copying, Sets};
 use super::draw::permutation;
 use super::estimate::Estimate;
+use super::feature_cache;
 use super::likelihood::Likelihood;
 use super::nearness::Training;
 use super::pixels::Pixels;
-use super::store;
+use super::score_name::{Metric, ScoreName};
 use super::{extrapolated, frechet, frechet_interval, kid, kid_interval, prdc};
 use crate::data::Dataset;
 use crate::features::{Extractor, Features, Scaling, Standard};
@@ -67,7 +68,7 @@ pub enum Better {
 #[serde(deny_unknown_fields)]
 pub struct Score {
     /// Its protocol: metric, extractor, pictures a side.
-    pub name: String,
+    pub name: ScoreName,
     /// The score.
     pub value: f64,
     /// Lower end of its 95 % interval, where there is one.
@@ -83,7 +84,7 @@ pub struct Score {
 /// The model that was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Subject {
+pub struct JudgedModel {
     /// Its name.
     pub name: String,
     /// BLAKE3 of its file.
@@ -109,7 +110,7 @@ pub struct Judgement {
     /// Version of this record.
     pub format: u32,
     /// The model; nothing where the pictures came from elsewhere.
-    pub model: Option<Subject>,
+    pub model: Option<JudgedModel>,
     /// What was judged instead, where the pictures came from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
@@ -153,9 +154,9 @@ impl Judgement {
         serde_json::to_string_pretty(self).expect("a judgement is plain data")
     }
 
-    /// The score whose name begins with `metric`.
-    pub fn score(&self, metric: &str) -> Option<&Score> {
-        self.scores.iter().find(|score| score.name.starts_with(metric))
+    /// The score of `metric`.
+    pub fn score(&self, metric: Metric) -> Option<&Score> {
+        self.scores.iter().find(|score| score.name.metric() == Some(metric))
     }
 }
 
@@ -203,7 +204,7 @@ pub fn judge(
     }
     let n = options.n.min(all / 2);
     let order = permutation(all, REAL_SEED, "judge-real");
-    let real = store::of_real(extractor, data, &order[..2 * n], cache, &|done| {
+    let real = feature_cache::of_real(extractor, data, &order[..2 * n], cache, &|done| {
         on_stage("real pictures", done, 2 * n);
     });
     let pixels = Pixels::new(data.height(), data.width(), data.channels());
@@ -213,12 +214,18 @@ pub fn judge(
     drop(real);
     let (side, others) = extractor.scaling().apply(&parts[0], &[&parts[1], &parts[2]]);
     let (floor, fake) = (&others[0], &others[1]);
-    let name = |metric: &str| format!("{metric}_{}_n{n}", extractor.name());
+    let name = |metric: Metric| ScoreName::Pictures {
+        metric,
+        extractor: extractor.name(),
+        side: None,
+        n,
+        k: metric.counts_neighbours().then_some(K),
+    };
     let scores = scores(&side, fake, floor, &name, options.seed, on_stage);
 
     on_stage("collapse", 0, 1);
     let real_pixels = vectors(&pixels, &order[..n].iter().map(|&i| data.any(i)).collect::<Vec<_>>());
-    let coverage = scores.last().expect("coverage is the last score");
+    let coverage = scores.iter().find(|score| score.name.metric() == Some(Metric::Coverage)).expect("it is a score");
     let collapse = Collapse {
         diversity: diversity(&side, fake),
         diversity_floor: diversity(&side, floor),
@@ -271,8 +278,8 @@ fn embed(
 
 fn extend(features: &mut Features, extractor: &dyn Extractor, data: &Dataset, pictures: &[&[u8]]) {
     let shape = [data.height(), data.width(), data.channels()];
-    for part in pictures.chunks(store::BATCH) {
-        extractor.extract(store::tensor(part, shape)).iter().for_each(|row| features.push(row));
+    for part in pictures.chunks(feature_cache::BATCH) {
+        extractor.extract(feature_cache::tensor(part, shape)).iter().for_each(|row| features.push(row));
     }
 }
 
@@ -286,32 +293,33 @@ fn scores(
     real: &Features,
     fake: &Features,
     floor: &Features,
-    name: &dyn Fn(&str) -> String,
+    name: &dyn Fn(Metric) -> ScoreName,
     seed: u64,
     on_stage: OnStage,
 ) -> Vec<Score> {
-    let score = |name: String, e: Estimate, floor: f64, better: Better| {
+    let score = |metric: Metric, e: Estimate, floor: f64| {
         let end = |v: f64| Some(v).filter(|v| v.is_finite());
-        Score { name, value: e.value, low: end(e.low), high: end(e.high), floor, better }
+        Score { name: name(metric), value: e.value, low: end(e.low), high: end(e.high), floor, better: metric.better() }
     };
     on_stage("kid", 0, 1);
-    let mut all = vec![score(name("kid"), kid_interval(real, fake, seed), kid(real, floor), Better::Lower)];
+    let mut all = vec![score(Metric::Kid, kid_interval(real, fake, seed), kid(real, floor))];
     on_stage("fréchet distance", 0, 1);
     let (fd, fd_floor) = (frechet_interval(real, fake), frechet(real, floor));
     let limit = extrapolated(real, fake, fd.value).zip(extrapolated(real, floor, fd_floor));
-    all.push(score(name("fd"), fd, fd_floor, Better::Lower));
+    all.push(score(Metric::Fd, fd, fd_floor));
     if let Some((value, floor)) = limit {
-        all.push(Score { name: name("fd_inf"), value, low: None, high: None, floor, better: Better::Lower });
+        // Without an interval.
+        all.push(score(Metric::FdInf, Estimate { value, low: f64::NAN, high: f64::NAN }, floor));
     }
     on_stage("neighbours", 0, 1);
     let (found, at_best) = (prdc(real, fake, K), prdc(real, floor, K));
     for (metric, found, at_best) in [
-        ("precision", found.precision, at_best.precision),
-        ("recall", found.recall, at_best.recall),
-        ("density", found.density, at_best.density),
-        ("coverage", found.coverage, at_best.coverage),
+        (Metric::Precision, found.precision, at_best.precision),
+        (Metric::Recall, found.recall, at_best.recall),
+        (Metric::Density, found.density, at_best.density),
+        (Metric::Coverage, found.coverage, at_best.coverage),
     ] {
-        all.push(score(format!("{}_k{K}", name(metric)), found, at_best.value, Better::Higher));
+        all.push(score(metric, found, at_best.value));
     }
     all
 }
@@ -329,7 +337,7 @@ fn copying_report(
     let numbers = evenly(train, MOST_TRAINING);
     let heldout: Vec<usize> = evenly(data.heldout_len(), MOST_HELDOUT).into_iter().map(|i| train + i).collect();
     let embed = |what: &str, numbers: &[usize]| {
-        store::of_real(extractor, data, numbers, cache, &|done| on_stage(what, done, numbers.len()))
+        feature_cache::of_real(extractor, data, numbers, cache, &|done| on_stage(what, done, numbers.len()))
     };
     let training_features = embed("training pictures", &numbers);
     let heldout_features = embed("held-out pictures", &heldout);

@@ -1,6 +1,7 @@
 //! Bounds on the log-likelihood of pictures under a latent variable model, from importance weights.
 
 use super::estimate::Estimate;
+use super::score_name::{Bound, ScoreName, Side};
 use serde::{Deserialize, Serialize};
 
 /// Two lower bounds of ln p(x) of one picture, in nats.
@@ -28,7 +29,7 @@ impl Bounds {
 #[serde(deny_unknown_fields)]
 pub struct Likelihood {
     /// Its protocol: bound, unit, likelihood, pictures.
-    pub name: String,
+    pub name: ScoreName,
     /// Mean over the pictures.
     pub value: f64,
     /// Lower end of its 95 % interval over the pictures.
@@ -38,14 +39,14 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
-    /// −ELBO and the importance-sampled bound of these pictures, by k samples, under the names `nelbo_nats_<suffix>` and
-    /// `nll_is<k>_nats_<suffix>`.
-    pub fn both(bounds: &[Bounds], k: usize, suffix: &str) -> Vec<Self> {
-        let of = |name: String, pick: fn(&Bounds) -> f64| {
+    /// −ELBO and the importance-sampled bound of these pictures, by k samples, under a model of this likelihood.
+    pub fn both(bounds: &[Bounds], k: usize, likelihood: &str, side: Side) -> Vec<Self> {
+        let of = |bound: Bound, pick: fn(&Bounds) -> f64| {
             let Estimate { value, low, high } = Estimate::mean(&bounds.iter().map(|b| -pick(b)).collect::<Vec<_>>());
+            let name = ScoreName::Nats { bound, likelihood: likelihood.into(), side, n: bounds.len() };
             Self { name, value, low, high }
         };
-        vec![of(format!("nelbo_nats_{suffix}"), |b| b.elbo), of(format!("nll_is{k}_nats_{suffix}"), |b| b.importance)]
+        vec![of(Bound::Elbo, |b| b.elbo), of(Bound::Importance { k }, |b| b.importance)]
     }
 }
 

@@ -1,7 +1,7 @@
 //! The training pictures that generated pictures resemble most: similar, which is not to say that they caused them.
 
+use super::feature_cache;
 use super::products::{Neighbour, nearest};
-use super::store;
 use crate::data::Dataset;
 use crate::features::{Extractor, Features};
 use crate::picture::Picture;
@@ -19,12 +19,12 @@ pub fn neighbours(
     on_progress: &dyn Fn(usize, usize),
 ) -> Vec<Vec<Neighbour>> {
     let numbers: Vec<usize> = (0..data.train_len()).collect();
-    let training = store::of_real(extractor, data, &numbers, cache, &|done| on_progress(done, numbers.len()));
+    let training = feature_cache::of_real(extractor, data, &numbers, cache, &|done| on_progress(done, numbers.len()));
     let shape = [data.height(), data.width(), data.channels()];
     let mut generated = Features::new(extractor.len());
-    for part in pictures.chunks(store::BATCH) {
+    for part in pictures.chunks(feature_cache::BATCH) {
         let bytes: Vec<&[u8]> = part.iter().map(|picture| picture.pixels.as_slice()).collect();
-        extractor.extract(store::tensor(&bytes, shape)).iter().for_each(|row| generated.push(row));
+        extractor.extract(feature_cache::tensor(&bytes, shape)).iter().for_each(|row| generated.push(row));
     }
     let (training, others) = extractor.scaling().apply(&training, &[&generated]);
     nearest(&others[0], &training, k, false)

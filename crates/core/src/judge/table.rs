@@ -32,7 +32,7 @@ impl Judgement {
     /// The scores in their order, then the likelihoods.
     pub fn rows(&self) -> Vec<Row> {
         let likelihoods = self.likelihoods.iter().map(|found| Row {
-            name: found.name.clone(),
+            name: found.name.to_string(),
             value: number(found.value),
             interval: format!("{} to {}", number(found.low), number(found.high)),
             floor: String::new(),
@@ -42,7 +42,7 @@ impl Judgement {
 
     fn row(&self, score: &Score) -> Row {
         // Trained networks' KID is written times a thousand in papers; that of standardised features is large already.
-        let thousandfold = score.name.starts_with("kid_") && self.scaling == Scaling::Raw;
+        let thousandfold = score.name.is_kid() && self.scaling == Scaling::Raw;
         let factor = if thousandfold { 1e3 } else { 1.0 };
         let text = |v: f64| number(v * factor);
         let interval = score.low.zip(score.high).map_or(String::new(), |(l, h)| format!("{} to {}", text(l), text(h)));

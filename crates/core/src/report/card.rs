@@ -87,7 +87,7 @@ impl Card<'_> {
             data: &self.info.data,
             aigc: &self.provenance.aigc_json(),
         }
-        .matter(scores.map(|score| (score.name.clone(), number(score.value))))
+        .matter(scores.map(|score| (score.name.to_string(), number(score.value))))
     }
 
     fn about(&self, out: &mut String) {

@@ -1,6 +1,6 @@
 //! What a page shows: everything that lies in its directory.
 
-use super::judged::{Judged, JudgedText};
+use super::judged::{JudgementFiles, TextJudgementFiles};
 use super::{Report, explained, run, sheets, text};
 use crate::makes::Makes;
 use crate::run::dir::RunDir;
@@ -34,7 +34,7 @@ pub fn compose(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
 
 fn compose_pictures(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
     let mut report = run.map(run::trained).transpose()?.unwrap_or_default();
-    let judged = Judged::read(directory).unwrap_or_else(|_| {
+    let judged = JudgementFiles::read(directory).unwrap_or_else(|_| {
         report.notices.push(UNREADABLE.into());
         None
     });
@@ -68,7 +68,7 @@ fn compose_pictures(directory: &Path, run: Option<&RunDir>) -> Result<Report> {
 /// The page of a run on text.
 fn compose_text(directory: &Path, run: &RunDir) -> Result<Report> {
     let mut report = text::trained(run)?;
-    let judged = JudgedText::read(directory).unwrap_or_else(|_| {
+    let judged = TextJudgementFiles::read(directory).unwrap_or_else(|_| {
         report.notices.push(UNREADABLE.into());
         None
     });
@@ -76,7 +76,7 @@ fn compose_text(directory: &Path, run: &RunDir) -> Result<Report> {
         judged.add_to(&mut report, run);
     }
     report.sheets.extend(text::sheets(run)?);
-    report.sheets.extend(judged.as_ref().and_then(JudgedText::sheet));
+    report.sheets.extend(judged.as_ref().and_then(TextJudgementFiles::sheet));
     report.files = files(directory);
     Ok(report)
 }

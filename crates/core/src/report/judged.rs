@@ -3,12 +3,12 @@
 
 mod text;
 
-pub use text::{JudgedText, TextRecord};
+pub use text::{TextJudgementFiles, TextRecord};
 
 use super::{Pair, Report, Table};
 use crate::data::Manifest;
 use crate::generate::picture::read_label;
-use crate::judge::{self, Judgement, Space, Subject};
+use crate::judge::{self, JudgedModel, Judgement, Space};
 use crate::run::checkpoint;
 use crate::run::dir::RunDir;
 use crate::run::model_file::ModelInfo;
@@ -20,9 +20,9 @@ const SCORES: &str = "scores.json";
 const DIRECTORY: &str = "judged";
 const RECORD: &str = "record.json";
 
-/// A judged model.
+/// A judgement of pictures, and what is kept beside it.
 #[derive(Debug)]
-pub struct Judged {
+pub struct JudgementFiles {
     /// What was found.
     pub judgement: Judgement,
     /// What else is known, where it was kept.
@@ -50,7 +50,7 @@ fn pair_files(directory: &Path, i: usize) -> [PathBuf; 2] {
     ["generated", "real"].map(|side| directory.join(DIRECTORY).join(format!("{i:02}-{side}.png")))
 }
 
-impl Judged {
+impl JudgementFiles {
     /// Writes everything into `directory`, the scores last.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ fn pair(directory: &Path, judgement: &Judgement, i: usize) -> Option<[Vec<u8>; 2
     let [generated, real] = pair_files(directory, i);
     // What came from elsewhere has no label by which it could be known.
     let judged = match &judgement.model {
-        Some(Subject { blake3, .. }) => {
+        Some(JudgedModel { blake3, .. }) => {
             let (recipe, number) = (read_label(&generated).ok()??.recipe?, judgement.copying.pairs[i].generated as u64);
             (&recipe.model_hash, recipe.seed, recipe.index) == (blake3, judgement.seed, number)
         }
@@ -214,7 +214,7 @@ fn pair(directory: &Path, judgement: &Judgement, i: usize) -> Option<[Vec<u8>; 2
 }
 
 /// What to say when the judged model is not the best one of its run, which has `step` and `blake3`.
-fn outdated(judged: &Subject, step: u64, blake3: &str) -> Option<String> {
+fn outdated(judged: &JudgedModel, step: u64, blake3: &str) -> Option<String> {
     if judged.blake3 == blake3 {
         return None;
     }
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn scores_of_another_model_are_called_so() {
-        let subject = |step| Subject { name: "m".into(), blake3: "a".into(), step };
+        let subject = |step| JudgedModel { name: "m".into(), blake3: "a".into(), step };
         assert_eq!(outdated(&subject(5), 5, "a"), None);
         let older = outdated(&subject(5), 9, "b").unwrap();
         assert!(older.contains("older") && older.contains("step 5") && older.contains("step 9"), "{older}");
@@ -251,8 +251,8 @@ mod tests {
     #[test]
     fn damaged_scores_are_an_error_and_none_are_none() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(Judged::read(directory.path()).unwrap().is_none());
+        assert!(JudgementFiles::read(directory.path()).unwrap().is_none());
         std::fs::write(directory.path().join(SCORES), "{\"format\":").unwrap();
-        assert!(Judged::read(directory.path()).unwrap_err().message.contains(SCORES));
+        assert!(JudgementFiles::read(directory.path()).unwrap_err().message.contains(SCORES));
     }
 }

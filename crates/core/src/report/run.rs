@@ -4,8 +4,10 @@ use super::sheets::minutes;
 use super::{Curve, Report, Series};
 use crate::Result;
 use crate::families::family::ACCURACY;
+use crate::judge::ScoreName;
 use crate::run::config::RunConfig;
 use crate::run::dir::RunDir;
+use crate::run::log;
 use serde_json::{Map, Value};
 
 /// What was trained, its curves, and its grids over time.
@@ -17,7 +19,7 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
     let events = dir.metrics();
     let looks: Vec<&Map<String, Value>> = events.iter().filter(|e| is(e, "look")).collect();
     let steps: Vec<&Map<String, Value>> = events.iter().filter(|e| is(e, "step")).collect();
-    let scores = score_names(&looks);
+    let scores = looks.first().map_or(Vec::new(), |first| log::scores(first));
     let mut curves: Vec<Curve> = scores.iter().enumerate().map(|(i, name)| score_curve(name, i == 0, &looks)).collect();
     curves.push(Curve {
         name: "Losses".into(),
@@ -71,15 +73,6 @@ pub(super) fn number(event: &Map<String, Value>, key: &str) -> Option<f64> {
     event.get(key).and_then(Value::as_f64)
 }
 
-/// Everything in a look that is neither a counter nor the diversity is a score; the deciding one comes first.
-fn score_names(looks: &[&Map<String, Value>]) -> Vec<String> {
-    let Some(first) = looks.first() else { return Vec::new() };
-    let mut names: Vec<String> =
-        first.keys().filter(|k| k.starts_with("kid_") || k.starts_with("heldout_")).cloned().collect();
-    names.sort_by_key(|name| !name.starts_with("heldout_"));
-    names
-}
-
 fn loss_names(steps: &[&Map<String, Value>]) -> Vec<String> {
     let counters = ["event", "step", "images", "seconds", ACCURACY];
     steps.first().map_or(Vec::new(), |e| e.keys().filter(|k| !counters.contains(&k.as_str())).cloned().collect())
@@ -90,12 +83,14 @@ pub(super) fn series(name: &str, events: &[&Map<String, Value>]) -> Series {
     Series { name: name.to_string(), points }
 }
 
-fn score_curve(name: &str, decides: bool, looks: &[&Map<String, Value>]) -> Curve {
-    let what = if name.starts_with("kid_") {
-        "Distance between generated and real pictures (kernel inception distance on the built-in random features): \
-         lower is better, 0 is as good as real."
-    } else {
-        "Bits a number of the held-out pictures (negative ELBO): lower is better."
+fn score_curve(name: &ScoreName, decides: bool, looks: &[&Map<String, Value>]) -> Curve {
+    let what = match name {
+        ScoreName::Pictures { .. } => {
+            "Distance between generated and real pictures (kernel inception distance on the built-in random features): \
+             lower is better, 0 is as good as real."
+        }
+        ScoreName::ElboBits { .. } => "Bits a number of the held-out pictures (negative ELBO): lower is better.",
+        _ => "Lower is better.",
     };
     let chosen = if decides { " The best checkpoint is the one with the lowest value." } else { "" };
     // The untrained model would flatten everything after it.
@@ -103,8 +98,8 @@ fn score_curve(name: &str, decides: bool, looks: &[&Map<String, Value>]) -> Curv
     Curve {
         name: name.to_string(),
         x: "step".into(),
-        log: name.starts_with("kid_"),
-        series: vec![series(name, &trained)],
+        log: name.wants_logarithmic_axis(),
+        series: vec![series(&name.to_string(), &trained)],
         note: format!("{what}{chosen}"),
         ..Curve::default()
     }
@@ -114,7 +109,7 @@ fn summary(
     dir: &RunDir,
     config: &RunConfig,
     looks: &[&Map<String, Value>],
-    scores: &[String],
+    scores: &[ScoreName],
 ) -> Vec<(String, String)> {
     let frame = config.model.frame();
     let mut rows = vec![
@@ -132,7 +127,7 @@ fn summary(
     }
     if let (Some(best), Some(name)) = (best(looks), scores.first()) {
         let step = number(best, "step").unwrap_or(0.0);
-        let score = number(best, name).unwrap_or(f64::NAN);
+        let score = log::score(best, name).unwrap_or(f64::NAN);
         rows.push((format!("Best {name}"), format!("{score:.3} at step {step:.0}")));
     }
     rows

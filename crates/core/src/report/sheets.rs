@@ -1,7 +1,7 @@
 //! What belongs to the record: data, settings, machine and time.
 
 use super::Table;
-use super::judged::Judged;
+use super::judged::JudgementFiles;
 use crate::data::Manifest;
 use crate::families::settings::TrainConfig;
 use crate::run::config::RunConfig;
@@ -13,7 +13,7 @@ use serde_json::Value;
 pub const EMPTY: &str = "(to be filled in by a person)";
 
 /// The data sheet; with what a judgement of the same pictures found among them.
-pub fn data(manifest: &Manifest, judged: Option<&Judged>) -> Table {
+pub fn data(manifest: &Manifest, judged: Option<&JudgementFiles>) -> Table {
     let (counts, config) = (&manifest.counts, &manifest.config);
     let colours = if config.channels == 1 { "grey" } else { "colour" };
     let left_out =
@@ -92,7 +92,7 @@ pub fn training(config: &TrainConfig, run: &RunDir, unit: Unit) -> Table {
 }
 
 /// What judged for how long; nothing where that was not recorded.
-pub fn judging(judged: &Judged) -> Option<Table> {
+pub fn judging(judged: &JudgementFiles) -> Option<Table> {
     let (j, record) = (&judged.judgement, judged.record.as_ref()?);
     let total: f64 = record.times.iter().map(|(_, seconds)| seconds).sum();
     let parts: Vec<String> = record.times.iter().map(|(what, seconds)| format!("{what} {seconds:.1} s")).collect();

@@ -5,8 +5,10 @@ use super::sheets::{self, minutes};
 use super::{Curve, Report, Table};
 use crate::Result;
 use crate::data::text::TextManifest;
+use crate::judge::{Measure, ScoreName, Side};
 use crate::run::config::text::TextRunConfig;
 use crate::run::dir::RunDir;
+use crate::run::log;
 use crate::train::observer::Unit;
 use serde_json::{Map, Value};
 
@@ -22,14 +24,16 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
     let events = dir.metrics();
     let looks: Vec<&Map<String, Value>> = events.iter().filter(|e| is(e, "look")).collect();
     let steps: Vec<&Map<String, Value>> = events.iter().filter(|e| is(e, "step")).collect();
-    let score = score_name(&looks);
+    let side = side(&looks);
+    let name = |measure| ScoreName::Prediction { side, measure, n: None };
+    let score = name(Measure::BitsPerByte);
     // The untrained model would flatten everything after it.
     let later: Vec<_> = looks.iter().copied().filter(|e| number(e, "step") > Some(0.0)).collect();
     let mut curves = vec![
         Curve {
             name: "Bits per byte".into(),
             x: "step".into(),
-            series: vec![series(&score, &later), series("bits_per_byte", &steps)],
+            series: vec![series(&score.to_string(), &later), series("bits_per_byte", &steps)],
             note: "Bits that a byte of UTF-8 costs under the model: lower is better, and any two models of the same text can \
                    be compared by it. Where the curve of held-out text turns up while that of the training batches falls on, \
                    the model begins to memorise the text. The best checkpoint is the one with the lowest held-out value."
@@ -40,7 +44,7 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
             name: "Loss".into(),
             unit: "nats a token".into(),
             x: "step".into(),
-            series: vec![series(&score.replace("bits_per_byte", "loss"), &later), series("loss", &steps)],
+            series: vec![series(&name(Measure::Loss).to_string(), &later), series("loss", &steps)],
             note: "The mean cross-entropy of the next token, with dropout on the training batches and without it on held-out \
                    text."
                 .into(),
@@ -59,13 +63,16 @@ pub fn trained(dir: &RunDir) -> Result<Report> {
     })
 }
 
-/// The score that decides: held out, or of the training text where nothing is.
-fn score_name(looks: &[&Map<String, Value>]) -> String {
-    let of = |look: &&Map<String, Value>| look.keys().find(|key| key.ends_with("_bits_per_byte")).cloned();
-    looks.first().and_then(of).unwrap_or_else(|| "heldout_bits_per_byte".into())
+/// The text that the looks score: held out, or trained on where nothing is.
+fn side(looks: &[&Map<String, Value>]) -> Side {
+    let side = |name| match name {
+        ScoreName::Prediction { side, measure: Measure::BitsPerByte, n: None } => Some(side),
+        _ => None,
+    };
+    looks.first().and_then(|first| log::scores(first).into_iter().find_map(side)).unwrap_or(Side::Heldout)
 }
 
-fn summary(config: &TextRunConfig, looks: &[&Map<String, Value>], score: &str) -> Vec<(String, String)> {
+fn summary(config: &TextRunConfig, looks: &[&Map<String, Value>], score: &ScoreName) -> Vec<(String, String)> {
     let mut rows =
         vec![("Model".to_string(), format!("{}, {} parameters", config.model.family(), config.model.parameters()))];
     if let Some(last) = looks.last() {
@@ -74,8 +81,9 @@ fn summary(config: &TextRunConfig, looks: &[&Map<String, Value>], score: &str) -
         rows.push(("Time".into(), minutes(get("seconds"))));
     }
     if let Some(best) = best(looks) {
-        let get = |key: &str| number(best, key).unwrap_or(f64::NAN);
-        rows.push((format!("Best {score}"), format!("{:.3} at step {:.0}", get(score), get("step"))));
+        let (value, step) = (log::score(best, score), number(best, "step"));
+        let [value, step] = [value, step].map(|number| number.unwrap_or(f64::NAN));
+        rows.push((format!("Best {score}"), format!("{value:.3} at step {step:.0}")));
     }
     rows
 }

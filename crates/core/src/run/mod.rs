@@ -4,4 +4,5 @@ pub mod checkpoint;
 pub mod config;
 pub mod counters;
 pub mod dir;
+pub mod log;
 pub mod model_file;

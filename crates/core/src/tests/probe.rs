@@ -205,7 +205,8 @@ struct ProbeTrainer {
 impl Trainer for ProbeTrainer {
     fn step(&mut self, input: &StepInput) -> Losses {
         let batch = input.loader.batch(input.step);
-        let lengths = vec![0.0; batch.size];
+        let caption = |i: usize| batch.condition.captions.get(i)?.as_deref();
+        let lengths: Vec<f32> = (0..batch.size).map(|i| caption(i).map_or(0.0, length)).collect();
         let (x, _) = pictures_tensor(batch, &self.settings.data, &self.device);
         let loss = (x - self.net.colours(&lengths, &self.device)).powi_scalar(2).mean();
         let value = host(loss.clone().inner())[0];

@@ -10,7 +10,7 @@ use crate::generate::grid;
 use crate::generate::latent::slerp;
 use crate::generate::picture;
 use crate::generate::sampler::Sampler;
-use crate::judge::{kid, kid_noise};
+use crate::judge::{Metric, ScoreName, Side, kid, kid_noise};
 use crate::nn::host;
 use crate::picture::Picture;
 use crate::provenance::label::Label;
@@ -37,7 +37,7 @@ pub(super) struct Looker {
     standard: Option<Standard>,
     real: Features,
     real_spread: f64,
-    name: String,
+    name: ScoreName,
 }
 
 impl Looker {
@@ -70,18 +70,13 @@ impl Looker {
             .collect();
         let real = Features::from_rows(&rows);
         let standard = (features.scaling() == Scaling::Standardised).then(|| Standard::of(&real));
-        let side = if heldout { "heldout" } else { "all" };
+        let side = Some(if heldout { Side::Heldout } else { Side::All });
+        let name = ScoreName::Pictures { metric: Metric::Kid, extractor: features.name(), side, n: count, k: None };
         let real = match &standard {
             Some(standard) => standard.apply(&real),
             None => real,
         };
-        Self {
-            name: format!("kid_{}_{side}_n{count}", features.name()),
-            features,
-            real,
-            standard,
-            real_spread: health::spread(&pictures),
-        }
+        Self { name, features, real, standard, real_spread: health::spread(&pictures) }
     }
 
     /// A difference of scores that real pictures have among themselves: [`kid_noise`].

@@ -1,6 +1,7 @@
 //! What training reports while it runs, and to whom.
 
 use crate::families::family::Losses;
+use crate::judge::ScoreName;
 use crate::run::counters::Best;
 use std::path::PathBuf;
 
@@ -74,7 +75,7 @@ pub enum Event {
         /// A grid of pictures, or texts.
         sample: PathBuf,
         /// Scores under their protocol names, lower is better; the first decides which checkpoint is best.
-        scores: Vec<(String, f64)>,
+        scores: Vec<(ScoreName, f64)>,
         /// Is this the best look so far?
         best: bool,
     },

@@ -10,6 +10,7 @@ use super::run::Run;
 use crate::data::Dataset;
 use crate::features::Extractor;
 use crate::generate::sampler::Sampler;
+use crate::judge::ScoreName;
 use crate::pretrained::EfficientNetLite0;
 use crate::run::checkpoint;
 use crate::run::config::RunConfig;
@@ -42,7 +43,7 @@ struct Finish {
     /// Number of the winner.
     winner: usize,
     /// The name of the score.
-    score: String,
+    score: ScoreName,
     /// The score of each: lower is better.
     values: Vec<f64>,
 }
@@ -174,7 +175,7 @@ impl Race {
             // What could not be scored loses; TOML has no infinities for it.
             Ok((name, if value.is_finite() { value } else { f64::MAX }))
         });
-        let looks: Vec<(String, f64)> = looks.collect::<Result<_>>()?;
+        let looks: Vec<(ScoreName, f64)> = looks.collect::<Result<_>>()?;
         // Where they are level the first one goes on: it was the first choice.
         let winner = usize::from(looks[1].1 < looks[0].1);
         let values = looks.iter().map(|(_, value)| *value).collect();

@@ -263,7 +263,7 @@ impl<S: Subject> Session<S> {
             line["diversity"] = json!(round(diversity, 4));
         }
         for (name, value) in &scores {
-            line[name.as_str()] = json!(round(*value, 6));
+            line[name.to_string()] = json!(round(*value, 6));
         }
         self.log.write(line)?;
         // Last, because a run that goes on can draw it again, but not say it again.

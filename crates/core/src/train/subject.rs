@@ -6,6 +6,7 @@ use crate::families::family::Kind;
 use crate::families::family::Losses;
 use crate::families::family::Remedy;
 use crate::families::family::Tolerance;
+use crate::judge::ScoreName;
 use crate::run::config::RunSettings;
 use crate::run::dir::RunDir;
 use crate::weights::Weights;
@@ -31,7 +32,7 @@ pub(super) struct Moment {
 #[derive(Debug, Clone)]
 pub(super) struct Looked {
     /// Scores under their protocol names, at least one; lower is better, and the first decides.
-    pub scores: Vec<(String, f64)>,
+    pub scores: Vec<(ScoreName, f64)>,
     /// Spread of what is generated relative to what is real, where that is measured.
     pub diversity: Option<f64>,
 }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use maliang::explain;
+use maliang::judge::ScoreName;
 use maliang::run::checkpoint;
 use maliang::run::dir::RunDir;
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub struct Run {
     /// Is there a report?
     report: bool,
     /// Its foremost score, where it was judged; then there are all scores and a card, too.
-    judged: Option<Judged>,
+    judged: Option<ForemostScore>,
     /// Was it explained?
     explained: bool,
     /// All settings, as `run.toml` has them; left out in lists.
@@ -78,7 +79,8 @@ pub struct Run {
 
 /// The foremost score of a run that was judged; lower is better.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Judged {
+#[schema(as = Judged)]
+pub struct ForemostScore {
     /// What it is: the metric, what it looks with, and how many it looked at.
     name: String,
     /// The score.
@@ -88,16 +90,16 @@ pub struct Judged {
 }
 
 /// The foremost score in `scores.json`.
-fn judged(run: &RunDir) -> Option<Judged> {
+fn judged(run: &RunDir) -> Option<ForemostScore> {
     let scores: Value = serde_json::from_slice(&std::fs::read(run.file("scores.json")).ok()?).ok()?;
     let (name, value, beside) = match scores.pointer("/heldout/bits_per_byte/value") {
-        Some(bits) => ("heldout_bits_per_byte".into(), bits, scores.pointer("/heldout/ngram_bits_per_byte")?),
+        Some(bits) => (ScoreName::HELDOUT_BITS.to_string(), bits, scores.pointer("/heldout/ngram_bits_per_byte")?),
         None => {
             let first = scores.pointer("/scores/0")?;
             (first.get("name")?.as_str()?.to_owned(), first.get("value")?, first.get("floor")?)
         }
     };
-    Some(Judged { name, value: value.as_f64()?, beside: beside.as_f64()? })
+    Some(ForemostScore { name, value: value.as_f64()?, beside: beside.as_f64()? })
 }
 
 /// A look at a model in training.

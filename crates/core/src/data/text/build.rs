@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use super::config::{MOST_CHARACTERS, TokenizerKind};
 use super::plan::{Part, Parted, Plan, Sink, TextSplit};
 use super::shape::Unit;
-use super::store::{self, Writer};
 use super::survey::{self, OnBytes, Survey};
+use super::token_cache::{self, TokenWriter};
 use super::words::words;
 use super::{CorpusConfig, TextCounts, TextFileEntry, TextManifest, TextScan, Tokenizer};
 use crate::Result;
@@ -34,7 +34,7 @@ pub(super) fn fingerprint(config: &CorpusConfig, scan: &TextScan) -> String {
         hasher.update(bytes);
     };
     add(b"text");
-    add(&store::VERSION.to_le_bytes());
+    add(&token_cache::VERSION.to_le_bytes());
     let settings = CorpusConfig { source: String::new(), ..config.clone() };
     add(&serde_json::to_vec(&settings).unwrap_or_default());
     for file in &scan.files {
@@ -57,7 +57,7 @@ pub(super) fn build(
     fingerprint: &str,
     on_bytes: OnBytes,
 ) -> Result<()> {
-    let is_there = || store::open(dir, fingerprint).is_ok();
+    let is_there = || token_cache::open(dir, fingerprint).is_ok();
     cache::make_once(dir, fingerprint, is_there, || tokenize(config, scan, dir, fingerprint, on_bytes))
 }
 
@@ -77,7 +77,7 @@ fn tokenize(config: &CorpusConfig, scan: &TextScan, dir: &Path, fingerprint: &st
     drop(parted);
     let tokenizer = learner.tokenizer(config);
 
-    let writer = Writer::create(dir, fingerprint, tokenizer.vocabulary())?;
+    let writer = TokenWriter::create(dir, fingerprint, tokenizer.vocabulary())?;
     let mut encoder =
         Encoder { tokenizer: &tokenizer, writer, waiting: Vec::new(), bytes: 0, counts: TextCounts::default() };
     let mut parted = Parted::new(&plan, Chunks::new(|part, text, end| encoder.push(part, text, end)));
@@ -206,7 +206,7 @@ impl Learner {
 /// Encodes chunks in parallel and writes them in order.
 struct Encoder<'a> {
     tokenizer: &'a Tokenizer,
-    writer: Writer,
+    writer: TokenWriter,
     waiting: Vec<(Part, String, bool)>,
     bytes: usize,
     counts: TextCounts,

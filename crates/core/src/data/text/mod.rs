@@ -25,10 +25,10 @@ mod plan;
 mod scripts;
 mod shape;
 mod source;
-mod store;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod token_cache;
 mod tokenizer;
 mod walk;
 mod words;
@@ -55,7 +55,7 @@ const TOKENS_AT_ONCE: usize = 1 << 16;
 /// [`Tokenizer::END`].
 #[derive(Debug)]
 pub struct Corpus {
-    tokens: store::Tokens,
+    tokens: token_cache::Tokens,
     manifest: TextManifest,
     tokenizer: Tokenizer,
 }
@@ -90,7 +90,7 @@ impl Corpus {
 
     /// Opens a corpus by its fingerprint alone, as a resumed run does: the source may have changed or gone.
     pub fn open_cached(cache: &Path, fingerprint: &str) -> Result<Self> {
-        let (tokens, manifest, tokenizer) = store::open(cache, fingerprint)?;
+        let (tokens, manifest, tokenizer) = token_cache::open(cache, fingerprint)?;
         Ok(Self { tokens, manifest, tokenizer })
     }
 

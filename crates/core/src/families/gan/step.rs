@@ -109,7 +109,7 @@ impl Shown {
 }
 
 /// What the discriminator leaves for both updates, for the generator's loss and for the log.
-struct Judged {
+struct DiscriminatorPass {
     loss: f32,
     /// The loss of the task beside it, where the family has one.
     drawing: Option<f32>,
@@ -197,7 +197,14 @@ impl<G: Generator, D: Discriminator> GanTrainer<G, D> {
     /// The discriminator's loss on one real and one generated batch, and its gradients. `draw` numbers the random draws. What is
     /// computed from `fake` is remembered in `reuse`, and what is computed from real pictures where the generator's loss
     /// compares with it.
-    fn discriminator_gradients(&mut self, reuse: &Reuse, real: Batch, fake: &Shown, seed: u64, draw: u64) -> Judged {
+    fn discriminator_gradients(
+        &mut self,
+        reuse: &Reuse,
+        real: Batch,
+        fake: &Shown,
+        seed: u64,
+        draw: u64,
+    ) -> DiscriminatorPass {
         let (x, condition) = pictures_tensor(real, &self.settings.data, &self.device);
         let real = self.show(self.augment(x, seed, "augment/real", draw), &condition.classes);
         self.discriminator.prepare();
@@ -223,7 +230,7 @@ impl<G: Generator, D: Discriminator> GanTrainer<G, D> {
             objective = objective + penalties;
         }
         let gradients = reuse.share(|| objective.backward());
-        Judged { loss, drawing: drawing_value, real, on_real: real_logits, accuracy, gradients }
+        DiscriminatorPass { loss, drawing: drawing_value, real, on_real: real_logits, accuracy, gradients }
     }
 
     /// Moves the discriminator, and the strength of augmentation by what it thought of real pictures.

@@ -31,7 +31,7 @@ pub struct Adversary {
 }
 
 /// What the discriminator leaves for both updates.
-pub struct Judged {
+pub struct AdversaryPass {
     /// Its loss.
     pub d_loss: f32,
     /// The decoder's loss, on the tape of the reconstructions.
@@ -56,7 +56,13 @@ impl Adversary {
 
     /// Judges pictures and their reconstructions `[batch, height, width, channels]` with labels one-hot. Both losses are those of
     /// [`losses`], at the same weights of the discriminator; the reconstructions are looked at once for both, in `reuse`.
-    pub fn judge(&self, reuse: &Reuse, x: Tensor<4>, reconstructed: Tensor<4>, labels: Option<Tensor<2>>) -> Judged {
+    pub fn judge(
+        &self,
+        reuse: &Reuse,
+        x: Tensor<4>,
+        reconstructed: Tensor<4>,
+        labels: Option<Tensor<2>>,
+    ) -> AdversaryPass {
         let detached = reconstructed.clone().detach();
         let on_fake = reuse.remember(|| self.discriminator.forward(detached, labels.clone()));
         let on_real = reuse.remember(|| self.discriminator.forward(x.clone(), labels.clone()));
@@ -66,11 +72,11 @@ impl Adversary {
         let frozen = self.discriminator.frozen();
         let on_fake = reuse.recall(|| frozen.forward(reconstructed, labels.clone()));
         let on_real = self.loss.compares().then(|| reuse.recall(|| frozen.forward(x, labels)));
-        Judged { d_loss, g_loss: losses::generator(self.loss, on_fake, on_real), gradients }
+        AdversaryPass { d_loss, g_loss: losses::generator(self.loss, on_fake, on_real), gradients }
     }
 
     /// Moves the discriminator.
-    pub fn update(&mut self, judged: Judged, config: &TrainConfig, lr: f32) {
+    pub fn update(&mut self, judged: AdversaryPass, config: &TrainConfig, lr: f32) {
         let config = AdamSettings { beta_1: BETA_1, ..config.adam() };
         self.adam.step(&mut self.discriminator, None, judged.gradients, &config, lr * LR_PART);
     }

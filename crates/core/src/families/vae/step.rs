@@ -13,6 +13,7 @@ use crate::families::family::{
     set_standing_statistics,
 };
 use crate::families::settings::Settings;
+use crate::judge::ScoreName;
 use crate::nn::optim::{Adam, Average};
 use crate::nn::{self, Mode, Module, Statistics, host};
 use crate::rng::evenly;
@@ -150,7 +151,7 @@ impl Trainer for VaeTrainer {
 
     /// −ELBO per number of the held-out pictures, in bits: an upper bound on the code length of unseen pictures under the
     /// model (exact for the logistic, up to a constant for the others; that of mse takes the best variance of each batch).
-    fn score(&self, model: &dyn Model, data: &Dataset) -> Option<(String, f64)> {
+    fn score(&self, model: &dyn Model, data: &Dataset) -> Option<(ScoreName, f64)> {
         let model: &dyn Any = model;
         let VaeModel { vae, .. } = model.downcast_ref().expect("the model that this trainer made");
         let device = self.device.clone().inner();
@@ -169,7 +170,7 @@ impl Trainer for VaeTrainer {
             total += f64::from(nats) * part.len() as f64;
         }
         let of_each = (data.width() * data.height() * data.channels()) as f64;
-        let name = format!("heldout_elbo_bits_{}", self.training.reconstruction.name());
+        let name = ScoreName::ElboBits { likelihood: self.training.reconstruction.name().into() };
         Some((name, total / numbers.len() as f64 / of_each / std::f64::consts::LN_2))
     }
 

@@ -19,7 +19,7 @@ pub use likelihood::{Heldout, Nats};
 pub use ngram::{Ngram, ORDER};
 pub use variety::{Measured, Variety};
 
-use super::{OnStage, Subject};
+use super::{JudgedModel, OnStage};
 use crate::data::text::{Corpus, Tokenizer};
 use crate::{Error, Result};
 
@@ -50,7 +50,7 @@ pub struct TextJudgement {
     /// Always `text`: pictures have records of another form.
     pub modality: String,
     /// The model; nothing where the text came from elsewhere.
-    pub model: Option<Subject>,
+    pub model: Option<JudgedModel>,
     /// Generated pieces and their characters.
     pub pieces: usize,
     /// See above.

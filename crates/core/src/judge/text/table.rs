@@ -1,8 +1,9 @@
 //! A judgement of text as people read it: rows of a table, and sentences.
 
 use super::likelihood::FEWEST_TOKENS;
+use super::variety::REPEATED;
 use super::{Spans, TextJudgement};
-use crate::judge::{REPLICATES, number};
+use crate::judge::{Measure, REPLICATES, ScoreName, Side, number};
 
 /// One line of the table of scores.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +26,13 @@ impl TextJudgement {
         let mut rows = Vec::new();
         if let Some(found) = &self.heldout {
             let gram = format!("{}-gram model", found.ngram_order);
-            for (name, e, beside) in [
-                ("heldout_bits_per_byte", found.bits_per_byte, found.ngram_bits_per_byte),
-                ("heldout_perplexity", found.perplexity, found.ngram_perplexity),
+            for (measure, e, beside) in [
+                (Measure::BitsPerByte, found.bits_per_byte, found.ngram_bits_per_byte),
+                (Measure::Perplexity, found.perplexity, found.ngram_perplexity),
             ] {
+                let name = ScoreName::Prediction { side: Side::Heldout, measure, n: Some(found.tokens) };
                 rows.push(TextRow {
-                    name: format!("{name}_n{}", found.tokens),
+                    name: name.to_string(),
                     value: number(e.value),
                     interval: format!("{} to {}", number(e.low), number(e.high)),
                     beside: number(beside),
@@ -39,17 +41,23 @@ impl TextJudgement {
             }
         }
         let (found, other) = (&self.variety.generated, self.variety.heldout.as_ref());
-        let mut plain = |name: String, value: f64, beside: Option<f64>| {
+        let mut plain = |name: ScoreName, value: f64, beside: Option<f64>| {
             let beside = beside.map_or(String::new(), number);
             let whose = if beside.is_empty() { "" } else { "held-out text" };
-            rows.push(TextRow { name, value: number(value), interval: String::new(), beside, whose: whose.into() });
+            rows.push(TextRow {
+                name: name.to_string(),
+                value: number(value),
+                interval: String::new(),
+                beside,
+                whose: whose.into(),
+            });
         };
         for n in 1..=found.distinct.len() {
             let units = self.variety.units;
-            plain(format!("distinct_{n}_n{units}"), found.distinct[n - 1], other.map(|m| m.distinct[n - 1]));
+            plain(ScoreName::Distinct { n, units }, found.distinct[n - 1], other.map(|m| m.distinct[n - 1]));
         }
-        plain("repetition_4".into(), found.repetition, other.map(|m| m.repetition));
-        plain("duplicate_pieces".into(), found.duplicates, other.map(|m| m.duplicates));
+        plain(ScoreName::Repetition { n: REPEATED }, found.repetition, other.map(|m| m.repetition));
+        plain(ScoreName::DuplicatePieces, found.duplicates, other.map(|m| m.duplicates));
         rows
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 /// n of the repetition.
-const REPEATED: usize = 4;
+pub(super) const REPEATED: usize = 4;
 /// A model that repeats this much more than held-out text, or says this much less that is distinct, is said to.
 const MUCH: f64 = 0.1;
 

@@ -17,9 +17,9 @@ const PIECES: &str = "pieces.jsonl";
 /// Passages on the page, at most.
 const PASSAGES: usize = 8;
 
-/// A judged writer.
+/// A judgement of text, and what is kept beside it.
 #[derive(Debug)]
-pub struct JudgedText {
+pub struct TextJudgementFiles {
     /// What was found.
     pub judgement: TextJudgement,
     /// What else is known, where it was kept.
@@ -40,7 +40,7 @@ pub struct TextRecord {
     pub times: Vec<(String, f64)>,
 }
 
-impl JudgedText {
+impl TextJudgementFiles {
     /// Writes everything into `directory`, the scores last. `pieces` are the generated ones, a labelled line each.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::data::text::{Corpus, Tokenizer};
 use crate::families::text::{TextModel, Writer};
+use crate::judge::{Measure, ScoreName, Side};
 use crate::provenance::label::VISIBLE_LABEL;
 use crate::run::checkpoint;
 use crate::run::config::text::TextTraining;
@@ -22,8 +23,8 @@ const TEMPERATURE: f32 = 0.8;
 
 /// Windows of held-out text, always the same, side by side without overlap and evenly spread where there are many.
 pub(super) struct Windows {
-    /// `heldout`, or `train` where nothing is held out.
-    side: &'static str,
+    /// Held out, or trained on where nothing is held out.
+    side: Side,
     time: usize,
     tokens: Vec<u32>,
     targets: Vec<u32>,
@@ -35,7 +36,8 @@ impl Windows {
     /// Of windows that a model of this context can see.
     pub fn of(corpus: &Corpus, context: usize) -> Self {
         let heldout = corpus.heldout_len() >= 2;
-        let (side, available) = if heldout { ("heldout", corpus.heldout_len()) } else { ("train", corpus.train_len()) };
+        let (side, available) =
+            if heldout { (Side::Heldout, corpus.heldout_len()) } else { (Side::Train, corpus.train_len()) };
         let time = context.min(available - 1);
         let whole = (available - 1) / time;
         let count = whole.min((SCORED / time).max(1));
@@ -54,7 +56,7 @@ impl Windows {
     ///
     /// The first tokens of a window are predicted from few before them, so both are a little higher than what the model can do
     /// with its whole context.
-    pub fn scores(&self, model: &TextModel) -> Vec<(String, f64)> {
+    pub fn scores(&self, model: &TextModel) -> Vec<(ScoreName, f64)> {
         let part = BATCH * self.time;
         let mut nats = 0.0;
         for (tokens, targets) in self.tokens.chunks(part).zip(self.targets.chunks(part)) {
@@ -63,7 +65,8 @@ impl Windows {
         }
         let bits = nats / std::f64::consts::LN_2 / self.bytes.max(1) as f64;
         let loss = nats / self.targets.len() as f64;
-        vec![(format!("{}_bits_per_byte", self.side), bits), (format!("{}_loss", self.side), loss)]
+        let name = |measure| ScoreName::Prediction { side: self.side, measure, n: None };
+        vec![(name(Measure::BitsPerByte), bits), (name(Measure::Loss), loss)]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::Session;
 use crate::data::text::{Corpus, Documents, check_text, scan_text};
+use crate::judge::ScoreName;
 use crate::makes::Makes;
 use crate::run::checkpoint;
 use crate::run::config::text::TextRunConfig;
@@ -22,7 +23,7 @@ use toml::{Table, Value};
 #[derive(Default)]
 struct Ear {
     notes: Vec<String>,
-    looks: Vec<Vec<(String, f64)>>,
+    looks: Vec<Vec<(ScoreName, f64)>>,
     stop_after: Option<u64>,
     step: u64,
     clock: std::cell::Cell<f64>,
@@ -128,7 +129,7 @@ fn it_learns_and_shows_it() {
             ear.notes
         );
         let bits: Vec<f64> = ear.looks.iter().map(|scores| scores[0].1).collect();
-        assert_eq!(ear.looks[0][0].0, "heldout_bits_per_byte");
+        assert_eq!(ear.looks[0][0].0.to_string(), "heldout_bits_per_byte");
         // Untrained: the logarithm of the vocabulary, a byte a token.
         let (config, corpus) = config_and_corpus(directory.path(), family, &[]);
         let blind = (corpus.tokenizer().vocabulary() as f64).log2();

@@ -137,8 +137,8 @@ fn bounds_are_in_their_order() {
             few.value,
             more.value
         );
-        assert!(elbo.name.starts_with(&format!("nelbo_nats_{kind}_heldout_n")), "{}", elbo.name);
-        assert!(more.name.starts_with(&format!("nll_is16_nats_{kind}_heldout_n")), "{}", more.name);
+        assert!(elbo.name.to_string().starts_with(&format!("nelbo_nats_{kind}_heldout_n")), "{}", elbo.name);
+        assert!(more.name.to_string().starts_with(&format!("nll_is16_nats_{kind}_heldout_n")), "{}", more.name);
         assert_eq!(bounds(&mut session, 16)[1], more, "determinism");
     }
 }

@@ -40,8 +40,8 @@ fn width(vocabulary: usize) -> usize {
     if vocabulary <= 1 << 16 { 2 } else { 4 }
 }
 
-/// Writes tokens as they come; nothing has its final name until [`Writer::finish`].
-pub(super) struct Writer {
+/// Writes tokens as they come; nothing has its final name until [`TokenWriter::finish`].
+pub(super) struct TokenWriter {
     path: PathBuf,
     width: usize,
     /// Header and training tokens.
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     pub heldout_tokens: u64,
 }
 
-impl Writer {
+impl TokenWriter {
     pub fn create(dir: &Path, fingerprint: &str, vocabulary: usize) -> Result<Self> {
         let [path, _] = paths(dir, fingerprint);
         let mut train = BufWriter::new(cache::temporary(dir, fingerprint)?);
