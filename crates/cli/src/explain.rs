@@ -8,7 +8,7 @@ use maliang::data::{Dataset, display_name};
 use maliang::explain::{
     Critic, DIRECTIONS, DIRECTORY, Figure, Order, PAGE, direction_figures, directions, neighbour_sheet, saliency_figure,
 };
-use maliang::families::family::no_features;
+use maliang::families::trainer::no_features;
 use maliang::generate::picture::encode_png;
 use maliang::generate::sampler::Sampler;
 use maliang::judge::{best_extractor, neighbours};

@@ -3,8 +3,8 @@
 use crate::terminal::{self, Progress, cache_dir, free_directory, print, weights_store};
 use crate::units::duration;
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
-use maliang::families::family::no_features;
 use maliang::families::settings::TrainConfig;
+use maliang::families::trainer::no_features;
 use maliang::makes::Makes;
 use maliang::pretrained::{EFFICIENTNET_LITE0, EfficientNetLite0};
 use maliang::run::config::RunConfig;

@@ -1,27 +1,30 @@
 //! The families of models. [`ModelConfig`] is the one list of those that make pictures: a family is a folder here and a line in it.
 
 pub mod blocks;
+pub mod choice;
 pub mod dcgan;
 pub mod family;
 pub mod fastgan;
 pub mod gan;
+pub mod model;
 pub mod projected;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
+pub mod trainer;
 pub mod vae;
 
-pub use family::{
-    About, Code, Condition, Critic, Density, Family, Frame, How, Ingredients, Latent, Likelihood, Listed, Losses,
-    Model, Styles, Takes, Trainer, one_hot,
-};
+pub use choice::Listed;
+pub use family::{About, Family, Frame, Takes};
+pub use model::{Code, Condition, Critic, Density, How, Latent, Likelihood, Model, Styles, one_hot};
+pub use trainer::{Ingredients, Losses, Trainer};
 
 use crate::makes::Makes;
 use crate::weights::{self, Weights};
 use crate::{Error, Result};
 use burn::tensor::Device;
-use family::{Chosen, Facts, Question};
+use choice::{Chosen, Facts, Question};
 use serde::{Deserialize, Serialize};
 use settings::Tables;
 use std::ops::Deref;

@@ -3,7 +3,7 @@
 use super::sheets::minutes;
 use super::{Curve, Report, Series};
 use crate::Result;
-use crate::families::family::ACCURACY;
+use crate::families::trainer::ACCURACY;
 use crate::judge::ScoreName;
 use crate::run::config::RunConfig;
 use crate::run::dir::RunDir;

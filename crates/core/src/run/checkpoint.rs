@@ -219,7 +219,7 @@ pub fn tidy(checkpoints: &Path, best: Option<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::families::family::Tolerance;
+    use crate::families::trainer::Tolerance;
     use crate::run::counters::Best;
 
     /// What is on disk after looks every `every` steps, newest first, and the rollback's target after each.

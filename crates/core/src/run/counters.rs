@@ -1,7 +1,7 @@
 //! What a checkpoint counts: how far the run is, what its looks found, what remedies changed.
 
-use crate::families::family::{Remedy, Tolerance};
 use crate::families::settings::Limits;
+use crate::families::trainer::{Remedy, Tolerance};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -2,8 +2,9 @@
 
 use crate::data::text::{Corpus, Documents, check_text, scan_text};
 use crate::data::{CheckReport, Dataset, Loader, Scan, Source, check, scan};
-use crate::families::family::{About, Ingredients, Trainer};
+use crate::families::family::About;
 use crate::families::text::TextModel;
+use crate::families::trainer::{Ingredients, Trainer};
 use crate::families::{Condition, FAMILIES, ModelConfig, text};
 use crate::generate::picture::{encode_png, read_label};
 use crate::generate::sampler::Sampler;
@@ -149,7 +150,8 @@ fn the_state_is_complete() {
             for step in numbers {
                 let progress = step as f64 / STEPS as f64;
                 let (lr, remedy) = (1e-3, Default::default());
-                let input = crate::families::family::StepInput { step, seed: 1, lr, progress, remedy, loader: &loader };
+                let input =
+                    crate::families::trainer::StepInput { step, seed: 1, lr, progress, remedy, loader: &loader };
                 trainer.step(&input);
             }
         };

@@ -1,11 +1,11 @@
 //! A family that exists in tests only, as far from the others as the interface allows: its noise is as large as its pictures, it
 //! makes them in several steps, it is asked for with captions, and it reads no table of its own. One file, and one line in the list.
 
-use crate::families::family::{
-    About, Chosen, Condition, Family, Frame, How, Ingredients, Kind, Listed, Losses, Model, Question, Remedy,
-    StepInput, Takes, Tolerance, Trainer, check_size, pictures_tensor, weights_of,
-};
+use crate::families::choice::{Chosen, Listed, Question};
+use crate::families::family::{About, Family, Frame, Takes, check_size};
+use crate::families::model::{Condition, How, Model, weights_of};
 use crate::families::settings::{Settings, Tables, check_ranges};
+use crate::families::trainer::{Ingredients, Kind, Losses, Remedy, StepInput, Tolerance, Trainer, pictures_tensor};
 use crate::makes::Makes;
 use crate::nn::optim::{Adam, Average};
 use crate::nn::{self, Init, Module, Param, host, join};

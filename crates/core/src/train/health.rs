@@ -1,8 +1,8 @@
 //! Is training still well? Every finding is one sentence that says what was seen, and has a remedy that is bounded.
 
 use super::plateau::plateau;
-use crate::families::family::Kind;
-use crate::families::family::Losses;
+use crate::families::trainer::Kind;
+use crate::families::trainer::Losses;
 use crate::run::counters::Scored;
 
 /// How often a run is rolled back after divergence or collapse before it gives up.

@@ -2,7 +2,7 @@
 
 use crate::data::Dataset;
 use crate::families::Ingredients;
-use crate::families::family::Trainer;
+use crate::families::trainer::Trainer;
 use crate::nn::join;
 use crate::pretrained::EfficientNetLite0;
 use crate::run::checkpoint;

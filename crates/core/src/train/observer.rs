@@ -1,6 +1,6 @@
 //! What training reports while it runs, and to whom.
 
-use crate::families::family::Losses;
+use crate::families::trainer::Losses;
 use crate::judge::ScoreName;
 use crate::run::counters::Best;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use super::init;
 use super::observer::{Event, Observer, Outcome};
 use super::plateau::{PATIENCE, plateau};
 use super::subject::{Looked, Moment, Subject};
-use crate::families::family::{ACCURACY, Losses};
+use crate::families::trainer::{ACCURACY, Losses};
 use crate::run::checkpoint;
 use crate::run::config::RunSettings;
 use crate::run::counters::Scored;

@@ -2,10 +2,10 @@
 
 use super::observer::Unit;
 use crate::Result;
-use crate::families::family::Kind;
-use crate::families::family::Losses;
-use crate::families::family::Remedy;
-use crate::families::family::Tolerance;
+use crate::families::trainer::Kind;
+use crate::families::trainer::Losses;
+use crate::families::trainer::Remedy;
+use crate::families::trainer::Tolerance;
 use crate::judge::ScoreName;
 use crate::run::config::RunSettings;
 use crate::run::dir::RunDir;

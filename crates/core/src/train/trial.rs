@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::data::{Dataset, Loader};
 use crate::families::Ingredients;
-use crate::families::family::Remedy;
-use crate::families::family::{Losses, StepInput, Trainer};
+use crate::families::trainer::Remedy;
+use crate::families::trainer::{Losses, StepInput, Trainer};
 use crate::pretrained::EfficientNetLite0;
 use crate::run::config::RunConfig;
 use crate::run::model_file::{self, ModelInfo};

@@ -3,15 +3,15 @@
 pub mod net;
 
 use super::blocks::stack::{StackConfig, validate_stack};
-use super::family::{
-    About, Chosen, Critic, FINEST, Facts, Family, Frame, Ingredients, Listed, Model, Question, Suits, Takes, Trainer,
-    check_classes, check_noise,
-};
+use super::choice::{Chosen, Facts, Listed, Question, Suits};
+use super::family::{About, FINEST, Family, Frame, Takes, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss, Normalisation};
 use super::gan::step::{GanTrainer, Sizes, critic};
+use super::model::{Critic, Model};
 use super::settings::{Settings, Tables};
+use super::trainer::{Ingredients, Trainer};
 use crate::Result;
 use crate::makes::Makes;
 use crate::pretrained::EfficientNetLite0;

@@ -4,15 +4,15 @@ pub mod discriminator;
 pub mod net;
 
 use super::blocks::stack::{StackConfig, validate_stack};
-use super::family::{
-    About, Chosen, Critic, FINEST, Family, Frame, Ingredients, Listed, Model, Question, Takes, Trainer, check_classes,
-    check_noise,
-};
+use super::choice::{Chosen, Listed, Question};
+use super::family::{About, FINEST, Family, Frame, Takes, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss};
 use super::gan::step::{GanTrainer, Sizes, critic};
+use super::model::{Critic, Model};
 use super::settings::{Settings, Tables};
+use super::trainer::{Ingredients, Trainer};
 use crate::makes::Makes;
 use crate::pretrained::EfficientNetLite0;
 use crate::weights::Weights;

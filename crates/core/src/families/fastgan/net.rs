@@ -10,8 +10,8 @@ use super::FastganConfig;
 use crate::families::blocks::labels::with_labels;
 use crate::families::blocks::stack::{StackConfig, first_map};
 use crate::families::blocks::{GAMMA_INIT, WEIGHT_INIT};
-use crate::families::family::{Condition, Styles};
 use crate::families::gan::players;
+use crate::families::model::{Condition, Styles};
 use crate::nn::{BatchNorm, Bias, Conv2d, ConvTranspose2d, Linear, Mode, Module, Param, UpConv2d, join};
 use burn::tensor::{Tensor, TensorData, activation::silu, module::adaptive_avg_pool2d};
 use maliang_kernels::{

@@ -2,7 +2,7 @@
 
 use super::settings::{Augmentation, GanConfig};
 use crate::Result;
-use crate::families::family::Question;
+use crate::families::choice::Question;
 
 /// Fewer pictures than this show little but blobs.
 pub const ENOUGH: f64 = 100_000.0;

@@ -1,7 +1,7 @@
 //! The two players of a GAN, and a generator as a trained model.
 
 use crate::Result;
-use crate::families::family::{Condition, Critic, How, Latent, Model, Styles, weights_of};
+use crate::families::model::{Condition, Critic, How, Latent, Model, Styles, weights_of};
 use crate::nn::{self, BatchNorm, Mode, Module};
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor};

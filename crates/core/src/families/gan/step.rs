@@ -7,11 +7,12 @@ use super::players::{Discriminator, GanModel, Generator, Judge};
 use super::settings::{Augmentation, GanConfig, GanLoss};
 use crate::data::resize::luma;
 use crate::data::{Batch, DataConfig, Fit, preprocess};
-use crate::families::family::{
-    ACCURACY, Critic, Kind, Losses, Model, Remedy, STANDING_BATCHES, StepInput, Tolerance, Trainer, one_hot,
-    pictures_tensor, set_standing_statistics,
-};
+use crate::families::model::{Critic, Model, one_hot};
 use crate::families::settings::Settings;
+use crate::families::trainer::{
+    ACCURACY, Kind, Losses, Remedy, STANDING_BATCHES, StepInput, Tolerance, Trainer, pictures_tensor,
+    set_standing_statistics,
+};
 use crate::nn::optim::{Adam, Average};
 use crate::nn::{self, Mode, Statistics, host};
 use crate::weights::Weights;
@@ -433,7 +434,7 @@ mod tests {
     use crate::families::blocks::stack::StackConfig;
     use crate::families::dcgan::DcganConfig;
     use crate::families::dcgan::net::{Discriminator as Critic, Generator as Painter};
-    use crate::families::family::{Condition, How};
+    use crate::families::model::{Condition, How};
     use crate::families::settings::{Tables, TrainConfig};
     use crate::nn::Module;
     use burn::backend::{BackendTensor, DispatchTensorKind};

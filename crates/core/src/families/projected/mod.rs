@@ -3,17 +3,17 @@
 pub mod discriminator;
 
 use super::blocks::stack::StackConfig;
-use super::family::{
-    About, Chosen, Critic, Facts, Family, Frame, Ingredients, Listed, Model, Question, Suits, Takes, Trainer,
-    no_features,
-};
+use super::choice::{Chosen, Facts, Listed, Question, Suits};
+use super::family::{About, Family, Frame, Takes};
 use super::fastgan::FastganConfig;
 use super::fastgan::net::{Generator, cost};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss};
 use super::gan::step::{GanTrainer, Sizes, critic};
+use super::model::{Critic, Model};
 use super::settings::{Settings, Tables};
+use super::trainer::{Ingredients, Trainer, no_features};
 use crate::makes::Makes;
 use crate::pretrained::EfficientNetLite0;
 use crate::weights::Weights;

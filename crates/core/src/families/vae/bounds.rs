@@ -5,7 +5,7 @@ use super::net::Vae;
 use super::settings::{Reconstruction, VaeTraining};
 use crate::Result;
 use crate::data::{Dataset, preprocess};
-use crate::families::family::{Density, Likelihood, one_hot};
+use crate::families::model::{Density, Likelihood, one_hot};
 use crate::families::settings::Tables;
 use crate::nn::{Mode, host, vector};
 use crate::rng;

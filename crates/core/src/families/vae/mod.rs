@@ -10,13 +10,13 @@ pub mod settings;
 pub mod step;
 
 use super::blocks::stack::{StackConfig, Upsampling, validate_stack};
-use super::family::{
-    About, Chosen, FINEST, Facts, Family, Frame, Ingredients, Listed, Model, Question, Suits, Takes, Trainer,
-    check_classes, check_noise,
-};
+use super::choice::{Chosen, Facts, Listed, Question, Suits};
+use super::family::{About, FINEST, Family, Frame, Takes, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::settings::{GanConfig, GanLoss};
+use super::model::Model;
 use super::settings::{Tables, check_ranges, named};
+use super::trainer::{Ingredients, Trainer};
 use crate::makes::Makes;
 use crate::{Error, Result};
 use logistic::LogisticMixture;

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::families::blocks::WEIGHT_INIT;
 use crate::families::blocks::labels::with_labels;
 use crate::families::blocks::stack::{Downsampler, Output, Upsampler};
-use crate::families::family::{Code, Condition, How, Latent, Likelihood, Model, weights_of};
+use crate::families::model::{Code, Condition, How, Latent, Likelihood, Model, weights_of};
 use crate::nn::{self, BatchNorm, Bias, Init, Linear, Mode, Module, Param, join};
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor};

@@ -8,11 +8,11 @@ use super::net::{Vae, VaeModel};
 use super::prior;
 use super::settings::VaeTraining;
 use crate::data::{Batch, Dataset, Loader, preprocess};
-use crate::families::family::{
-    Kind, Losses, Model, Remedy, STANDING_BATCHES, StepInput, Tolerance, Trainer, one_hot, pictures_tensor,
-    set_standing_statistics,
-};
+use crate::families::model::{Model, one_hot};
 use crate::families::settings::Settings;
+use crate::families::trainer::{
+    Kind, Losses, Remedy, STANDING_BATCHES, StepInput, Tolerance, Trainer, pictures_tensor, set_standing_statistics,
+};
 use crate::judge::ScoreName;
 use crate::nn::optim::{Adam, Average};
 use crate::nn::{self, Mode, Module, Statistics, host};

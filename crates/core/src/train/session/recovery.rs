@@ -1,7 +1,7 @@
 //! The way back from trouble: to which checkpoint, with what changed, and how often.
 
 use super::Session;
-use crate::families::family::{Kind, Remedy};
+use crate::families::trainer::{Kind, Remedy};
 use crate::run::checkpoint;
 use crate::run::config::RunSettings;
 use crate::run::counters::Counters;

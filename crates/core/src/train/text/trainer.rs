@@ -3,10 +3,10 @@
 use super::look::{Windows, write_sample};
 use crate::data::source_name;
 use crate::data::text::Corpus;
-use crate::families::family::Losses;
-use crate::families::family::Tolerance;
-use crate::families::family::{Kind, Remedy};
 use crate::families::text::TextModel;
+use crate::families::trainer::Losses;
+use crate::families::trainer::Tolerance;
+use crate::families::trainer::{Kind, Remedy};
 use crate::nn::optim::{Adam, Average};
 use crate::nn::{self, Module, Param, host};
 use crate::run::config::text::TextRunConfig;

@@ -1,7 +1,7 @@
 //! Training that steers itself: it stops where nothing more is won, and mends what has gone wrong.
 
 use super::*;
-use crate::families::family::{Kind, Remedy};
+use crate::families::trainer::{Kind, Remedy};
 
 fn steer(directory: &Path, ear: &mut Ear, change: impl FnOnce(&mut RunConfig)) -> Session<Pictures> {
     let (mut config, data) = config_and_data("dcgan", directory);
