@@ -39,7 +39,7 @@ fn goes_on(family: &str) {
     let (place, expected) = before();
     let exactly = vectors() == expected["vectors"];
     if !exactly {
-        eprintln!("the bytes of {family} are not compared: this processor has other vector instructions");
+        crate::lookup::skip("AVX-512, with which the fixture was made", "");
     }
     let expected = &expected["families"][family];
     let text = if ["gpt", "lstm"].contains(&family) { "--max-tokens 40" } else { "" };
