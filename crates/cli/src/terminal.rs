@@ -86,7 +86,7 @@ pub fn interrupted() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-/// Writes one line to stdout. A reader that has had enough (`| head`) is no error.
+/// Writes one line to stdout. A reader that has had enough (`| head`) is not an error.
 pub fn print(line: impl AsRef<str>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", line.as_ref()) {

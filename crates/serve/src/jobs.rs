@@ -198,7 +198,7 @@ impl Jobs {
     /// The queue in the file at `path`. What was in work when the last server ended waits again, first of all.
     ///
     /// # Errors
-    /// The file cannot be opened or is no queue of ours.
+    /// The file cannot be opened or is not a queue of ours.
     pub fn open(path: &Path, trainer: PathBuf, runs: PathBuf) -> Result<Self> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, &e))?;

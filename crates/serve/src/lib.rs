@@ -302,7 +302,7 @@ pub async fn run(listener: TcpListener, server: &Arc<Server>, stop: impl Future<
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // A client that breaks off is no event for the log.
+            // A client that breaks off is not an event for the log.
             let _ = connection.await;
             drop(place);
         });

@@ -188,7 +188,7 @@ fn a_claim_that_cannot_be_checked_is_refused() {
     let place = Place::new();
     for (claim, words) in [
         ("", &["no [claim]", "train --config"][..]),
-        ("[claim]\ndata = \"emoji:food\"\n", &["claims nothing"]),
+        ("[claim]\ndata = \"emoji:food\"\n", &["claim is empty"]),
         ("[claim]\nat_mots = { kid_randomconv_n20 = 1 }\n", &["at_mots", "at_most"]),
         ("[claim]\nat_most = { fid_n20 = 1 }\n", &["fid_n20", "name of a score"]),
         ("[claim]\nat_most = { kid_resnet50_n20 = 1 }\n", &["resnet50"]),

@@ -46,7 +46,7 @@ fn an_own_picture_is_found_by_its_label() {
         assert_eq!(recipe(&place.path(run).join("again").join(name)).z, first.z);
         assert!(first.z.is_some() && first.latent.contains("plus 0.5 times"), "{first:?}");
 
-        // It is no picture of another model.
+        // It is not a picture of another model.
         let other = if run == "gan" { "vae" } else { "gan" };
         let answer = place.ok(&format!("generate {other} --from {made} -n 1 -o other"));
         assert!(!answer.err.contains("exact"), "{}", answer.err);

@@ -213,7 +213,7 @@ fn given_pictures_keep_their_labels() {
     place.ok("judge large --data emoji:food -o out").says("judged at 256x128");
 }
 
-/// What is no folder of pictures, and places where a report would be taken for pictures or for that of a run.
+/// What is not a folder of pictures, and places where a report would be taken for pictures or for that of a run.
 #[test]
 fn given_pictures_that_cannot_be_judged_are_refused() {
     let place = Place::new();

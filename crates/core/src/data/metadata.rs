@@ -16,7 +16,7 @@ pub(super) struct Row {
     pub place: String,
 }
 
-/// Reads a metadata file. Rows that cannot be read become rejects; a file that is no metadata at all is the error.
+/// Reads a metadata file. Rows that cannot be read become rejects; a file that is not metadata is the error.
 pub(super) fn parse(name: &str, bytes: &[u8], rejects: &mut Vec<Reject>) -> Result<Vec<Row>, String> {
     if bytes.len() as u64 >= MAX_BYTES {
         return Err(format!("larger than {} MiB", MAX_BYTES >> 20));

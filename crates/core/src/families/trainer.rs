@@ -100,7 +100,7 @@ impl Tolerance {
 /// What is wrong with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Weights or losses that are no numbers, or absurd ones.
+    /// Weights or losses that are not numbers, or absurd ones.
     Divergence,
     /// The generator makes one picture.
     Collapse,

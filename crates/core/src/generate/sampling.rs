@@ -36,7 +36,7 @@ impl Chooser {
         Self { sampling, candidates: Vec::new(), seen: Vec::new() }
     }
 
-    /// The text now has `token`: from here on the repetition penalty counts it. The end of a document is no repetition.
+    /// The text now has `token`: from here on the repetition penalty counts it. The end of a document is not a repetition.
     pub fn saw(&mut self, token: u32) {
         if self.sampling.repetition_penalty == 1.0 || token == Tokenizer::END {
             return; // nothing will ask
@@ -79,7 +79,7 @@ impl Chooser {
         Ok(likeliest) // the sum of the parts can fall short of the whole by a rounding
     }
 
-    /// Fills the candidates with penalised logits; those that are no number are no candidates.
+    /// Fills the candidates with penalised logits; those that are not numbers are not candidates.
     fn penalised(&mut self, logits: &[f32]) {
         let penalty = f64::from(self.sampling.repetition_penalty);
         self.candidates.clear();

@@ -95,8 +95,9 @@ impl Claim {
     /// Nothing is claimed, or a name that is not that of a score.
     pub fn protocols(&self) -> Result<BTreeSet<Protocol>> {
         if self.at_most.is_empty() && self.at_least.is_empty() && self.passes.is_empty() && self.minutes.is_none() {
-            return Err(Error::input("the claim claims nothing")
-                .hint("for example [claim] at_most = { kid_randomconv_n2000 = 0.5 }"));
+            return Err(
+                Error::input("the claim is empty").hint("for example [claim] at_most = { kid_randomconv_n2000 = 0.5 }")
+            );
         }
         let mut all = BTreeSet::new();
         for name in self.at_most.keys().chain(self.at_least.keys()) {
@@ -130,7 +131,7 @@ impl Claim {
                     .hint(format!("a set is judged with half of its pictures at most; there are: {}", names.join(", ")))
             })
         };
-        // What is no number keeps no claim.
+        // What is not a number keeps no claim.
         for (name, &limit) in &self.at_most {
             let value = score(name)?;
             check(&name.to_string(), format!("at most {}", number(limit)), number(value), value <= limit);

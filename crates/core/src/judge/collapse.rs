@@ -70,7 +70,7 @@ impl Collapse {
             )
         } else if self.diversity < NARROW_DIVERSITY || self.coverage < NARROW_COVERAGE * self.coverage_floor {
             format!(
-                "It makes less than there is: the pictures are {} as varied as real ones and cover {} of the data (other \
+                "Low variety: the pictures are {} as varied as real ones and cover {} of the data (other \
                  real pictures: {}).",
                 percent(self.diversity),
                 percent(self.coverage),

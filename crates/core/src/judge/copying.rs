@@ -133,7 +133,7 @@ fn together(pixels: Option<Verdict>, features: Option<Verdict>) -> Option<Verdic
     if pixels == copies { copies } else { features.filter(|found| pixels.is_some() || Some(*found) == copies) }
 }
 
-/// Do so many held-out pictures repeat a training picture that it is no chance?
+/// Do so many held-out pictures repeat a training picture that chance does not explain it?
 fn leaks(space: &Space) -> bool {
     space.heldout.as_ref().is_some_and(|heldout| Estimate::share(heldout.copies, heldout.of).low > LEAKS)
 }
@@ -150,7 +150,7 @@ pub(super) fn report(
     let by_pixels = in_space("pixels", pixels, pixel_sets);
     let by_features = in_space(extractor, features, feature_sets);
     let leaking = leaks(&by_pixels.space) || leaks(&by_features.space);
-    // Halves of a few are too few to tell: that is no failure.
+    // Halves of a few are too few to tell: that is not a failure.
     let passes = |(p, f)| !leaking && together(p, f).is_none_or(|found| found == Verdict::Clean);
     let heldout_passes = by_pixels.heldout.zip(by_features.heldout).map(passes);
     let copycat_fails = together(by_pixels.copycat, by_features.copycat).is_some_and(|found| found != Verdict::Clean);
@@ -199,7 +199,7 @@ fn words(copying: &Copying) -> String {
         Some(Verdict::Clean) => format!("No sign of copying: {count}.{unheld}"),
         Some(Verdict::Close) => format!(
             "Closer to the training pictures than new pictures are, but to no single one: {count}. Smooth or few \
-             kinds of pictures look like this, and so does a model that has learned its pictures by heart. Look at the \
+             kinds of pictures look like this, and so does a model that has memorised its pictures. Look at the \
              pairs."
         ),
         Some(Verdict::Copies) => format!(

@@ -19,7 +19,7 @@ const MORE_COPIES: f64 = 2.33;
 /// Copies beyond those of held-out pictures that nobody should shrug at, as a share: with too few held-out pictures to call them no
 /// chance there is no verdict.
 const WORRYING: f64 = 0.01;
-/// C_T below this is no chance (Meehan 2020 speaks of −3 as strong evidence); together with an AuthPct that is this many
+/// C_T below this is not chance (Meehan 2020 speaks of −3 as strong evidence); together with an AuthPct that is this many
 /// points below that of held-out pictures.
 const CLOSER: f64 = -3.0;
 const LESS_AUTHENTIC: f64 = 10.0;
@@ -143,7 +143,7 @@ pub enum Verdict {
 }
 
 /// Judges the measures of one space by those of held-out pictures in it, if there are any. `None` where there are more copies than
-/// among these, but too few of these to say that it is no chance.
+/// among these, but too few of these to say that it is not chance.
 pub fn verdict(set: &Measures, heldout: Option<&Measures>) -> Option<Verdict> {
     let share = |m: &Measures| m.copies as f64 / m.of.max(1) as f64;
     let more = share(set) - heldout.map_or(0.0, share) > WORRYING && set.copies >= 2;
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!((found.copies, found.c_t, verdict(&found, None)), (50, None, Some(Verdict::Copies)));
     }
 
-    /// Ten held-out pictures cannot tell 20 % of copies from chance: that is no verdict, and not a good one. A hundred can.
+    /// Ten held-out pictures cannot tell 20 % of copies from chance: that is not a verdict, least of all a good one. A hundred can.
     #[test]
     fn copies_are_not_waved_through_for_want_of_heldout_pictures() {
         let of = |copies, of| Measures { copies, of, auth_pct: 50.0, c_t: Some(0.0) };

@@ -55,7 +55,7 @@ impl Judgement {
         let Self { n, extractor, .. } = self;
         let scaling = match self.scaling {
             Scaling::Raw => "taken as they are",
-            Scaling::Standardised => "each standardised by the real pictures, because nobody trained them",
+            Scaling::Standardised => "each standardised by the real pictures, because they are untrained",
         };
         let mut lines = vec![
             format!(

@@ -1,5 +1,5 @@
 //! The judgement's part of a report, and what of it lies on disk: `scores.json`; and in `judged/` the pictures of the nearest
-//! pairs, and `record.json` with what is no score.
+//! pairs, and `record.json` with what is not a score.
 
 mod text;
 

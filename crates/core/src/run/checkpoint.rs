@@ -164,7 +164,7 @@ pub fn forget_after(checkpoints: &Path, step: u64) -> Result<()> {
     Ok(())
 }
 
-/// Puts all checkpoints after `step` aside, under names that are no steps, which it gives back: what could not be read is neither
+/// Puts all checkpoints after `step` aside, under names that are not steps, which it gives back: what could not be read is neither
 /// counted nor overwritten.
 ///
 /// # Errors

@@ -188,7 +188,7 @@ impl RunDir {
         let file = file.map_err(|e| Error::io("open", &path, &e))?;
         match file.try_lock() {
             Ok(()) => {
-                // What a killed trainer had begun to write. It costs space, not correctness: a failure is no error.
+                // What a killed trainer had begun to write. It costs space, not correctness: a failure is not an error.
                 for directory in [self.root.clone(), self.root.join("samples")] {
                     let _ = files::remove_partials(&directory);
                 }

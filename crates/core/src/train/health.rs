@@ -61,7 +61,7 @@ pub fn diversity(step: u64, now: f64, best: f64) -> Option<Trouble> {
 }
 
 /// Looks for a discriminator that has told nearly everything rightly in a whole window of looks in which the score did not
-/// improve. Either alone is no trouble: a sure discriminator may still teach.
+/// improve. Either alone is not trouble: a sure discriminator may still teach.
 pub fn domination(looks: &[Scored]) -> Option<Trouble> {
     let found = plateau(looks, DOMINATED_LOOKS, 0)?;
     let last = &looks[looks.len() - found.window..];

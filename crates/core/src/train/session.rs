@@ -251,7 +251,7 @@ impl<S: Subject> Session<S> {
             return Ok(Some(trouble));
         }
         match self.save_model(&model) {
-            // The last update left weights that are no numbers; the losses would show it only at the next step.
+            // The last update left weights that are not numbers; the losses would show it only at the next step.
             Err(error) if error.kind == ErrorKind::Diverged => return Ok(Some(health::broken_weights(step))),
             saved => saved?,
         }

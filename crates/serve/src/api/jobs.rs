@@ -116,7 +116,7 @@ fn known_run(server: &Server, param: &str, run: &str) -> Answer<RunDir> {
     })
 }
 
-/// Refuses what the program would refuse, and what is no name.
+/// Refuses what the program would refuse, and what is not a name.
 pub fn check(request: &JobRequest) -> Answer<()> {
     let within = |param: &str, ok: bool, may_be: &str| {
         if ok { Ok(()) } else { Err(Problem::field(param, format!("{param} must be {may_be}"))) }

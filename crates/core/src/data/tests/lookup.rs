@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 /// What a fresh machine may truly lack, and why.
 const UNAVOIDABLE: [(&str, &str); 2] = [
     ("the right to mount a file system", "containers withhold it, even from root, and no package brings it"),
-    ("AVX-512, with which the fixture was made", "other vector instructions round otherwise, so bytes are not compared"),
+    (
+        "AVX-512, with which the fixture was made",
+        "other vector instructions round otherwise, so bytes are not compared",
+    ),
 ];
 
 /// A real data set or file. Where there is none, the test is skipped.

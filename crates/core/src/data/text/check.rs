@@ -92,7 +92,7 @@ const MANY: u64 = 2_000_000;
 fn suggest(found: &Cleaning, distinct: usize) -> (TokenizerKind, usize, String) {
     let per_character = found.bytes as f64 / found.characters.max(1) as f64;
     if per_character >= 1.8 {
-        let reason = format!("a character of this script says as much as a syllable or a word; there are {distinct}");
+        let reason = format!("a character of this script stands for a syllable or a word; there are {distinct}");
         (TokenizerKind::Characters, 0, reason)
     } else if found.characters < MANY {
         let reason = format!("{} characters are too few to learn words from", found.characters);

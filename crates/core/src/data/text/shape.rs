@@ -9,7 +9,7 @@ use super::source::TextFormat;
 
 /// With fewer blocks a file is one text.
 const FEWEST_BLOCKS: usize = 16;
-/// From this share of last to inner lines the blocks are no paragraphs.
+/// From this share of last to inner lines the blocks are not paragraphs.
 const RAGGED: f64 = 0.85;
 /// Bytes that are looked at.
 pub(super) const LOOK_AT: usize = 1 << 20;

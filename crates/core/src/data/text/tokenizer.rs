@@ -134,7 +134,7 @@ impl Tokenizer {
         text.chars().filter(|&c| !known.knows(c) && seen.insert(c)).collect()
     }
 
-    /// The text of these tokens; bytes that are no UTF-8 become U+FFFD. The end of a document is no text.
+    /// The text of these tokens; bytes that are not UTF-8 become U+FFFD. The end of a document is not text.
     pub fn decode(&self, tokens: &[u32]) -> String {
         let bytes: Vec<u8> = tokens.iter().flat_map(|&token| self.bytes(token)).copied().collect();
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
@@ -257,7 +257,7 @@ mod tests {
         let tokenizer = bpe(TEXT, 300);
         assert!(tokenizer.encode(TEXT).len() < TEXT.len() && tokenizer.vocabulary() <= 300);
         assert_eq!(tokenizer.bytes(1 + u32::from(b'a')), b"a");
-        // Nothing for what is no text and no token, half characters shown as such.
+        // Nothing for what is neither text nor a token, half characters shown as such.
         assert_eq!(tokenizer.decode(&[Tokenizer::END, 9999, 1 + 0xe6, 1 + u32::from(b'x')]), "\u{fffd}x");
         assert!(tokenizer.unknown("ж").is_empty() && tokenizer.decode(&tokenizer.encode("ж")) == "ж");
         let tokenizer = characters("aabb");

@@ -124,7 +124,7 @@ struct Record {
     text: Option<String>,
 }
 
-/// A JSON object a line. A line that is none, or whose `text` is no string, costs itself.
+/// A JSON object a line. A line that is none, or whose `text` is not a string, costs itself.
 fn json_lines(name: &str, mut reader: BufReader<Hashing>, visitor: &mut dyn Visitor) -> Result<Walked, Stopped> {
     let (mut found, mut bad_lines, mut bad_count) = (Cleaning::default(), Vec::new(), 0);
     let mut line = Vec::new();

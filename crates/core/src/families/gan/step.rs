@@ -505,7 +505,7 @@ mod tests {
             );
             let ground = Tensor::<1>::from_floats(colour, &gan.device).reshape([1, 1, 1, 3]).repeat(&[4, 16, 16, 1]);
             let mut holes = 0;
-            // Colour is changed too, and by one amount all over a picture: what is no ground is a hole.
+            // Colour is changed too, and by one amount all over a picture: what is not ground is a hole.
             for draw in 0..8 {
                 let changed = host(gan.augment(ground.clone(), 1, "test", draw).inner());
                 for picture in changed.chunks_exact(16 * 16 * 3) {

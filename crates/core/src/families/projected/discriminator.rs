@@ -7,7 +7,7 @@
 //!
 //! A network that was trained on photographs begins by halving them, and what is finer than four pixels comes out of that as
 //! something coarser (aliasing), so that a grain of two or three pixels passes for the texture of a fur. So one more head, which
-//! is no part of the paper, sees the pixels themselves.
+//! is not part of the paper, sees the pixels themselves.
 //!
 //! What else differs from the paper: the maps keep their own resolution instead of being doubled once more, and doubling is
 //! nearest-neighbour, because together with the convolution that is one transposed convolution.

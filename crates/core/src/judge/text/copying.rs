@@ -187,7 +187,7 @@ struct Sets {
     pieces: u32,
 }
 
-/// Symbols from here on are no characters.
+/// Symbols from here on are not characters.
 const BEYOND_CHARACTERS: u32 = 0x11_0000;
 
 impl Sets {

@@ -102,7 +102,7 @@ impl TextJudgement {
         Some(if found.tokens < FEWEST_TOKENS {
             format!("Too little held-out text to say whether it is better than counting: {beside}.")
         } else if gain.low > 0.0 {
-            format!("Better than counting: {beside}.")
+            format!("Better than the 5-gram model: {beside}.")
         } else if gain.high < 0.0 {
             format!("Not yet better than counting: {beside}. Train longer, or a smaller model.")
         } else {

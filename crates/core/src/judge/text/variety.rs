@@ -65,7 +65,7 @@ fn words(found: &Measured, reference: Option<&Measured>) -> String {
         reference.map_or(String::new(), |r| format!(" (held-out text: {})", percent(pick(r))))
     };
     let numbers = format!(
-        "{} of pairs of words are distinct{}, {} of what a piece says it has said before{}",
+        "{} of pairs of words are distinct{}, {} of the 4-grams of a piece occur earlier in it{}",
         percent(found.distinct[1]),
         beside(|m| m.distinct[1]),
         percent(found.repetition),
@@ -75,7 +75,7 @@ fn words(found: &Measured, reference: Option<&Measured>) -> String {
     if found.repetition > at_best.repetition + MUCH {
         format!("It repeats itself within a piece: {numbers}. A repetition penalty or a higher temperature helps.")
     } else if found.distinct[1] < at_best.distinct[1] - MUCH || found.duplicates > at_best.duplicates + MUCH {
-        format!("It says much the same in every piece: {numbers}.")
+        format!("The pieces are nearly alike: {numbers}.")
     } else {
         format!("Varied: {numbers}.")
     }
@@ -160,7 +160,7 @@ mod tests {
         let book: String = (0..500).map(|i| format!("word{i} ")).collect();
         let same = variety(&vec!["one two three four five six seven".to_string(); 9], std::slice::from_ref(&book));
         assert_eq!((same.units, same.heldout.unwrap().distinct), (63, [1.0; 3]));
-        assert!(same.words.starts_with("It says much the same"), "{}", same.words);
+        assert!(same.words.starts_with("The pieces are nearly alike"), "{}", same.words);
         let other: String = (0..500).map(|i| format!("other{i} ")).collect();
         assert!(variety(&[other], &[book]).words.starts_with("Varied"));
     }

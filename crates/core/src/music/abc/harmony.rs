@@ -35,7 +35,7 @@ const QUALITIES: [(&str, &[u8]); 26] = [
 const ROOT: u8 = 48;
 
 /// The MIDI keys of the chord that `text` names: its bass an octave below, then its notes. Empty for `N.C.`, which asks for
-/// silence; `None` where `text` is no chord symbol.
+/// silence; `None` where `text` is not a chord symbol.
 pub(super) fn chord(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     if matches!(text, "N.C." | "NC") {

@@ -1,5 +1,5 @@
 //! The judgement of a writer on a page, and what of it lies on disk: `scores.json`; and in `judged/` the generated pieces, each
-//! with its label, and `record.json` with what is no score.
+//! with its label, and `record.json` with what is not a score.
 
 use super::{DIRECTORY, RECORD, SCORES, outdated};
 use crate::data::text::TextManifest;

@@ -1,4 +1,4 @@
-//! A session in trouble: weights that are no numbers, at every moment where they can turn up.
+//! A session in trouble: weights that are not numbers, at every moment where they can turn up.
 
 use super::budget::nice;
 use super::*;

@@ -97,7 +97,7 @@ const SPEED: f64 = 90e9;
 /// Tokens for a parameter that a network should read in its budget; with fewer a smaller one learns more. Chinchilla's 20
 /// (Hoffmann 2022) are for one pass over endless text; here a large part of a short run is spent on learning to spell.
 const TOKENS_A_PARAMETER: f64 = 3.0;
-/// Parameters for a token of the corpus, at most: a larger network only learns it by heart sooner.
+/// Parameters for a token of the corpus, at most: a larger network only memorises it sooner.
 const PARAMETERS_A_TOKEN: f64 = 50.0;
 /// How often a text is read at most: what comes later is memorised, whatever dropout there is. Lab L-25.
 const MOST_PASSES: f64 = 60.0;

@@ -210,7 +210,7 @@ impl Subject for Texts {
         write_sample(checkpoint, path, &self.config.text)
     }
 
-    /// A model that knows nothing has ln(vocabulary) nats, 12 at most; thousands are no loss any more.
+    /// A model that knows nothing has ln(vocabulary) nats, 12 at most; thousands are not a loss any more.
     fn loss_limit(&self) -> f32 {
         1e3
     }
