@@ -35,6 +35,17 @@ pub struct About {
     pub has_styles: bool,
 }
 
+/// What goes into a model and what comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape<'a> {
+    /// The shape of what it makes.
+    pub frame: Frame,
+    /// Length of the noise vector that a picture is made from.
+    pub noise: usize,
+    /// What it can be asked for.
+    pub takes: Takes<'a>,
+}
+
 /// The shape of what a model makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
@@ -59,23 +70,12 @@ pub enum Takes<'a> {
     Pictures,
 }
 
-impl<'a> Takes<'a> {
-    /// Classes of these names; nothing where there are none.
-    pub fn of_classes(names: &'a [String]) -> Self {
-        if names.is_empty() { Self::Nothing } else { Self::Classes(names) }
-    }
-}
-
 /// The sizes of a model, as `[model]` of `run.toml` and a model file have them: everything that is needed to build it.
 pub trait Family: Debug + Send + Sync {
     /// What is said of the family.
     fn about(&self) -> &'static About;
-    /// The shape of what it makes.
-    fn frame(&self) -> Frame;
-    /// Length of the noise vector that a picture is made from.
-    fn noise(&self) -> usize;
-    /// What it can be asked for.
-    fn takes(&self) -> Takes<'_>;
+    /// What goes in and what comes out.
+    fn shape(&self) -> Shape<'_>;
     /// Its sizes as people read them, for one line.
     fn sizes(&self) -> String;
     /// Checks every number before anything is allocated from it.
@@ -127,6 +127,16 @@ pub trait Family: Debug + Send + Sync {
         None
     }
 
+    /// The shape of what it makes.
+    fn frame(&self) -> Frame {
+        self.shape().frame
+    }
+
+    /// Length of the noise vector that a picture is made from.
+    fn noise(&self) -> usize {
+        self.shape().noise
+    }
+
     /// The family's name.
     fn family(&self) -> &'static str {
         self.about().name
@@ -134,7 +144,7 @@ pub trait Family: Debug + Send + Sync {
 
     /// The classes it can be asked for; empty when it takes none.
     fn classes(&self) -> &[String] {
-        match self.takes() {
+        match self.shape().takes {
             Takes::Classes(names) => names,
             Takes::Nothing | Takes::Captions | Takes::Pictures => &[],
         }

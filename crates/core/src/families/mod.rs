@@ -16,7 +16,7 @@ pub mod trainer;
 pub mod vae;
 
 pub use choice::Listed;
-pub use family::{About, Family, Frame, Takes};
+pub use family::{About, Family, Frame, Shape, Takes};
 pub use model::{Code, Condition, Critic, Density, How, Latent, Likelihood, Model, Styles, one_hot};
 pub use trainer::{Ingredients, Losses, Trainer};
 

@@ -2,7 +2,7 @@
 //! makes them in several steps, it is asked for with captions, and it reads no table of its own. One file, and one line in the list.
 
 use crate::families::choice::{Chosen, Listed, Question};
-use crate::families::family::{About, Family, Frame, Takes, check_size};
+use crate::families::family::{About, Family, Frame, Shape, Takes, check_size};
 use crate::families::model::{Condition, How, Model, weights_of};
 use crate::families::settings::{Settings, Tables, check_ranges};
 use crate::families::trainer::{Ingredients, Kind, Losses, Remedy, StepInput, Tolerance, Trainer, pictures_tensor};
@@ -33,16 +33,9 @@ impl Family for ProbeConfig {
         &Self::ABOUT
     }
 
-    fn frame(&self) -> Frame {
-        Frame { height: self.height, width: self.width, channels: self.channels }
-    }
-
-    fn noise(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    fn takes(&self) -> Takes<'_> {
-        Takes::Captions
+    fn shape(&self) -> Shape<'_> {
+        let frame = Frame { height: self.height, width: self.width, channels: self.channels };
+        Shape { frame, noise: self.height * self.width * self.channels, takes: Takes::Captions }
     }
 
     fn sizes(&self) -> String {

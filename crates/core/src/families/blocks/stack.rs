@@ -2,7 +2,7 @@
 
 use super::residual::ResidualBlock;
 use super::{GAMMA_INIT, WEIGHT_INIT};
-use crate::families::family::{Frame, check_size};
+use crate::families::family::{Frame, Shape, Takes, check_size};
 use crate::families::settings::check_ranges;
 use crate::nn::{
     BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Linear, Mode, Module, Param, SpectralConv2d, UpConv2d, join,
@@ -31,9 +31,11 @@ pub struct StackConfig {
 }
 
 impl StackConfig {
-    /// The shape of the pictures.
-    pub fn frame(&self) -> Frame {
-        Frame { height: self.height, width: self.width, channels: self.channels }
+    /// The shape of a model of this stack, from a latent vector and one of these classes, if there are any.
+    pub fn shape<'a>(&self, z_dim: usize, classes: &'a [String]) -> Shape<'a> {
+        let frame = Frame { height: self.height, width: self.width, channels: self.channels };
+        let takes = if classes.is_empty() { Takes::Nothing } else { Takes::Classes(classes) };
+        Shape { frame, noise: z_dim, takes }
     }
 
     /// Picture sizes (height, width) from the whole picture down by halves, until the longer side is below 8 or the

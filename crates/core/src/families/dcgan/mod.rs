@@ -4,7 +4,7 @@ pub mod net;
 
 use super::blocks::stack::{StackConfig, validate_stack};
 use super::choice::{Chosen, Facts, Listed, Question, Suits};
-use super::family::{About, FINEST, Family, Frame, Takes, check_classes, check_noise};
+use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss, Normalisation};
@@ -50,16 +50,8 @@ impl Family for DcganConfig {
         &Self::ABOUT
     }
 
-    fn frame(&self) -> Frame {
-        self.stack.frame()
-    }
-
-    fn noise(&self) -> usize {
-        self.z_dim
-    }
-
-    fn takes(&self) -> Takes<'_> {
-        Takes::of_classes(&self.classes)
+    fn shape(&self) -> Shape<'_> {
+        self.stack.shape(self.z_dim, &self.classes)
     }
 
     fn sizes(&self) -> String {

@@ -5,7 +5,7 @@ pub mod net;
 
 use super::blocks::stack::{StackConfig, validate_stack};
 use super::choice::{Chosen, Listed, Question};
-use super::family::{About, FINEST, Family, Frame, Takes, check_classes, check_noise};
+use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss};
@@ -66,16 +66,8 @@ impl Family for FastganConfig {
         &Self::ABOUT
     }
 
-    fn frame(&self) -> Frame {
-        self.stack.frame()
-    }
-
-    fn noise(&self) -> usize {
-        self.z_dim
-    }
-
-    fn takes(&self) -> Takes<'_> {
-        Takes::of_classes(&self.classes)
+    fn shape(&self) -> Shape<'_> {
+        self.stack.shape(self.z_dim, &self.classes)
     }
 
     fn sizes(&self) -> String {

@@ -4,7 +4,7 @@ pub mod discriminator;
 
 use super::blocks::stack::StackConfig;
 use super::choice::{Chosen, Facts, Listed, Question, Suits};
-use super::family::{About, Family, Frame, Takes};
+use super::family::{About, Family, Shape};
 use super::fastgan::FastganConfig;
 use super::fastgan::net::{Generator, cost};
 use super::gan::choices;
@@ -64,16 +64,8 @@ impl Family for ProjectedConfig {
         &Self::ABOUT
     }
 
-    fn frame(&self) -> Frame {
-        self.0.frame()
-    }
-
-    fn noise(&self) -> usize {
-        self.0.noise()
-    }
-
-    fn takes(&self) -> Takes<'_> {
-        self.0.takes()
+    fn shape(&self) -> Shape<'_> {
+        self.0.shape()
     }
 
     fn sizes(&self) -> String {

@@ -11,7 +11,7 @@ pub mod step;
 
 use super::blocks::stack::{StackConfig, Upsampling, validate_stack};
 use super::choice::{Chosen, Facts, Listed, Question, Suits};
-use super::family::{About, FINEST, Family, Frame, Takes, check_classes, check_noise};
+use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::settings::{GanConfig, GanLoss};
 use super::model::Model;
@@ -66,16 +66,8 @@ impl Family for VaeConfig {
         &Self::ABOUT
     }
 
-    fn frame(&self) -> Frame {
-        self.stack.frame()
-    }
-
-    fn noise(&self) -> usize {
-        self.z_dim
-    }
-
-    fn takes(&self) -> Takes<'_> {
-        Takes::of_classes(&self.classes)
+    fn shape(&self) -> Shape<'_> {
+        self.stack.shape(self.z_dim, &self.classes)
     }
 
     fn sizes(&self) -> String {
