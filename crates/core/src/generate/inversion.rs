@@ -8,10 +8,9 @@ use crate::Result;
 use crate::data::{self, DataConfig, preprocess};
 use crate::device;
 use crate::families::Condition;
-use crate::families::projected::discriminator;
 use crate::nn::{host, vector};
 use crate::picture::Picture;
-use crate::pretrained::EfficientNetLite0;
+use crate::pretrained::{EfficientNetLite0, looking_size};
 use crate::provenance::recipe::Recipe;
 use crate::run::config::RunConfig;
 use burn::tensor::{Tensor, TensorData};
@@ -266,7 +265,7 @@ fn pyramid(x: Tensor<4>) -> Vec<Tensor<4>> {
 /// The feature maps of pictures, looked at in the multiple of 32 pixels that is nearest to their own size.
 fn taps(eyes: &EfficientNetLite0, x: Tensor<4>) -> [Tensor<4>; 4] {
     let [_, height, width, channels] = x.dims();
-    let size = discriminator::size(height, width, height.max(width));
+    let size = looking_size(height, width, height.max(width));
     let x = if [height, width] == size { x } else { resize(x, size, Filter::Triangle) };
     eyes.taps(if channels == 1 { x.repeat_dim(3, 3) } else { x })
 }

@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn names_that_are_written_anywhere_are_known() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut all = ["README.md", "README.zh-CN.md", "LAB.md"].map(|name| root.join(name)).to_vec();
+        let mut all = ["README.md", "README.zh-CN.md"].map(|name| root.join(name)).to_vec();
         for folder in ["recipes", "docs", "crates/core/tests", "crates/cli/tests", "crates/serve/tests"] {
             files(&root.join(folder), &mut all);
         }

@@ -11,6 +11,8 @@ use maliang_kernels::{Activation, Conv2dOptions, DepthwiseOptions, Filter, Preci
 
 /// Height and width that the network was trained with.
 const SIDE: usize = 224;
+/// The coarsest map has one number for so many pixels a side.
+const STRIDE: usize = 32;
 /// Pictures that are judged at once: their largest activations take some 40 MB.
 const BATCH: usize = 8;
 /// Channels of the first convolution.
@@ -131,6 +133,13 @@ struct Block {
     stride: usize,
     /// Is the input added to the output?
     skip: bool,
+}
+
+/// The height and width at which the network looks at pictures of `height`×`width`, when their longer side becomes `longer`: the
+/// nearest multiples of 32.
+pub fn looking_size(height: usize, width: usize, longer: usize) -> [usize; 2] {
+    let scale = longer as f64 / height.max(width) as f64;
+    [height, width].map(|side| ((side as f64 * scale / STRIDE as f64).round() as usize).max(1) * STRIDE)
 }
 
 /// EfficientNet-Lite0 without its classifier, frozen. Pictures are `[batch, height, width, 3]` in [-1, 1], height and width

@@ -9,9 +9,9 @@ mod pickle;
 mod store;
 mod torch_file;
 
-pub use efficientnet::EfficientNetLite0;
 #[cfg(test)]
 pub(crate) use efficientnet::tests::random_network;
+pub use efficientnet::{EfficientNetLite0, looking_size};
 pub use foreign::read_weights;
 pub use inception::Inception;
 pub use store::{EFFICIENTNET_LITE0, INCEPTION, Installed, Store};

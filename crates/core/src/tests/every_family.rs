@@ -194,6 +194,7 @@ fn model_files_round_trip() {
         fewer.pop_last();
         assert!(info.config.load(fewer, &device::cpu()).is_err(), "{}: a tensor is missing", about.name);
         let text = serde_json::to_string(&info.config).unwrap();
+        assert!(text.contains(&format!("\"family\":\"{}\"", about.name)), "{text}");
         assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), info.config);
     });
 }

@@ -1,4 +1,4 @@
-"""Golden values of crates/core/src/train/losses.rs, from the papers' formulas in float64.
+"""Golden values of crates/core/src/families/{gan,vae}/losses.rs, from the papers' formulas in float64.
 
 Gradients are central differences of the same formulas, so they owe nothing to anyone's automatic differentiation.
     python3 losses.py > losses.json        (needs numpy)

@@ -25,7 +25,10 @@ pub enum GanLoss {
 impl GanLoss {
     /// Does the generator's loss see real pictures?
     pub fn compares(self) -> bool {
-        self == Self::RelativisticPaired
+        match self {
+            Self::RelativisticPaired => true,
+            Self::NonSaturating | Self::Minimax | Self::LeastSquares | Self::Hinge | Self::Wasserstein => false,
+        }
     }
 
     /// The logit above which a picture counts as real; nothing where only differences between logits mean something.

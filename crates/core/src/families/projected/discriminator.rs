@@ -30,8 +30,6 @@ const MIXED: [usize; 4] = [64, 64, 128, 256];
 const HEADS: [&[usize]; 4] = [&[64, 128, 128], &[128, 128], &[128], &[128]];
 /// Channels of the head of pixels, as [`HEADS`].
 const PIXEL_HEAD: &[usize] = &[24, 48, 96, 96];
-/// Pictures are shown in multiples of this many pixels.
-const STRIDE: usize = 32;
 
 const KEEP: Conv2dOptions = Conv2dOptions { stride: 1, padding: 1, precision: Precision::F32 };
 const POINT: Conv2dOptions = Conv2dOptions { stride: 1, padding: 0, precision: Precision::F32 };
@@ -63,7 +61,7 @@ struct Head {
 
 impl Discriminator {
     /// Heads without values for `classes` classes, and the random projections of `seed`. Pictures are looked at with
-    /// `size` (height, width), see [`size`].
+    /// `size` (height, width), see [`looking_size`](crate::pretrained::looking_size).
     pub fn new(eyes: EfficientNetLite0, size: [usize; 2], classes: usize, seed: u64, device: &Device) -> Self {
         // A deviation of 1/√fan-in: a projection keeps the size of what it mixes.
         let random = |name: String, shape: [usize; 4], fan_in: usize| {
@@ -196,13 +194,6 @@ impl Module for Discriminator {
     }
 }
 
-/// The height and width at which pictures of `height`×`width` are looked at, when their longer side becomes `longer`: the nearest
-/// multiples of 32.
-pub fn size(height: usize, width: usize, longer: usize) -> [usize; 2] {
-    let scale = longer as f64 / height.max(width) as f64;
-    [height, width].map(|side| ((side as f64 * scale / STRIDE as f64).round() as usize).max(1) * STRIDE)
-}
-
 /// A constant for use with `x`: on the same side of autodiff.
 fn like(constant: &Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
     if x.is_autodiff() { constant.clone().autodiff() } else { constant.clone() }
@@ -213,7 +204,7 @@ mod tests {
     use super::*;
     use crate::families::gan::players::Discriminator as _;
     use crate::nn::{host, initialise};
-    use crate::pretrained::random_network;
+    use crate::pretrained::{looking_size, random_network};
 
     fn discriminator(size: [usize; 2], classes: usize, seed: u64) -> Discriminator {
         let device = Device::flex();
@@ -229,10 +220,10 @@ mod tests {
 
     #[test]
     fn sizes_are_the_nearest_multiples_of_32() {
-        assert_eq!(size(64, 64, 64), [64, 64]);
-        assert_eq!(size(64, 96, 96), [64, 96]);
-        assert_eq!(size(256, 32, 64), [64, 32], "never below one");
-        assert_eq!(size(100, 40, 128), [128, 64]);
+        assert_eq!(looking_size(64, 64, 64), [64, 64]);
+        assert_eq!(looking_size(64, 96, 96), [64, 96]);
+        assert_eq!(looking_size(256, 32, 64), [64, 32], "never below one");
+        assert_eq!(looking_size(100, 40, 128), [128, 64]);
     }
 
     #[test]

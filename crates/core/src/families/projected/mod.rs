@@ -15,7 +15,7 @@ use super::model::{Critic, Model};
 use super::settings::{Settings, Tables};
 use super::trainer::{Ingredients, Trainer, no_features};
 use crate::makes::Makes;
-use crate::pretrained::EfficientNetLite0;
+use crate::pretrained::{EfficientNetLite0, looking_size};
 use crate::weights::Weights;
 use crate::{Result, device};
 use burn::tensor::Device;
@@ -50,7 +50,7 @@ impl ProjectedConfig {
         let gan: GanConfig = settings.tables.get()?;
         let FastganConfig { stack, classes, .. } = &self.0;
         let features = features.ok_or_else(no_features)?.with_precision(settings.train.precision);
-        let size = discriminator::size(stack.height, stack.width, gan.feature_size);
+        let size = looking_size(stack.height, stack.width, gan.feature_size);
         let discriminator = Discriminator::new(features, size, classes.len(), settings.seed, device);
         Ok(match gan.pixel_head {
             true => discriminator.with_pixel_head(stack.channels, classes.len()),
