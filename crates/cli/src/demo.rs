@@ -3,6 +3,7 @@
 use crate::args::DemoArgs;
 use crate::terminal::{self, free_directory, print};
 use crate::train::begin::{look_at, start};
+use maliang::data::KEPT_BYTES;
 use maliang::generate::grid::grid;
 use maliang::generate::latent::closed_path;
 use maliang::generate::picture::write_gif;
@@ -28,7 +29,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         return Err(Error::input(format!("--minutes {} is not a time", args.minutes)).hint("for example --minutes 2"));
     }
     terminal::catch_interrupts()?;
-    let (scan, checked) = look_at(SOURCE)?;
+    let (scan, checked) = look_at(SOURCE, KEPT_BYTES)?;
     let mut settings = Table::new();
     set(&mut settings, "train.minutes", Value::Float(args.minutes));
     let request = Request {

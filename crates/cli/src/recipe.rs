@@ -5,6 +5,7 @@ use crate::bench::machine::Machine;
 use crate::judge::model::{self, Asked};
 use crate::terminal::{self, print};
 use crate::train::begin;
+use maliang::data::KEPT_BYTES;
 use maliang::data::text::makes;
 use maliang::judge::{Checked, Claim, Judgement, Protocol};
 use maliang::makes::Makes;
@@ -99,7 +100,7 @@ fn trained(source: &str, out: &Path, settings: &Table) -> Result<(Outcome, RunDi
             Err(begin::settings_are_fixed(out))
         };
     }
-    let (scan, checked) = begin::look_at(source)?;
+    let (scan, checked) = begin::look_at(source, KEPT_BYTES)?;
     let choice = train::choose(&begin::request(source.to_owned(), settings.clone()), &checked)?;
     begin::start(RunDir::new(out), &choice, &scan, None)
 }

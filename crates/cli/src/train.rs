@@ -7,6 +7,7 @@ use crate::args::{DeviceArg, FitArg, TrainArgs};
 use crate::race;
 use crate::terminal::{self, print};
 use begin::{announce, is_begun, look_at, settings_are_fixed, start};
+use maliang::data::KEPT_BYTES;
 use maliang::data::text::makes;
 use maliang::device::ComputeDevice;
 use maliang::families::settings::TrainConfig;
@@ -59,7 +60,7 @@ fn train(args: &TrainArgs) -> Result<()> {
 
 /// Starts a new run on the pictures at `source`, or a race, and trains it.
 fn start_pictures(source: String, out: PathBuf, settings: Table, args: &TrainArgs) -> Result<()> {
-    let (scan, checked) = look_at(&source)?;
+    let (scan, checked) = look_at(&source, if args.dry_run { 0 } else { KEPT_BYTES })?;
     let size = args.size.as_deref().map(parse_size).transpose()?;
     let request = Request { family: args.model.clone(), size, ..begin::request(source, settings) };
     if args.race {

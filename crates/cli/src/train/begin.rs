@@ -86,9 +86,9 @@ pub fn scan_and_check(source: &Source, kept: u64) -> Result<(Scan, CheckReport)>
     Ok((scan, checked))
 }
 
-/// Scans and checks a source, with progress, and says on stderr what was found.
-pub fn look_at(source: &str) -> Result<(Scan, CheckReport)> {
-    let (scan, checked) = scan_and_check(&Source::parse(source)?, data::KEPT_BYTES)?;
+/// As [`scan_and_check`], and says on stderr what was found.
+pub fn look_at(source: &str, kept: u64) -> Result<(Scan, CheckReport)> {
+    let (scan, checked) = scan_and_check(&Source::parse(source)?, kept)?;
     train::enough_pictures(checked.distinct)?;
     let mut found = format!("{}: {} pictures", source, checked.usable);
     for (count, what) in [

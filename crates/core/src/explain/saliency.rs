@@ -23,12 +23,16 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// The discriminator of the newest whole checkpoint of a run; nothing where no checkpoint holds one. `features` is what a
+    /// The discriminator of the newest whole checkpoint of a run; nothing where the family has none, or no checkpoint
+    /// holds one. `features` is what a
     /// projected GAN looks through.
     ///
     /// # Errors
     /// A projected GAN without features, or a state that is not of this run.
     pub fn of_run(run: &RunDir, config: &RunConfig, features: Option<EfficientNetLite0>) -> Result<Option<Self>> {
+        if !config.model.about().has_critic {
+            return Ok(None);
+        }
         let Some((checkpoint, _, mut state)) = checkpoint::newest_whole(&run.checkpoints()).0 else { return Ok(None) };
         let Some(judge) = config.model.critic(&config.settings(), &mut state, features)? else { return Ok(None) };
         let (classes, batch) = (config.model.classes().len(), config.train.batch);

@@ -98,7 +98,7 @@ pub struct Chosen<C> {
     /// Does training in bf16 reach about the same scores?
     pub bf16: bool,
     /// Why, a line each: (what, value, reason).
-    pub reasons: Vec<(&'static str, String, String)>,
+    pub reasons: Vec<Reason>,
 }
 
 impl<C> Chosen<C> {
@@ -122,4 +122,17 @@ pub trait Listed: Family + Sized {
     /// # Errors
     /// A setting that does not exist, or has another type.
     fn choose(question: &Question) -> Result<Chosen<Self>>;
+}
+
+/// One line of reasons: what, value, why.
+pub type Reason = (&'static str, String, String);
+
+/// Fewer pictures than this show little but blobs.
+pub const ENOUGH: f64 = 100_000.0;
+/// Half-life of the moving average, in pictures, where a family has no reason for another.
+pub const EMA: f64 = 10_000.0;
+
+/// The width of the first stage, and why.
+pub fn width(base: usize) -> Reason {
+    ("width", format!("{base} channels"), "what the budget can train well on a plain CPU".into())
 }

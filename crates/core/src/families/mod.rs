@@ -28,6 +28,7 @@ use choice::{Chosen, Facts, Question};
 use serde::{Deserialize, Serialize};
 use settings::Tables;
 use std::ops::Deref;
+use toml::Value;
 
 /// Writes the enum of families, and every place where one is told from another.
 macro_rules! families {
@@ -157,30 +158,25 @@ impl ModelConfig {
     /// Names the first of them.
     pub fn refuse_unknown(&self, tables: &Tables) -> Result<()> {
         let known = |table: &str| FAMILIES.iter().any(|about| about.tables.contains(&table));
-        match tables.iter().find(|(table, ..)| !known(table)) {
+        match tables.names().find(|table| !known(table)) {
             None => Ok(()),
-            Some((table, setting, _)) => {
-                let (why, hint) = self.unread(tables, table, setting).unwrap_or_default();
+            Some(table) => {
+                let (why, hint) = self.unread(tables, table, "").unwrap_or_default();
                 Err(Error::input(why).hint(hint))
             }
         }
     }
 
-    /// Refuses settings of `given` that would do nothing, `tables` being all that the run has. What only repeats a default changes
-    /// nothing anyway.
-    ///
-    /// # Errors
-    /// One sentence naming the first of them, and why.
-    pub fn refuse_unread(&self, given: &Tables, tables: &Tables) -> Result<()> {
+    /// The settings of `given` that would do nothing, `tables` being all that the run has. What only repeats a default changes nothing
+    /// anyway.
+    pub fn unread_of(&self, given: &Tables, tables: &Tables) -> Vec<Unread> {
         let (all, defaults) = (full(tables), defaults());
-        for (table, setting, value) in given.iter() {
-            if let Some((why, hint)) = self.unread(&all, table, setting)
-                && defaults.value(table, setting) != Some(value)
-            {
-                return Err(Error::input(format!("{table}.{setting} would do nothing: {why}")).hint(hint));
-            }
-        }
-        Ok(())
+        let idle = |(table, setting, value): (&str, &str, &Value)| {
+            let (why, hint) = self.unread(&all, table, setting)?;
+            let usual = defaults.value(table, setting).is_some_and(|default| same(default, value));
+            (!usual).then(|| Unread { name: format!("{table}.{setting}"), why, hint })
+        };
+        given.iter().filter_map(idle).collect()
     }
 
     /// Why a setting does nothing, and what to try.
@@ -204,6 +200,28 @@ impl ModelConfig {
             ),
         })
     }
+}
+
+/// A setting that would do nothing.
+#[derive(Debug, Clone)]
+pub struct Unread {
+    /// Its name, `gan.r1` for example.
+    pub name: String,
+    why: String,
+    hint: String,
+}
+
+impl Unread {
+    /// What to say to a user who has set it.
+    pub fn refused(self) -> Error {
+        Error::input(format!("{} would do nothing: {}", self.name, self.why)).hint(self.hint)
+    }
+}
+
+/// Are these the same value, 1 and 1.0 too?
+fn same(one: &Value, other: &Value) -> bool {
+    let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+    one == other || number(one).is_some_and(|one| number(other) == Some(one))
 }
 
 /// All tables, with what is left out as it is where nobody sets anything.

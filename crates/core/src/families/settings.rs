@@ -49,8 +49,7 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Steps between looks: a grid, a score and a checkpoint. 0 lets the trial steps decide.
     pub look_every: u64,
-    /// Stop early when the score has stopped improving, judged over windows of at least this many looks; 0 only says so. See
-    /// [`plateau`](super::plateau::plateau).
+    /// Stop early when the score has stopped improving, judged over windows of at least this many looks; 0 only says so. See `train/plateau.rs`.
     #[serde(default)]
     pub patience: usize,
 }
@@ -180,6 +179,11 @@ impl Tables {
         for (name, table) in &given.0 {
             self.0.entry(name.clone()).or_default().extend(table.clone());
         }
+    }
+
+    /// The names of the tables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// The settings by name, table after table.

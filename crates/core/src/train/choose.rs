@@ -3,10 +3,10 @@
 use super::plateau::PATIENCE;
 use crate::data::{CheckReport, DataConfig, Fit, Source};
 use crate::device::ComputeDevice;
-use crate::families;
 use crate::families::choice::{Budget, Facts, Question};
 use crate::families::family::check_size;
 use crate::families::settings::{Tables, TrainConfig};
+use crate::families::{self, Unread};
 use crate::run::config::RunConfig;
 use crate::{Error, Result};
 use maliang_kernels::Precision;
@@ -61,10 +61,13 @@ pub fn candidates(request: &Request, report: &CheckReport) -> Result<[Choice; 2]
         )
         .hint("leave --model out (or model.family, in a recipe), or --race"));
     }
-    let first = choose(request, report)?;
+    let (first, mut unread) = fill(request, report)?;
     let (family, why) = first.config.model.rival();
     let request = Request { family: Some(family.into()), ..request.clone() };
-    let mut second = choose(&request, report)?;
+    let (mut second, others) = fill(&request, report)?;
+    // A setting of one of the two is no mistake.
+    unread.retain(|setting| others.iter().any(|other| other.name == setting.name));
+    refuse(unread)?;
     second.reasons = vec![("or".into(), family.into(), why.into())];
     Ok([first, second])
 }
@@ -76,8 +79,19 @@ fn text(value: Option<&Value>) -> Option<String> {
 /// Fills in everything that `request` leaves open.
 ///
 /// # Errors
-/// An unknown setting or family, or a value out of range.
+/// An unknown setting or family, a value out of range, or a setting that would do nothing.
 pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
+    let (choice, unread) = fill(request, report)?;
+    refuse(unread)?;
+    Ok(choice)
+}
+
+fn refuse(unread: Vec<Unread>) -> Result<()> {
+    unread.into_iter().next().map_or(Ok(()), |setting| Err(setting.refused()))
+}
+
+/// As [`choose`], and which settings would do nothing.
+fn fill(request: &Request, report: &CheckReport) -> Result<(Choice, Vec<Unread>)> {
     let mut reasons = Vec::new();
     let mut say = |what: &str, value: String, why: &str| reasons.push((what.to_string(), value, why.to_string()));
     let given = |path: &str| lookup(&request.settings, path);
@@ -202,7 +216,9 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
     set(&mut table, "model.family", Value::String(family));
     let mut config: RunConfig = table.try_into().map_err(unusable)?;
     config.validate()?;
-    config.model.refuse_unread(&given_tables, &config.tables)?;
+    let unread = config.model.unread_of(&given_tables, &config.tables);
+    // An empty table is a mistake, too.
+    config.model.refuse_unknown(&given_tables)?;
     config.model.retain_read(&mut config.tables);
     // A reason for something that the user then set would be wrong.
     let set_by_user = |what: &str| match what {
@@ -216,7 +232,7 @@ pub fn choose(request: &Request, report: &CheckReport) -> Result<Choice> {
         _ => false,
     };
     reasons.retain(|(what, _, _)| !set_by_user(what));
-    Ok(Choice { config, reasons })
+    Ok((Choice { config, reasons }, unread))
 }
 
 /// Minutes and steps that may be used, 0 for no limit; at least one of the two is one.

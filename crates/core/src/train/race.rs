@@ -86,7 +86,9 @@ impl Race {
         let lock = dir.lock()?;
         let path = dir.file(FILE);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
-        let plan: Plan = toml::from_str(&text).map_err(|e| Error::toml(&path, &text, &e))?;
+        let mut plan: Plan = toml::from_str(&text).map_err(|e| Error::toml(&path, &text, &e))?;
+        let opened = plan.candidates.into_iter().map(RunConfig::opened).collect::<Result<_>>();
+        plan.candidates = opened.map_err(|error| error.of_file(&path))?;
         if plan.candidates.len() != 2 || plan.result.as_ref().is_some_and(|r| r.winner > 1 || r.values.len() != 2) {
             return Err(Error::corrupt(format!("{} is not the plan of a race", path.display())));
         }

@@ -3,7 +3,7 @@
 pub mod net;
 
 use super::blocks::stack::{StackConfig, validate_stack};
-use super::choice::{Chosen, Facts, Listed, Question, Suits};
+use super::choice::{self, Chosen, Facts, Listed, Question, Suits};
 use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::players::GanModel;
@@ -38,12 +38,6 @@ const R1_PIXELS: f32 = 64.0 * 64.0;
 /// Up to this side DCGAN learns at higher rates, and at still higher ones where there are many pictures: lab L-41.
 const SMALL_SIDE: usize = 32;
 const MANY: usize = 10_000;
-
-/// Pictures a second that two cores show in training; lab L-31. A step passes about ten times through either stack (three
-/// forward, seven gradients).
-fn speed(stack: &StackConfig) -> f64 {
-    140e9 / (stack.cost().0 * 10.0)
-}
 
 impl Family for DcganConfig {
     fn about(&self) -> &'static About {
@@ -131,10 +125,10 @@ impl Listed for DcganConfig {
     fn choose(question: &Question) -> Result<Chosen<Self>> {
         let Question { data, report, .. } = question;
         let stack = |base| StackConfig { height: data.height, width: data.width, channels: data.channels, base };
-        let base = question.budget.width(choices::ENOUGH, |base| speed(&stack(base)));
+        let base = question.budget.width(choice::ENOUGH, |base| stack(base).speed());
         let stack = stack(base);
         let mut gan = GanConfig::default();
-        let augment = choices::augment(&mut gan, question, speed(&stack))?;
+        let augment = choices::augment(&mut gan, question, stack.speed())?;
         // Wasserstein's critic is held by clipping or by a penalty of its own.
         if question.given.get::<GanConfig>()?.loss != GanLoss::Wasserstein {
             gan.r1 = R1 * ((data.width * data.height) as f32 / R1_PIXELS).max(1.0);
@@ -153,7 +147,7 @@ impl Listed for DcganConfig {
             ema_half_life: choices::LONG_EMA,
             // Compared for DCGAN only: lab L-06 and L-52.
             bf16: true,
-            reasons: vec![choices::width(base), augment],
+            reasons: vec![choice::width(base), augment],
         })
     }
 }

@@ -4,7 +4,7 @@ pub mod discriminator;
 pub mod net;
 
 use super::blocks::stack::{StackConfig, validate_stack};
-use super::choice::{Chosen, Listed, Question};
+use super::choice::{self, Chosen, Listed, Question};
 use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
 use super::gan::choices;
 use super::gan::players::GanModel;
@@ -134,7 +134,7 @@ impl Listed for FastganConfig {
     fn choose(question: &Question) -> Result<Chosen<Self>> {
         let data = question.data;
         let stack = |base| StackConfig { height: data.height, width: data.width, channels: data.channels, base };
-        let base = question.budget.width(choices::ENOUGH, |base| speed(&stack(base)));
+        let base = question.budget.width(choice::ENOUGH, |base| speed(&stack(base)));
         let stack = stack(base);
         let mut gan = GanConfig { loss: GanLoss::Hinge, ..GanConfig::default() };
         let augment = choices::augment(&mut gan, question, speed(&stack))?;
@@ -144,9 +144,9 @@ impl Listed for FastganConfig {
             // Liu 2021, §4: 2e-4, β₁ 0.5, and the hinge loss.
             lr: 2e-4,
             betas: (0.5, 0.999),
-            ema_half_life: choices::EMA,
+            ema_half_life: choice::EMA,
             bf16: false,
-            reasons: vec![choices::width(base), augment],
+            reasons: vec![choice::width(base), augment],
         })
     }
 }

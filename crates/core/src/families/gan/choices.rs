@@ -2,25 +2,13 @@
 
 use super::settings::{Augmentation, GanConfig};
 use crate::Result;
-use crate::families::choice::Question;
+use crate::families::choice::{Question, Reason};
 
-/// Fewer pictures than this show little but blobs.
-pub const ENOUGH: f64 = 100_000.0;
 /// Half-life, in pictures, of the average of generators that keep wandering about. Short runs are spared by the ramp-up
 /// (`nn/optim.rs`). Lab L-43.
 pub const LONG_EMA: f64 = 40_000.0;
-/// Half-life of the others.
-pub const EMA: f64 = 10_000.0;
 /// Below this a discriminator has no time to memorise the pictures, and DiffAugment only slows it: lab L-02.
 const FEW_EPOCHS: f64 = 60.0;
-
-/// One line of reasons: what, value, why.
-pub type Reason = (&'static str, String, String);
-
-/// The width of the first stage, and why.
-pub fn width(base: usize) -> Reason {
-    ("width", format!("{base} channels"), "what the budget can train well on a plain CPU".into())
-}
 
 /// DiffAugment, or none where each picture is shown only a few times, at `speed` pictures a second.
 ///

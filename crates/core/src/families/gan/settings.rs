@@ -81,7 +81,7 @@ pub struct GanConfig {
     pub critic_steps: usize,
     /// Weight clipping of the Wasserstein loss, where it has no gradient penalty.
     pub clip: f32,
-    /// γ of R1, `γ/2 · ‖∇D‖²` on real pictures (Mescheder 2018); 0 is none. See [`regularise`](super::regularise). Of `projected` D
+    /// γ of R1, `γ/2 · ‖∇D‖²` on real pictures (Mescheder 2018); 0 is none. See [`penalties`](super::penalties). Of `projected` D
     /// is the head that sees pixels, where there is one, as in the two penalties below.
     pub r1: f32,
     /// γ of R2, the same on generated pictures.

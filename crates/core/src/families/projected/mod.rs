@@ -3,7 +3,7 @@
 pub mod discriminator;
 
 use super::blocks::stack::StackConfig;
-use super::choice::{Chosen, Facts, Listed, Question, Suits};
+use super::choice::{self, Chosen, Facts, Listed, Question, Suits};
 use super::family::{About, Family, Shape};
 use super::fastgan::FastganConfig;
 use super::fastgan::net::{Generator, cost};
@@ -160,7 +160,7 @@ impl Listed for ProjectedConfig {
             ema_half_life: choices::LONG_EMA,
             // It gains next to nothing: lab L-52.
             bf16: false,
-            reasons: vec![choices::width(base), augment],
+            reasons: vec![choice::width(base), augment],
         })
     }
 }

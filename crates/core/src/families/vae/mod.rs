@@ -10,9 +10,8 @@ pub mod settings;
 pub mod step;
 
 use super::blocks::stack::{StackConfig, Upsampling, validate_stack};
-use super::choice::{Chosen, Facts, Listed, Question, Suits};
+use super::choice::{self, Chosen, Facts, Listed, Question, Suits};
 use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
-use super::gan::choices;
 use super::gan::settings::{GanConfig, GanLoss};
 use super::model::Model;
 use super::settings::{Tables, check_ranges, named};
@@ -47,12 +46,6 @@ pub struct VaeConfig {
 const FEW_FOR_A_GAN: usize = 64;
 /// Logistics a pixel of a mixture: half of Salimans 2017, §3, whose ten cost a VAE's small decoder more than they tell.
 const MIXTURE: usize = 5;
-
-/// Pictures a second that two cores show in training; lab L-07. A step passes about ten times through either stack (three
-/// forward, seven gradients).
-fn speed(stack: &StackConfig) -> f64 {
-    140e9 / (stack.cost().0 * 10.0)
-}
 
 impl VaeConfig {
     /// The mixture that the decoder describes pictures by, where it is one.
@@ -162,8 +155,11 @@ impl Listed for VaeConfig {
     fn choose(question: &Question) -> Result<Chosen<Self>> {
         let data = question.data;
         let stack = |base| StackConfig { height: data.height, width: data.width, channels: data.channels, base };
-        let base = question.budget.width(choices::ENOUGH, |base| speed(&stack(base)));
+        let base = question.budget.width(choice::ENOUGH, |base| stack(base).speed());
         let mixture = question.given.get::<VaeTraining>()?.reconstruction == Reconstruction::LogisticMixture;
+        let mut tables = Tables::of(&VaeTraining::default());
+        // What a discriminator beside it minimises, where there is one.
+        tables.set(&GanConfig::default());
         Ok(Chosen {
             model: Self {
                 z_dim: 64,
@@ -172,13 +168,13 @@ impl Listed for VaeConfig {
                 components: if mixture { MIXTURE } else { 0 },
                 stack: stack(base),
             },
-            tables: Tables::of(&VaeTraining::default()),
+            tables,
             // Kingma & Ba's defaults suit a single player.
             lr: 1e-3,
             betas: (0.9, 0.999),
-            ema_half_life: choices::EMA,
+            ema_half_life: choice::EMA,
             bf16: false,
-            reasons: vec![choices::width(base)],
+            reasons: vec![choice::width(base)],
         })
     }
 }

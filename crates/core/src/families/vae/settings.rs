@@ -44,7 +44,7 @@ pub struct VaeTraining {
     /// Nats of KL a latent dimension gets for free (Kingma 2016).
     pub free_bits: f32,
     /// Weight of the decoder's loss against a discriminator, in nats a number of the picture; 0 is none. See
-    /// `train/adversary.rs`.
+    /// `families/vae/adversary.rs`.
     pub adversarial: f32,
 }
 
