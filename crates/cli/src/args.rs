@@ -240,7 +240,7 @@ pub struct TrainArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct RecipeArgs {
-    /// Recipe with a [claim] table
+    /// Recipe with a claim
     pub recipe: PathBuf,
     /// The pictures [default: what the recipe names]
     pub source: Option<String>,

@@ -79,7 +79,7 @@ pub struct JobRequest {
     /// Name of the new run [that of the source, with a number].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// A family by name, as `GET /version` lists them, or auto [auto].
+    /// A family by name, as `GET /version` lists them, or auto, which is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Minutes of training. Of a run that is resumed: in all, those included that it has had.

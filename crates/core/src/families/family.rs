@@ -31,7 +31,7 @@ pub struct About {
     pub needs_features: bool,
     /// Has it a network that tells real pictures from generated ones?
     pub has_critic: bool,
-    /// Has its model [`Styles`], which mix?
+    /// Has its model [`Styles`](super::Styles), which mix?
     pub has_styles: bool,
 }
 

@@ -20,7 +20,7 @@ pub struct Ingredients<'a> {
     pub loader: &'a Arc<Loader>,
     /// What computes.
     pub device: &'a Device,
-    /// What a family looks through that [needs it](About::needs_features).
+    /// What a family looks through that [needs it](super::About::needs_features).
     pub features: Option<EfficientNetLite0>,
 }
 

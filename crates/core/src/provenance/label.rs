@@ -36,7 +36,7 @@ impl Label {
     }
 }
 
-/// Everything a generated file says about its origin. `R` is [`Recipe`] for pictures and [`TextRecipe`] for text.
+/// Everything a generated file says about its origin. `R` is [`Recipe`] for pictures and [`TextRecipe`](super::recipe::TextRecipe) for text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provenance<R = Recipe> {
     /// Who answers for it.

@@ -12,7 +12,7 @@ pub trait Generator: Module + Debug + Send + Sync + 'static {
     /// z `[batch, z_dim]`, labels one-hot `[batch, classes]` → `[batch, height, width, channels]` in [-1, 1].
     fn forward(&self, z: Tensor<2>, labels: Option<Tensor<2>>, mode: Mode) -> Tensor<4>;
 
-    /// See [`stack::first_map`](crate::families::blocks::stack::first_map).
+    /// The matrix `[n_in, n_out]` of its first step, batch norm included; the first rows belong to z. See `blocks/stack.rs`.
     fn first_map(&self) -> Tensor<2>;
 
     /// Its batch norms in forward order.

@@ -1,5 +1,5 @@
 //! The discriminator of Projected GANs (Sauer 2021, "Projected GANs Converge Faster"): small heads on the features of a frozen
-//! EfficientNet-Lite0. The generator is that of [`fastgan`](super::fastgan).
+//! EfficientNet-Lite0. The generator is that of [`fastgan`](crate::families::fastgan).
 //!
 //! The features at strides 4, 8, 16 and 32 are mixed by random projections that are never trained: across channels by 1×1
 //! convolutions, and across scales from the coarsest map down, each doubled, convolved with 3×3 taps and added to the next finer

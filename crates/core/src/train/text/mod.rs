@@ -1,7 +1,7 @@
 //! Training on text: a corpus becomes a writer.
 //!
-//! The loop is that of pictures; what is different lies here. [`choose`] fills it in, [`trainer`] is
-//! one step, [`look`] scores and writes samples, [`run`] is the run directory.
+//! The loop is that of pictures; what is different lies here: `choose.rs` fills in the settings, `trainer.rs` is one
+//! step, `look.rs` scores and writes samples, `run.rs` is a run that is ready to train.
 
 mod choose;
 mod look;
