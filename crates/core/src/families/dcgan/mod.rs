@@ -107,7 +107,7 @@ impl Listed for DcganConfig {
     const ABOUT: About = About {
         makes: Makes::Pictures,
         name: "dcgan",
-        summary: "sharp pictures from a few hundred examples on, the fastest to train",
+        summary: "sharp from a few hundred examples on, the fastest to train",
         paper: "Radford, Metz, Chintala 2015",
         losses: settings::LOSSES,
         tables: &["gan"],

@@ -122,7 +122,7 @@ impl Listed for FastganConfig {
     const ABOUT: About = About {
         makes: Makes::Pictures,
         name: "fastgan",
-        summary: "made for a hundred pictures and more, slower a step, from 32 pixels a side on",
+        summary: "for a hundred examples and more; slower steps; from 32 pixels a side on",
         paper: "Liu, Zhu, Song, Elgammal 2021",
         losses: settings::LOSSES,
         tables: &["gan"],

@@ -6,7 +6,7 @@ use crate::families::gan::augment::plans;
 use crate::families::gan::settings::{Augmentation, GanConfig, GanLoss};
 use crate::rng;
 use crate::run::config::RunConfig;
-use crate::train::{Choice, Request, choose, set};
+use crate::train::{Choice, Request, candidates, choose, set};
 use maliang_kernels::{AUGMENT_PARAMETERS, Precision};
 use std::sync::LazyLock;
 use toml::{Table, Value};
@@ -252,4 +252,40 @@ fn names_tell_nothing_of_the_machine() {
     assert_eq!(crate::data::source_name("emoji:food"), "emoji:food");
     assert_eq!(crate::data::source_name("/somewhere/Pictures/our cats/"), "our cats");
     assert_eq!(crate::data::source_name("photos.zip"), "photos.zip");
+}
+
+/// A race has two families: what one of them reads is not a mistake, what neither reads is.
+#[test]
+fn a_race_takes_the_settings_of_both_candidates() {
+    let race = |settings: &[(&str, Value)]| {
+        let mut table = Table::new();
+        settings.iter().for_each(|(path, value)| set(&mut table, path, value.clone()));
+        let request =
+            Request { source: "emoji:food".into(), size: Some((16, 16)), settings: table, ..Request::default() };
+        candidates(&request, &FOOD)
+    };
+    let [first, second] = race(&[("gan.r1", 0.5.into()), ("vae.beta", 2.0.into())]).unwrap();
+    assert_eq!((first.config.model.family(), second.config.model.family()), ("dcgan", "vae"));
+    assert_eq!((gan(&first.config).r1, first.config.tables.names().collect::<Vec<_>>()), (0.5, vec!["gan"]));
+    assert_eq!(second.config.tables.names().collect::<Vec<_>>(), ["vae"]);
+    let error = race(&[("gan.drawing", 2.0.into())]).unwrap_err();
+    assert!(error.message.contains("gan.drawing"), "{error}");
+}
+
+/// What only repeats a default changes nothing, however it is written.
+#[test]
+fn a_default_may_be_repeated() {
+    for (setting, value, is_default) in [
+        ("gan.r1", Value::from(0), true),
+        ("gan.r1", Value::from(0.0), true),
+        ("gan.r1", Value::from(1), false),
+        ("gan.ada_pictures", Value::from(100_000), true),
+        ("gan.augment", Value::Array(Vec::new()), false),
+    ] {
+        let mut table = Table::new();
+        set(&mut table, setting, value.clone());
+        let request =
+            Request { source: "emoji:food".into(), family: Some("vae".into()), settings: table, ..Request::default() };
+        assert_eq!(choose(&request, &FOOD).is_ok(), is_default, "{setting} = {value}");
+    }
 }
