@@ -66,7 +66,7 @@ fn fields(source: &str, name: &str) -> Vec<(String, String)> {
     let body = &source[start..];
     let body = &body[..body.find("\n}").unwrap()];
     let (mut found, mut doc) = (Vec::new(), Vec::new());
-    for line in body.lines().map(str::trim) {
+    for line in body.lines().skip(1).map(str::trim) {
         if let Some(text) = line.strip_prefix("///") {
             doc.push(text.trim());
         } else if let Some(field) = line.strip_prefix("pub ") {
