@@ -81,20 +81,16 @@ fn fields(source: &str, name: &str) -> Vec<(String, String)> {
 
 /// A doc comment without links into the code, and without what would end a cell of a table.
 fn plain(doc: &str) -> String {
-    let mut text = String::new();
-    let mut rest = doc;
-    while let Some(start) = rest.find('[') {
-        let (before, link) = rest.split_at(start);
-        text.push_str(before);
-        let end = link.find(']').unwrap_or(link.len() - 1);
-        text.push_str(&link[1..end]);
-        rest = &link[end + 1..];
-        if rest.starts_with('(') {
-            rest = rest.split_once(')').map_or("", |(_, after)| after);
-        }
+    let (mut text, mut rest) = (String::new(), doc);
+    while let Some((before, link)) = rest.split_once("[`") {
+        let (name, after) = link.split_once("`]").expect("a link to code ends");
+        text += &format!("{before}`{name}`");
+        rest = match after.strip_prefix('(') {
+            Some(target) => target.split_once(')').expect("a link ends").1,
+            None => after,
+        };
     }
-    text.push_str(rest);
-    text.replace('|', "\\|")
+    (text + rest).replace('|', "\\|")
 }
 
 fn sections() -> Vec<Section> {

@@ -28,7 +28,7 @@ pub struct DataConfig {
     pub height: usize,
     /// 1 (grey) or 3 (RGB).
     pub channels: usize,
-    /// What to do with pictures of another shape.
+    /// What to do with pictures of another shape: `crop`, `pad` or `stretch`.
     pub fit: Fit,
     /// Colour under transparent pictures and around padded ones, RGB.
     pub background: [u8; 3],

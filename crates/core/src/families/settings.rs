@@ -14,7 +14,7 @@ use toml::{Table, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// What computes. The numbers of another device differ in their last digits.
+    /// What computes, `cpu` or `vulkan`. The numbers of another device differ in their last digits.
     #[serde(default)]
     pub device: ComputeDevice,
     /// Pictures, or windows of text, that go through the model at once.
@@ -44,7 +44,7 @@ pub struct TrainConfig {
     /// Show each picture mirrored half of the time; text has no such setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip: Option<bool>,
-    /// What the products of training are computed with; weights, sums, and everything else are f32 in any case.
+    /// What the products of training are computed with, `f32` or `bf16`; weights, sums, and everything else are f32 in any case.
     #[serde(default)]
     pub precision: Precision,
     /// Steps between looks: a grid, a score and a checkpoint. 0 lets the trial steps decide.

@@ -33,13 +33,13 @@ pub enum Documents {
 pub struct CorpusConfig {
     /// Where the text is, as the user typed it; see [`super::scan_text`].
     pub source: String,
-    /// What a token is.
+    /// What a token is: `characters` or `bpe`.
     pub tokenizer: TokenizerKind,
     /// Tokens at most, the end of a document included. Characters: 0 for as many as there are, up to 16,384; BPE: from 512.
     pub vocabulary: usize,
     /// Share of the text kept out of training for judging, 0 to 0.5.
     pub holdout: f64,
-    /// What a document is.
+    /// What a document is: `auto`, `file` or `blank-lines`.
     #[serde(default)]
     pub documents: Documents,
 }

@@ -69,11 +69,11 @@ pub enum Normalisation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GanConfig {
-    /// The loss of both players.
+    /// The loss of both players: `non-saturating`, `minimax`, `least-squares`, `hinge`, `wasserstein` or `relativistic-paired`.
     pub loss: GanLoss,
-    /// Parts of DiffAugment applied to real and generated pictures alike.
+    /// Parts of DiffAugment (`color`, `translation`, `cutout`) applied to real and generated pictures alike.
     pub augment: Vec<Augmentation>,
-    /// What holds the discriminator of `dcgan` in check; the other families have their own.
+    /// What holds the discriminator of `dcgan` in check, `batch` or `spectral`; the other families have their own.
     pub normalisation: Normalisation,
     /// The discriminator's learning rate as a multiple of the generator's: two time scales (Heusel 2017).
     pub discriminator_rate: f32,

@@ -32,7 +32,7 @@ pub struct VaeConfig {
     pub z_dim: usize,
     /// Names of the classes; empty for an unconditional model.
     pub classes: Vec<String>,
-    /// How the decoder doubles its maps.
+    /// How the decoder doubles its maps: `transposed` or `residual`.
     #[serde(default)]
     pub decoder: Upsampling,
     /// Logistics a pixel of the decoder's distribution (see [`LogisticMixture`]); 0: the decoder gives the picture itself.

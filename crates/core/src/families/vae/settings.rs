@@ -35,7 +35,7 @@ impl Reconstruction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VaeTraining {
-    /// The likelihood.
+    /// The likelihood: `mse`, `bce`, `logistic` or `logistic-mixture`.
     pub reconstruction: Reconstruction,
     /// Weight of the KL term (Higgins 2017).
     pub beta: f32,
