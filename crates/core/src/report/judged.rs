@@ -13,6 +13,7 @@ use crate::run::checkpoint;
 use crate::run::dir::RunDir;
 use crate::run::model_file::ModelInfo;
 use crate::{Error, Result, data, files};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -64,12 +65,9 @@ impl JudgementFiles {
                 files::write_bytes(path, png)?;
             }
         }
-        if let Some(record) = &self.record {
-            let record = Record { data: record.data.outline(), ..record.clone() };
-            let text = serde_json::to_string_pretty(&record).expect("a record is plain data");
-            files::write_bytes(&folder.join(RECORD), text.as_bytes())?;
-        }
-        files::write_bytes(&directory.join(SCORES), self.judgement.to_json().as_bytes())
+        let record = self.record.as_ref();
+        let record = record.map(|record| Record { data: record.data.outline(), ..record.clone() });
+        write(directory, record.as_ref(), &self.judgement.to_json())
     }
 
     /// Reads what lies in `directory`; nothing where there are no scores. Of pictures and circumstances that are missing, or that
@@ -78,12 +76,8 @@ impl JudgementFiles {
     /// # Errors
     /// The scores are damaged, or of another version.
     pub fn read(directory: &Path) -> Result<Option<Self>> {
-        let path = directory.join(SCORES);
-        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
-        let judgement: Judgement = serde_json::from_slice(&text)
-            .map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))?;
-        let record = std::fs::read(directory.join(DIRECTORY).join(RECORD)).ok();
-        let record = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()).filter(|record| {
+        let Some(judgement) = scores_in::<Judgement>(directory)? else { return Ok(None) };
+        let record = record_in::<Record>(directory).filter(|record| {
             judgement.model.as_ref().is_some_and(|model| model.step == record.model.step)
                 && judgement.data_fingerprint == record.data.fingerprint
         });
@@ -232,6 +226,28 @@ fn outdated(judged: &JudgedModel, step: u64, blake3: &str) -> Option<String> {
             format!("The scores below are of the model of step {}; the best one is that of step {step}.", judged.step)
         }
     })
+}
+
+/// Writes `record.json`, if there is a record, and then the scores; the folder of the record is there.
+fn write(directory: &Path, record: Option<&impl Serialize>, scores: &str) -> Result<()> {
+    if let Some(record) = record {
+        let text = serde_json::to_string_pretty(record).expect("a record is plain data");
+        files::write_bytes(&directory.join(DIRECTORY).join(RECORD), text.as_bytes())?;
+    }
+    files::write_bytes(&directory.join(SCORES), scores.as_bytes())
+}
+
+/// The scores in `directory`, if there are any.
+fn scores_in<T: DeserializeOwned>(directory: &Path) -> Result<Option<T>> {
+    let path = directory.join(SCORES);
+    let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+    let scores = serde_json::from_slice(&text);
+    scores.map(Some).map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))
+}
+
+/// The record in `directory`, if there is one that can be read.
+fn record_in<T: DeserializeOwned>(directory: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(directory.join(DIRECTORY).join(RECORD)).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -99,11 +99,6 @@ impl RunConfig {
             self.seed
         ))
     }
-
-    /// As the text of `run.toml`.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a run configuration is plain data")
-    }
 }
 
 /// The settings of a run, of which the training loop reads a part.
@@ -118,20 +113,35 @@ pub trait RunSettings {
     fn to_toml(&self) -> String;
 }
 
-impl RunSettings for RunConfig {
-    fn seed(&self) -> u64 {
-        self.seed
-    }
+/// The same for settings of pictures and of text, which have these parts under the same names.
+macro_rules! run_settings {
+    ($config:ty) => {
+        impl $config {
+            /// As the text of `run.toml`.
+            pub fn to_toml(&self) -> String {
+                toml::to_string(self).expect("a run configuration is plain data")
+            }
+        }
 
-    fn train(&self) -> &TrainConfig {
-        &self.train
-    }
+        impl $crate::run::config::RunSettings for $config {
+            fn seed(&self) -> u64 {
+                self.seed
+            }
 
-    fn train_mut(&mut self) -> &mut TrainConfig {
-        &mut self.train
-    }
+            fn train(&self) -> &TrainConfig {
+                &self.train
+            }
 
-    fn to_toml(&self) -> String {
-        RunConfig::to_toml(self)
-    }
+            fn train_mut(&mut self) -> &mut TrainConfig {
+                &mut self.train
+            }
+
+            fn to_toml(&self) -> String {
+                <$config>::to_toml(self)
+            }
+        }
+    };
 }
+pub(crate) use run_settings;
+
+run_settings!(RunConfig);

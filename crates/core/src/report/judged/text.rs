@@ -1,7 +1,7 @@
 //! The judgement of a writer on a page, and what of it lies on disk: `scores.json`; and in `judged/` the generated pieces, each
 //! with its label, and `record.json` with what is not a score.
 
-use super::{DIRECTORY, RECORD, SCORES, outdated};
+use super::{DIRECTORY, outdated, record_in, scores_in, write};
 use crate::data::text::TextManifest;
 use crate::judge::text::TextJudgement;
 use crate::report::{Report, Table};
@@ -50,12 +50,9 @@ impl TextJudgementFiles {
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
         let lines: String = pieces.iter().map(|piece| format!("{}\n", piece.trim_end())).collect();
         files::write_bytes(&folder.join(PIECES), lines.as_bytes())?;
-        if let Some(record) = &self.record {
-            let record = TextRecord { data: record.data.outline(), ..record.clone() };
-            let text = serde_json::to_string_pretty(&record).expect("a record is plain data");
-            files::write_bytes(&folder.join(RECORD), text.as_bytes())?;
-        }
-        files::write_bytes(&directory.join(SCORES), self.judgement.to_json().as_bytes())
+        let record = self.record.as_ref();
+        let record = record.map(|record| TextRecord { data: record.data.outline(), ..record.clone() });
+        write(directory, record.as_ref(), &self.judgement.to_json())
     }
 
     /// Reads what lies in `directory`; nothing where there are no scores. Circumstances that are missing or belong to other scores
@@ -64,12 +61,8 @@ impl TextJudgementFiles {
     /// # Errors
     /// The scores are damaged, of pictures, or of another version.
     pub fn read(directory: &Path) -> Result<Option<Self>> {
-        let path = directory.join(SCORES);
-        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
-        let judgement: TextJudgement = serde_json::from_slice(&text)
-            .map_err(|e| Error::corrupt(format!("{} cannot be read: {e}", path.display())))?;
-        let record = std::fs::read(directory.join(DIRECTORY).join(RECORD)).ok();
-        let record = record.and_then(|text| serde_json::from_slice::<TextRecord>(&text).ok()).filter(|record| {
+        let Some(judgement) = scores_in::<TextJudgement>(directory)? else { return Ok(None) };
+        let record = record_in::<TextRecord>(directory).filter(|record| {
             judgement.model.as_ref().is_some_and(|model| model.step == record.model.step)
                 && judgement.data_fingerprint == record.data.fingerprint
         });

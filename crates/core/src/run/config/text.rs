@@ -1,6 +1,6 @@
 //! The resolved settings of a run on text: everything in its `run.toml`.
 
-use super::RunSettings;
+use super::run_settings;
 use crate::data::text::CorpusConfig;
 use crate::families::settings::{TrainConfig, check_ranges};
 use crate::families::text::TextModelConfig;
@@ -87,30 +87,9 @@ impl TextRunConfig {
     pub fn tokens_a_step(&self) -> u64 {
         (self.train.batch * self.text.accumulate * self.model.context()) as u64
     }
-
-    /// As the text of `run.toml`.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a run configuration is plain data")
-    }
 }
 
-impl RunSettings for TextRunConfig {
-    fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    fn train(&self) -> &TrainConfig {
-        &self.train
-    }
-
-    fn train_mut(&mut self) -> &mut TrainConfig {
-        &mut self.train
-    }
-
-    fn to_toml(&self) -> String {
-        TextRunConfig::to_toml(self)
-    }
-}
+run_settings!(TextRunConfig);
 
 #[cfg(test)]
 mod tests {
