@@ -92,7 +92,7 @@ export async function showNew(main) {
   }
 
   function describe(report) {
-    const facts = h("dl", { class: "facts" });
+    const facts = h("dl", { class: "facts", id: "checked" });
     const fact = (name, value) => value && facts.append(h("dt", {}, name), h("dd", {}, String(value)));
     fact(w("pictures"), report.usable);
     fact(w("distinct"), report.usable && report.distinct !== report.usable && report.distinct);

@@ -97,7 +97,7 @@ await page.locator("nav a", { hasText: "New" }).click();
 await page.locator("#file").setInputFiles(text);
 await page.waitForFunction(() => document.querySelector("[name=source]")?.value === "more.txt");
 await page.locator("dt", { hasText: "Documents" }).waitFor();
-seen.checked = await page.locator("dl.facts").innerText();
+seen.checked = await page.locator("#checked").innerText();
 await shot("new");
 await page.locator("input[name=minutes]").fill("2");
 await page.locator("button.main").click();
