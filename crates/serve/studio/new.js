@@ -55,6 +55,7 @@ export async function showNew(main) {
   /** What would be chosen, and why. */
   async function plan() {
     const own = ++planning;
+    planned.setAttribute("aria-busy", "true");
     try {
       const answer = await post(`/v1/data/${encodeURIComponent(source.value)}/plan`, choices());
       if (own !== planning) return;
@@ -65,6 +66,7 @@ export async function showNew(main) {
       planned.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
       start.disabled = true;
     }
+    planned.removeAttribute("aria-busy");
   }
 
   async function list(chosen) {
@@ -77,8 +79,10 @@ export async function showNew(main) {
   /** What the check says of the chosen data. */
   async function look() {
     const own = ++looking;
+    planning += 1; // an answer about the data chosen before is not wanted any more
     start.disabled = true;
     planned.replaceChildren();
+    planned.removeAttribute("aria-busy");
     found.replaceChildren(h("p", { class: "soft" }, w("looking")));
     try {
       const report = await get(`/v1/data/${encodeURIComponent(source.value)}/check`);

@@ -54,7 +54,7 @@ await page.locator("dt", { hasText: "Pictures that can be used" }).waitFor();
 await page.selectOption("[name=side]", "32");
 await page.selectOption("[name=family]", "dcgan");
 await page.locator("[name=minutes]").fill("0");
-await page.waitForFunction(() => /dcgan 32x32/.test(document.querySelector(".plan")?.textContent));
+await page.waitForFunction(() => /dcgan 32x32/.test(document.querySelector("section:not([aria-busy]) > .plan")?.textContent));
 seen.plan = await page.locator(".plan").textContent();
 await shot("plan");
 
