@@ -41,8 +41,7 @@ impl Critic {
 
     /// Heat of each pixel of the first `shown` of the pictures `x [batch, height, width, channels]`: `Σ_channels |∂D(xᵢ)/∂xᵢ|`.
     pub fn heat(&self, x: Tensor<4>, classes: &[usize], shown: usize) -> Vec<Vec<f32>> {
-        let labels = families::one_hot(classes, self.classes, &x.device()).map(Tensor::autodiff);
-        let condition = labels.map_or(Condition::Nothing, Condition::Classes);
+        let condition = Condition::of_classes(classes, self.classes, &x.device()).autodiff();
         saliency(x, shown, |x| self.judge.opinions(x, &condition))
     }
 }

@@ -4,7 +4,7 @@
 //! wants to know what a loss means asks [`About`].
 
 use super::model::{Critic, Model};
-use super::settings::{Settings, Tables, check_ranges};
+use super::settings::{Settings, Tables};
 use super::trainer::{Ingredients, Trainer};
 use crate::makes::Makes;
 use crate::pretrained::EfficientNetLite0;
@@ -21,8 +21,6 @@ pub struct About {
     pub name: &'static str,
     /// One line of help.
     pub summary: &'static str,
-    /// The paper that it implements.
-    pub paper: &'static str,
     /// What its losses mean, for the curve in a report.
     pub losses: &'static str,
     /// The tables of `run.toml` that it reads, besides those that all families read.
@@ -168,17 +166,4 @@ pub fn check_size(width: usize, height: usize) -> Result<()> {
     let (low, high) = (SIDES.start(), SIDES.end());
     Err(Error::input(format!("the picture size {width}x{height} is out of range: both sides must be {low} to {high}"))
         .hint("for example --size 64, or --size 96x64 (width x height)"))
-}
-
-/// Checks the length of a latent vector.
-pub(crate) fn check_noise(z_dim: usize) -> Result<()> {
-    check_ranges(&[("model.z_dim", z_dim as f64, 1.0, 4096.0)])
-}
-
-/// Checks the classes of a conditional model.
-pub(crate) fn check_classes(classes: &[String]) -> Result<()> {
-    if classes.len() > 10_000 {
-        return Err(Error::input(format!("{} classes are too many: at most 10000", classes.len())));
-    }
-    Ok(())
 }

@@ -28,6 +28,15 @@ impl Condition {
         one_hot(labels, count, device).map_or(Self::Nothing, Self::Classes)
     }
 
+    /// The same for a model through which gradients go.
+    pub(crate) fn autodiff(self) -> Self {
+        match self {
+            Self::Classes(labels) => Self::Classes(labels.autodiff()),
+            Self::Pictures(pictures) => Self::Pictures(pictures.autodiff()),
+            Self::Nothing | Self::Captions(_) => self,
+        }
+    }
+
     /// The classes, one-hot, where it is classes.
     pub fn classes(&self) -> Option<Tensor<2>> {
         match self {

@@ -49,7 +49,8 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Steps between looks: a grid, a score and a checkpoint. 0 lets the trial steps decide.
     pub look_every: u64,
-    /// Stop early when the score has stopped improving, judged over windows of at least this many looks; 0 only says so. See `train/plateau.rs`.
+    /// Stop early when the score has stopped improving, judged over windows of at least this many looks; 0 only says so. See
+    /// `train/plateau.rs`.
     #[serde(default)]
     pub patience: usize,
 }
@@ -148,12 +149,7 @@ impl Tables {
     /// A setting that does not exist or has another type.
     pub fn get<T: OwnTable>(&self) -> Result<T> {
         let table = self.0.get(T::NAME).cloned().unwrap_or_default();
-        table.try_into().map_err(|error: toml::de::Error| {
-            // Its text ends with the name of the setting, on a line of its own.
-            let what = error.to_string().trim_end().replace('\n', " ");
-            Error::input(format!("a setting of [{}] cannot be used: {what}", T::NAME))
-                .hint("docs/guide.md lists all settings; --set takes them as group.name=value")
-        })
+        table.try_into().map_err(|error| unusable(&format!("a setting of [{}]", T::NAME), &error))
     }
 
     /// Replaces one table.
@@ -163,11 +159,9 @@ impl Tables {
         self.0.insert(T::NAME.into(), table);
     }
 
-    /// Changes the settings of one table.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub fn change<T: OwnTable>(&mut self, change: impl FnOnce(&mut T)) -> Result<()> {
+    /// Changes the settings of one table, as tests do.
+    #[cfg(test)]
+    pub(crate) fn change<T: OwnTable>(&mut self, change: impl FnOnce(&mut T)) -> Result<()> {
         let mut table = self.get()?;
         change(&mut table);
         self.set(&table);
@@ -216,6 +210,15 @@ impl FromIterator<(String, Table)> for Tables {
     fn from_iter<I: IntoIterator<Item = (String, Table)>>(tables: I) -> Self {
         Self(tables.into_iter().collect())
     }
+}
+
+/// Where all settings are.
+pub(crate) const SETTINGS: &str = "docs/guide.md lists all settings; --set takes them as group.name=value";
+
+/// What to say of `what`, a setting that does not exist or has another type.
+pub(crate) fn unusable(what: &str, error: &toml::de::Error) -> Error {
+    // Its text ends with the name of the setting, on a line of its own.
+    Error::input(format!("{what} cannot be used: {}", error.to_string().trim_end().replace('\n', " "))).hint(SETTINGS)
 }
 
 /// A setting as it is spelt in `run.toml`, without quotes.

@@ -7,7 +7,6 @@ use super::sampler::{Sampler, rows};
 use crate::Result;
 use crate::data::{self, DataConfig, preprocess};
 use crate::device;
-use crate::families::Condition;
 use crate::nn::{host, vector};
 use crate::picture::Picture;
 use crate::pretrained::{EfficientNetLite0, looking_size};
@@ -179,10 +178,7 @@ fn search(sampler: &Sampler, given: &Picture, request: &Request, on_step: &dyn F
     let d = sampler.info.config.noise();
     let model = sampler.model().latent().expect("a model with a latent space").constant();
     let distance = Distance::to(given, request.eyes);
-    let of = |z: Tensor<2>, classes: &[usize]| {
-        let labels = sampler.condition(classes).classes().map(Tensor::autodiff);
-        distance.of(model.decode(z, &labels.map_or(Condition::Nothing, Condition::Classes)))
-    };
+    let of = |z: Tensor<2>, classes: &[usize]| distance.of(model.decode(z, &sampler.condition(classes).autodiff()));
 
     let candidates: Vec<Vec<f32>> = (0..CANDIDATES as u64).map(|i| sampler.latent(request.seed, i, 1.0)).collect();
     let classes: Vec<usize> =

@@ -88,7 +88,6 @@ impl Listed for ProbeConfig {
         makes: Makes::Pictures,
         name: "probe",
         summary: "the mean colour of the pictures: for tests",
-        paper: "none",
         losses: "Squared error. Falling is learning.",
         tables: &[],
         needs_features: false,

@@ -5,7 +5,7 @@ use crate::data::{CheckReport, DataConfig, Fit, Source};
 use crate::device::ComputeDevice;
 use crate::families::choice::{Budget, Facts, Question};
 use crate::families::family::check_size;
-use crate::families::settings::{Tables, TrainConfig};
+use crate::families::settings::{self, SETTINGS, Tables, TrainConfig};
 use crate::families::{self, Unread};
 use crate::run::config::RunConfig;
 use crate::{Error, Result};
@@ -36,8 +36,6 @@ pub struct Choice {
     pub reasons: Vec<(String, String, String)>,
 }
 
-/// Where all settings are.
-const SETTINGS: &str = "docs/guide.md lists all settings; --set takes them as group.name=value";
 /// Where the user names no budget.
 const DEFAULT_MINUTES: f64 = 10.0;
 /// Below this 64×64 pictures show more than 128×128 ones, which cost four times as much.
@@ -252,9 +250,7 @@ pub(super) fn budget(settings: &Table, say: &mut impl FnMut(&str, String, &str))
 
 /// What to say of settings that do not exist or have another type.
 pub(super) fn unusable(error: toml::de::Error) -> Error {
-    // Its text ends with the name of the setting, on a line of its own.
-    Error::input(format!("a setting cannot be used: {}", error.to_string().trim_end().replace('\n', " ")))
-        .hint(SETTINGS)
+    settings::unusable("a setting", &error)
 }
 
 /// A square size that the pictures can fill and the budget can afford, and why.

@@ -2,7 +2,7 @@
 
 use super::residual::ResidualBlock;
 use super::{GAMMA_INIT, WEIGHT_INIT};
-use crate::families::family::{Frame, Shape, Takes, check_size};
+use crate::families::family::{FINEST, Frame, Shape, Takes, check_size};
 use crate::families::settings::check_ranges;
 use crate::nn::{
     BatchNorm, Bias, Conv2d, Conv2dBias, ConvTranspose2d, Linear, Mode, Module, Param, SpectralConv2d, UpConv2d, join,
@@ -35,6 +35,35 @@ impl StackConfig {
     /// through either (three forward, seven gradients).
     pub fn speed(&self) -> f64 {
         140e9 / (self.cost().0 * 10.0)
+    }
+
+    /// Checks the sizes of a model of this stack, from a latent vector and one of these classes, if there are any.
+    ///
+    /// # Errors
+    /// One sentence naming the value that is out of range.
+    pub fn validate(&self, z_dim: usize, classes: &[String]) -> Result<()> {
+        let Self { height, width, channels, base } = *self;
+        check_ranges(&[("model.z_dim", z_dim as f64, 1.0, 4096.0)])?;
+        check_size(width, height)?;
+        check_ranges(&[("model.stack.base", base as f64, 4.0, 512.0)])?;
+        if channels != 1 && channels != 3 {
+            let may_be = "must be 1 (grey) or 3 (colour)";
+            return Err(Error::input(format!("model.stack.channels is {channels}, but {may_be}")));
+        }
+        if classes.len() > 10_000 {
+            return Err(Error::input(format!("{} classes are too many: at most 10000", classes.len())));
+        }
+        Ok(())
+    }
+
+    /// The sizes of such a model as people read them.
+    pub fn words(&self, z_dim: usize) -> String {
+        format!("z {z_dim}, base {}", self.base)
+    }
+
+    /// Has a picture room for what FastGAN excites, and for a network of photographs?
+    pub fn is_fine(&self) -> bool {
+        self.width.min(self.height) >= FINEST
     }
 
     /// The shape of a model of this stack, from a latent vector and one of these classes, if there are any.
@@ -330,18 +359,4 @@ impl Module for SpectralDownsampler {
             bias.collect(&path, into);
         }
     }
-}
-
-/// Checks the sizes of a stack.
-///
-/// # Errors
-/// One sentence naming the value that is out of range.
-pub(crate) fn validate_stack(stack: &StackConfig) -> Result<()> {
-    let StackConfig { height, width, channels, base } = *stack;
-    check_size(width, height)?;
-    check_ranges(&[("model.stack.base", base as f64, 4.0, 512.0)])?;
-    if channels != 1 && channels != 3 {
-        return Err(Error::input(format!("model.stack.channels is {channels}, but must be 1 (grey) or 3 (colour)")));
-    }
-    Ok(())
 }

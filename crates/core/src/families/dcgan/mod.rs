@@ -2,9 +2,9 @@
 
 pub mod net;
 
-use super::blocks::stack::{StackConfig, validate_stack};
+use super::blocks::stack::StackConfig;
 use super::choice::{self, Chosen, Facts, Listed, Question, Suits};
-use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
+use super::family::{About, Family, Shape};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss, Normalisation};
@@ -49,13 +49,11 @@ impl Family for DcganConfig {
     }
 
     fn sizes(&self) -> String {
-        format!("z {}, base {}", self.z_dim, self.stack.base)
+        self.stack.words(self.z_dim)
     }
 
     fn validate(&self) -> Result<()> {
-        check_noise(self.z_dim)?;
-        validate_stack(&self.stack)?;
-        check_classes(&self.classes)
+        self.stack.validate(self.z_dim, &self.classes)
     }
 
     fn check(&self, tables: &Tables) -> Result<()> {
@@ -75,7 +73,7 @@ impl Family for DcganConfig {
     }
 
     fn rival(&self) -> (&'static str, &'static str) {
-        match self.stack.width.min(self.stack.height) >= FINEST {
+        match self.stack.is_fine() {
             true => ("fastgan", "made for few pictures (Liu 2021), and slower a step"),
             false => ("vae", "blurred, but steady: it cannot collapse"),
         }
@@ -108,7 +106,6 @@ impl Listed for DcganConfig {
         makes: Makes::Pictures,
         name: "dcgan",
         summary: "sharp from a few hundred examples on, the fastest to train",
-        paper: "Radford, Metz, Chintala 2015",
         losses: settings::LOSSES,
         tables: &["gan"],
         needs_features: false,

@@ -3,9 +3,9 @@
 pub mod discriminator;
 pub mod net;
 
-use super::blocks::stack::{StackConfig, validate_stack};
+use super::blocks::stack::StackConfig;
 use super::choice::{self, Chosen, Listed, Question};
-use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
+use super::family::{About, FINEST, Family, Shape};
 use super::gan::choices;
 use super::gan::players::GanModel;
 use super::gan::settings::{self, GanConfig, GanLoss};
@@ -41,16 +41,15 @@ pub struct FastganConfig {
 impl FastganConfig {
     /// As [`Family::validate`], for a family called `name`.
     pub(super) fn validate_as(&self, name: &str) -> Result<()> {
-        check_noise(self.z_dim)?;
-        validate_stack(&self.stack)?;
-        let StackConfig { width, height, .. } = self.stack;
-        if width.min(height) < FINEST {
+        self.stack.validate(self.z_dim, &self.classes)?;
+        if !self.stack.is_fine() {
+            let StackConfig { width, height, .. } = self.stack;
             return Err(Error::input(format!(
                 "{name} needs sides of at least {FINEST} pixels, but the size is {width}x{height}"
             ))
             .hint(format!("--size {FINEST}, or --model dcgan for smaller pictures")));
         }
-        check_classes(&self.classes)
+        Ok(())
     }
 }
 
@@ -71,7 +70,7 @@ impl Family for FastganConfig {
     }
 
     fn sizes(&self) -> String {
-        format!("z {}, base {}", self.z_dim, self.stack.base)
+        self.stack.words(self.z_dim)
     }
 
     fn validate(&self) -> Result<()> {
@@ -123,7 +122,6 @@ impl Listed for FastganConfig {
         makes: Makes::Pictures,
         name: "fastgan",
         summary: "for a hundred examples and more; slower steps; from 32 pixels a side on",
-        paper: "Liu, Zhu, Song, Elgammal 2021",
         losses: settings::LOSSES,
         tables: &["gan"],
         needs_features: false,

@@ -126,7 +126,6 @@ impl Listed for ProjectedConfig {
         makes: Makes::Pictures,
         name: "projected",
         summary: "fastgan's generator against features of photographs: the best in little time; needs weights",
-        paper: "Sauer, Chitta, Müller, Geiger 2021",
         losses: settings::LOSSES,
         tables: &["gan"],
         needs_features: true,

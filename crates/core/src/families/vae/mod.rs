@@ -9,9 +9,9 @@ pub mod prior;
 pub mod settings;
 pub mod step;
 
-use super::blocks::stack::{StackConfig, Upsampling, validate_stack};
+use super::blocks::stack::{StackConfig, Upsampling};
 use super::choice::{self, Chosen, Facts, Listed, Question, Suits};
-use super::family::{About, FINEST, Family, Shape, check_classes, check_noise};
+use super::family::{About, Family, Shape};
 use super::gan::settings::{GanConfig, GanLoss};
 use super::model::Model;
 use super::settings::{Tables, check_ranges, named};
@@ -64,14 +64,12 @@ impl Family for VaeConfig {
     }
 
     fn sizes(&self) -> String {
-        format!("z {}, base {}", self.z_dim, self.stack.base)
+        self.stack.words(self.z_dim)
     }
 
     fn validate(&self) -> Result<()> {
-        check_noise(self.z_dim)?;
-        validate_stack(&self.stack)?;
-        check_ranges(&[("model.components", self.components as f64, 0.0, 32.0)])?;
-        check_classes(&self.classes)
+        self.stack.validate(self.z_dim, &self.classes)?;
+        check_ranges(&[("model.components", self.components as f64, 0.0, 32.0)])
     }
 
     /// A decoder whose output is what the likelihood takes, and a discriminator that has what its loss needs.
@@ -118,7 +116,7 @@ impl Family for VaeConfig {
     }
 
     fn rival(&self) -> (&'static str, &'static str) {
-        match self.stack.width.min(self.stack.height) >= FINEST {
+        match self.stack.is_fine() {
             true => ("fastgan", "made for few pictures (Liu 2021), and slower a step"),
             false => ("dcgan", "sharper than a VAE, if it does not memorise the pictures"),
         }
@@ -138,7 +136,6 @@ impl Listed for VaeConfig {
         makes: Makes::Pictures,
         name: "vae",
         summary: "blurred, but steady: for few pictures, for likelihoods, and to encode given pictures",
-        paper: "Kingma & Welling 2014",
         losses: "Nats a picture: both parts of the negative ELBO. They fall while the model learns.",
         tables: &["vae", "gan"],
         needs_features: false,
