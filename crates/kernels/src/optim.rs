@@ -25,7 +25,7 @@ pub struct AdamStep {
     pub weight_decay: f32,
     /// Of the tensors, as many as decay: the first of the list. The others keep their size (gains, biases).
     pub decayed: usize,
-    /// Largest norm of all gradients together; 0 is no limit.
+    /// Largest norm of all gradients together; 0 means no limit.
     pub clip_norm: f32,
     /// Decay of the moving average of the weights.
     pub ema_beta: f32,

@@ -3,6 +3,7 @@
 use crate::terminal::{self, Progress, cache_dir, free_directory, print, weights_store};
 use crate::units::duration;
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
+use maliang::device::ComputeDevice;
 use maliang::families::settings::TrainConfig;
 use maliang::families::trainer::no_features;
 use maliang::makes::Makes;
@@ -195,20 +196,25 @@ pub fn features(config: &RunConfig) -> Result<Option<EfficientNetLite0>> {
 
 /// Trains a run to its end, writes its report, and prints where everything is.
 pub fn train_and_report(run: Run) -> Result<(Outcome, RunDir)> {
-    let dir = run.dir().clone();
-    if let Some(name) = run.config().train.device.name()? {
-        eprintln!("  computing on {name}");
-    }
-    let mut progress = Progress::new();
-    let outcome = run.train(&mut progress);
-    progress.finish();
-    let outcome = outcome?;
-    conclude(&dir, &outcome, "-n 64 --seed 7")?;
+    let (dir, device) = (run.dir().clone(), run.config().train.device);
+    let outcome = to_its_end(&dir, device, |progress| run.train(progress), "-n 64 --seed 7")?;
     Ok((outcome, dir))
 }
 
-/// Writes the report of a run, and prints where everything is and how `maliang generate` may be tried.
-pub fn conclude(dir: &RunDir, outcome: &Outcome, generate: &str) -> Result<()> {
+/// Trains what is in `dir` on `device`, writes its report, and prints where everything is and how `maliang generate` may be tried.
+pub fn to_its_end(
+    dir: &RunDir,
+    device: ComputeDevice,
+    train: impl FnOnce(&mut Progress) -> Result<Outcome>,
+    generate: &str,
+) -> Result<Outcome> {
+    if let Some(name) = device.name()? {
+        eprintln!("  computing on {name}");
+    }
+    let mut progress = Progress::new();
+    let outcome = train(&mut progress);
+    progress.finish();
+    let outcome = outcome?;
     report::write(&dir.file("report.html"), &report::of_run(dir)?)?;
     let root = dir.root().display();
     if outcome.finished {
@@ -224,5 +230,5 @@ pub fn conclude(dir: &RunDir, outcome: &Outcome, generate: &str) -> Result<()> {
         print(format!("{root}"))?;
         eprintln!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
     }
-    Ok(())
+    Ok(outcome)
 }

@@ -1,8 +1,8 @@
 //! `maliang train` on text.
 
-use super::begin::{conclude, place, reasons};
+use super::begin::{place, reasons, to_its_end};
 use crate::args::TrainArgs;
-use crate::terminal::{self, Progress, cache_dir, print};
+use crate::terminal::{self, cache_dir, print};
 use crate::units::bytes;
 use maliang::data::display_name;
 use maliang::data::text::{self, Corpus};
@@ -55,14 +55,8 @@ pub fn go_on(dir: RunDir, adjust: impl FnOnce(&mut TrainConfig)) -> Result<()> {
 }
 
 fn train_and_report(run: TextRun) -> Result<()> {
-    let dir = run.dir().clone();
-    if let Some(name) = run.config().train.device.name()? {
-        eprintln!("  computing on {name}");
-    }
-    let mut progress = Progress::new();
-    let outcome = run.train(&mut progress);
-    progress.finish();
-    conclude(&dir, &outcome?, "--prompt \"…\"")
+    let (dir, device) = (run.dir().clone(), run.config().train.device);
+    to_its_end(&dir, device, |progress| run.train(progress), "--prompt \"…\"").map(|_| ())
 }
 
 fn refuse_what_belongs_to_pictures(args: &TrainArgs) -> Result<()> {

@@ -64,19 +64,16 @@ impl DataConfig {
     pub fn validate(&self) -> Result<()> {
         for (name, side) in [("width", self.width), ("height", self.height)] {
             if !(1..=MAX_SIDE).contains(&side) {
-                return Err(
-                    Error::input(format!("data.{name} is {side}")).hint(format!("use 1 to {MAX_SIDE}, for example 64"))
-                );
+                return Err(Error::input(format!("data.{name} is {side}, but must be 1 to {MAX_SIDE}"))
+                    .hint("for example --size 64"));
             }
         }
         if self.channels != 1 && self.channels != 3 {
-            return Err(
-                Error::input(format!("data.channels is {}", self.channels)).hint("use 1 for grey or 3 for colour")
-            );
+            let may_be = "must be 1 (grey) or 3 (colour)";
+            return Err(Error::input(format!("data.channels is {}, but {may_be}", self.channels)));
         }
         if !(0.0..=0.5).contains(&self.holdout) {
-            return Err(Error::input(format!("data.holdout is {}", self.holdout))
-                .hint("use a share from 0 to 0.5, for example 0.1"));
+            return Err(Error::input(format!("data.holdout is {}, but must be a share from 0 to 0.5", self.holdout)));
         }
         Ok(())
     }

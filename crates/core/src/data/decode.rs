@@ -51,7 +51,7 @@ pub(super) fn decode(raw: &Raw<'_>, name: &str) -> Result<(DynamicImage, Info), 
             Ok((DynamicImage::ImageLuma8(image), info))
         }
         Raw::File(bytes) => quiet::catch(|| decode_file(bytes, name))
-            .unwrap_or_else(|panic| Err(format!("damaged: its decoder gave up ({})", short(&panic)))),
+            .unwrap_or_else(|panic| Err(format!("damaged: its decoder failed ({})", short(&panic)))),
     }
 }
 

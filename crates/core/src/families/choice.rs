@@ -53,9 +53,9 @@ pub struct Question<'a> {
 /// How long a run may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Minutes; 0 is no limit.
+    /// Minutes; 0 means no limit.
     pub minutes: f64,
-    /// Steps; 0 is no limit.
+    /// Steps; 0 means no limit.
     pub steps: u64,
     /// Pictures of a step.
     pub batch: usize,

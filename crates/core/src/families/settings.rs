@@ -19,9 +19,9 @@ pub struct TrainConfig {
     pub device: ComputeDevice,
     /// Pictures, or windows of text, that go through the model at once.
     pub batch: usize,
-    /// Stop after this many steps; 0 is no limit.
+    /// Stop after this many steps; 0 means no limit.
     pub steps: u64,
-    /// Stop after this many minutes of training; 0 is no limit.
+    /// Stop after this many minutes of training; 0 means no limit.
     pub minutes: f64,
     /// Adam's learning rate.
     pub lr: f32,

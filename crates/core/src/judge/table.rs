@@ -119,7 +119,7 @@ impl Judgement {
         let heldout = match copying.heldout_passes {
             Some(true) => "held-out pictures pass",
             Some(false) => "held-out pictures do not pass",
-            None => "there are too few held-out pictures to ask",
+            None => "there are too few held-out pictures to check this with",
         };
         let copycat = if copying.copycat_fails { "is caught" } else { "is not caught" };
         format!("{heldout}; a copycat (training pictures with a little noise) {copycat}")

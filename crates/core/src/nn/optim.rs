@@ -18,7 +18,7 @@ pub struct AdamSettings {
     pub epsilon: f32,
     /// Decoupled weight decay; 0 is Adam.
     pub weight_decay: f32,
-    /// Longest gradient of all tensors together; 0 is no limit.
+    /// Longest gradient of all tensors together; 0 means no limit.
     pub clip_norm: f32,
 }
 

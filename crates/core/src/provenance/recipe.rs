@@ -120,11 +120,11 @@ impl Request {
 pub struct Sampling {
     /// T: below 1 more typical, above 1 more surprising, 0 always the likeliest token.
     pub temperature: f32,
-    /// Only this many most likely tokens; 0 is no limit.
+    /// Only this many most likely tokens; 0 means no limit.
     pub top_k: usize,
-    /// Only the likeliest tokens that together have this probability; 1 is no limit.
+    /// Only the likeliest tokens that together have this probability; 1 means no limit.
     pub top_p: f32,
-    /// Only tokens at least this many times as likely as the likeliest; 0 is no limit.
+    /// Only tokens at least this many times as likely as the likeliest; 0 means no limit.
     pub min_p: f32,
     /// Divides the positive logits of tokens that the text already has and multiplies their negative ones; 1 is none.
     ///

@@ -75,7 +75,7 @@ macro_rules! text_request {
             temperature: Option<f32>,
             /// Choose among the likeliest tokens that together have this probability [1].
             top_p: Option<f32>,
-            /// Choose among this many likeliest tokens; 0 is no limit [0].
+            /// Choose among this many likeliest tokens; 0 means no limit [0].
             top_k: Option<i64>,
             /// Choose among tokens at least this many times as likely as the likeliest [0].
             min_p: Option<f32>,

@@ -254,9 +254,11 @@ pub(super) fn entries(survey: &Survey) -> Vec<TextFileEntry> {
 /// What was decided and what was changed, a sentence each.
 pub(super) fn notes(scan: &TextScan, survey: &Survey, plan: &Plan, duplicates: usize) -> Vec<String> {
     let mut notes = Vec::new();
-    for (unit, what) in
-        [(Unit::Block, "what stands between blank lines"), (Unit::Line, "a line of JSON"), (Unit::File, "a whole file")]
-    {
+    for (unit, what) in [
+        (Unit::Block, "the text between two blank lines"),
+        (Unit::Line, "a line of JSON"),
+        (Unit::File, "a whole file"),
+    ] {
         let files = || survey.files.iter().filter(|file| file.unit == unit);
         let (count, documents) = (files().count(), files().map(|file| file.documents).sum::<usize>());
         if count > 0 {

@@ -78,8 +78,7 @@ impl CorpusConfig {
             _ => {}
         }
         if !(0.0..=0.5).contains(&self.holdout) {
-            return Err(Error::input(format!("corpus.holdout is {}", self.holdout))
-                .hint("use a share from 0 to 0.5, for example 0.1"));
+            return Err(Error::input(format!("corpus.holdout is {}, but must be a share from 0 to 0.5", self.holdout)));
         }
         Ok(())
     }

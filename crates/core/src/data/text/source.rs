@@ -97,7 +97,7 @@ pub fn scan_text(source: &str) -> Result<TextScan> {
     if source == "-" {
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
-            return Err(Error::input("- stands for text that is piped in, but nothing is")
+            return Err(Error::input("- reads text from standard input, but nothing is piped in")
                 .hint("cat poems.txt | maliang train -, or name the file"));
         }
         return piped(stdin.lock());
@@ -105,7 +105,7 @@ pub fn scan_text(source: &str) -> Result<TextScan> {
     let path = Path::new(source);
     let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::input(format!("there is no file or folder {}", display_name(source)))
-            .hint("give a .txt, .md or .jsonl file, a folder of them, or - for what is piped in"),
+            .hint("give a .txt, .md or .jsonl file, a folder of them, or - for standard input"),
         _ => Error::io("read", path, &e),
     })?;
     let mut scan = TextScan {
@@ -145,7 +145,7 @@ pub fn scan_text(source: &str) -> Result<TextScan> {
 
 /// Spools what is piped in to a temporary file; its content stands for its name and time.
 pub(super) fn piped(mut reader: impl Read) -> Result<TextScan> {
-    let fault = |e: &std::io::Error| Error::io("keep", "what is piped in", e);
+    let fault = |e: &std::io::Error| Error::io("keep a copy of", "standard input", e);
     let mut spool = NamedTempFile::new().map_err(|e| fault(&e))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 18];
@@ -156,7 +156,7 @@ pub(super) fn piped(mut reader: impl Read) -> Result<TextScan> {
             Ok(got) => got,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(e) => {
-                return Err(Error::input(format!("what is piped in cannot be read: {}", io_reason(&e))));
+                return Err(Error::input(format!("standard input cannot be read: {}", io_reason(&e))));
             }
         };
         hasher.update(&buffer[..got]);

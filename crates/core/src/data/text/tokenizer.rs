@@ -205,7 +205,7 @@ fn check_merges(merges: &[Pair]) -> Result<(), String> {
     for (number, &(left, right)) in merges.iter().enumerate() {
         let known = |token: u32| token != Tokenizer::END && (token as usize) < lengths.len();
         if !known(left) || !known(right) || !seen.insert((left, right)) {
-            return Err(format!("merge {number} joins what is not there, or again what is joined already"));
+            return Err(format!("merge {number} joins tokens that do not exist, or a pair that another merge joins"));
         }
         let length = lengths[left as usize] + lengths[right as usize];
         if length > MAX_TOKEN {

@@ -86,7 +86,7 @@ impl TextJudgement {
         let heldout = match self.copying.heldout_passes {
             Some(true) => "held-out text passes",
             Some(false) => "held-out text does not pass",
-            None => "there is too little held-out text to ask",
+            None => "there is too little held-out text to check this with",
         };
         let copycat = if self.copying.copycat_fails { "is caught" } else { "is not caught" };
         format!("{heldout}; a copycat (training text with small edits) {copycat}")
