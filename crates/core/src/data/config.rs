@@ -70,10 +70,11 @@ impl DataConfig {
         }
         if self.channels != 1 && self.channels != 3 {
             let may_be = "must be 1 (grey) or 3 (colour)";
-            return Err(Error::input(format!("data.channels is {}, but {may_be}", self.channels)));
+            return Err(Error::input(format!("data.channels is {}, but {may_be}", self.channels)).hint("for example 3"));
         }
         if !(0.0..=0.5).contains(&self.holdout) {
-            return Err(Error::input(format!("data.holdout is {}, but must be a share from 0 to 0.5", self.holdout)));
+            return Err(Error::input(format!("data.holdout is {}, but must be a share from 0 to 0.5", self.holdout))
+                .hint("for example 0.1"));
         }
         Ok(())
     }

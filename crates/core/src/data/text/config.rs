@@ -78,7 +78,8 @@ impl CorpusConfig {
             _ => {}
         }
         if !(0.0..=0.5).contains(&self.holdout) {
-            return Err(Error::input(format!("corpus.holdout is {}, but must be a share from 0 to 0.5", self.holdout)));
+            return Err(Error::input(format!("corpus.holdout is {}, but must be a share from 0 to 0.5", self.holdout))
+                .hint("for example 0.1"));
         }
         Ok(())
     }
