@@ -209,8 +209,8 @@ fn a_job_survives_its_server() {
         }
         served = Served::at(place, "--log off");
     }
-    assert_eq!(served.job(&waiting, is("queued"))["position"], 0);
     served.job(&id, is("running"));
+    assert_eq!(served.job(&waiting, is("queued"))["position"], 0);
     served.json("POST", &format!("/v1/jobs/{id}/cancel"), &Value::Null, 200);
     served.job(&waiting, is("done"));
 }

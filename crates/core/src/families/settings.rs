@@ -35,8 +35,8 @@ pub struct TrainConfig {
     /// a text model; 0 is Adam.
     #[serde(default)]
     pub weight_decay: f32,
-    /// Longest gradient of a network, all of its tensors together: a longer one is scaled down to it (Pascanu 2013); 0 is
-    /// no limit.
+    /// Longest gradient of a network, all of its tensors together: a longer one is scaled down to it (Pascanu 2013); 0
+    /// means no limit.
     #[serde(default)]
     pub clip_norm: f32,
     /// Pictures, or windows of text, after which an old weight counts half in the moving average of the weights (EMA); 0 turns it off.
