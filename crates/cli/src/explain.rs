@@ -36,7 +36,7 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
     let label = args.producer.label()?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {
-        eprintln!("note: {warning}; explaining another checkpoint");
+        tell!("note: {warning}; explaining another checkpoint");
     }
     let run = run_of(&args.model);
     let config = run.as_ref().map(RunDir::config).transpose()?;
@@ -239,7 +239,7 @@ impl Job<'_> {
         }
         for Section { name, text, figures } in &sections {
             if figures.is_empty() {
-                eprintln!("note: {}: {}", name.to_lowercase(), text[0]);
+                tell!("note: {}: {}", name.to_lowercase(), text[0]);
             }
         }
         self.written.iter().try_for_each(|path| print(path.display().to_string()))

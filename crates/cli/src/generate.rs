@@ -34,7 +34,7 @@ fn run_pictures(args: &GenerateArgs) -> Result<()> {
     let label = args.producer.label()?;
     let (sampler, warnings) = Sampler::open(&args.model)?;
     for warning in warnings {
-        eprintln!("note: {warning}; using another checkpoint");
+        tell!("note: {warning}; using another checkpoint");
     }
     let abilities = Abilities { latent: sampler.has_latent(), styles: sampler.mixes() };
     abilities.check(args, sampler.info.config.family())?;

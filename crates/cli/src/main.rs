@@ -3,6 +3,10 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, or saved and stopped by Ctrl-C; 1 the machine or a file
 //! failed, 2 the input cannot be used, 3 training diverged, 4 a recipe's claim was missed, 70 a bug, 130 stopped by Ctrl-C with
 //! nothing done.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // they end the program where nobody reads; see terminal.rs
+
+#[macro_use]
+mod terminal;
 
 mod args;
 mod bench;
@@ -16,7 +20,6 @@ mod race;
 mod recipe;
 mod runs;
 mod serve;
-mod terminal;
 mod train;
 mod units;
 mod weights;
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", terminal::error_text(&error));
+            tell!("{}", terminal::error_text(&error));
             ExitCode::from(match error.kind {
                 ErrorKind::Input | ErrorKind::Locked => 2,
                 ErrorKind::Io | ErrorKind::Corrupt => 1,

@@ -47,7 +47,7 @@ fn run(race: Race, data: Dataset) -> Result<()> {
     progress.finish();
     if !decided? {
         print(format!("{}", dir.root().display()))?;
-        eprintln!("saved in the middle of the race; `maliang train {}` goes on from there", dir.root().display());
+        tell!("saved in the middle of the race; `maliang train {}` goes on from there", dir.root().display());
         return Ok(());
     }
     go_on(dir, |_| ()).map(|_| ())

@@ -39,17 +39,17 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
         maliang::judge::extractor(&protocol.extractor, &terminal::weights_store())?;
     }
     if claim.data.as_deref().is_some_and(|data| begin::run_name(data) != begin::run_name(source)) {
-        eprintln!("note: the recipe claims this of {}", claim.data.as_deref().unwrap_or_default());
+        tell!("note: the recipe claims this of {}", claim.data.as_deref().unwrap_or_default());
     }
     if let Some(machine) = &claim.machine {
-        eprintln!("claimed on: {machine}\n      here: {}", Machine::here().line());
+        tell!("claimed on: {machine}\n      here: {}", Machine::here().line());
     }
     let out = args.out.clone().unwrap_or_else(|| begin::run_directory(source));
     terminal::catch_interrupts()?;
     let (outcome, _) = terminal::once_free(|| trained(source, &out, &settings))?;
     // Ctrl-C during the last step counts, too.
     if !outcome.finished || terminal::interrupted() {
-        eprintln!("`maliang recipe {} {source} --out {}` resumes this recipe", args.recipe.display(), out.display());
+        tell!("`maliang recipe {} {source} --out {}` resumes this recipe", args.recipe.display(), out.display());
         return Ok(ExitCode::from(terminal::INTERRUPTED));
     }
     let judgements = protocols.iter().map(|protocol| judged(&out, protocol, claim.seed));
@@ -58,7 +58,7 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     print(table(&checked))?;
     let missed: Vec<&Checked> = checked.iter().filter(|check| !check.kept).collect();
     let Some(first) = missed.first() else { return Ok(ExitCode::SUCCESS) };
-    eprintln!(
+    tell!(
         "error: {} missed {} of {} claims: {} is {}, claimed was {}",
         args.recipe.display(),
         missed.len(),
@@ -89,7 +89,8 @@ fn read(path: &PathBuf) -> Result<(Claim, Table)> {
 /// Trains on `source` in `out` with the settings of a recipe. A run that is there already goes on with its own.
 fn trained(source: &str, out: &Path, settings: &Table) -> Result<(Outcome, RunDir)> {
     if begin::is_begun(Path::new(source)) {
-        return Err(begin::settings_are_fixed(Path::new(source)));
+        return Err(Error::input(format!("{source} is a run, and a recipe trains a new one"))
+            .hint("give the pictures of the recipe; `maliang judge RUN` judges a run that is there"));
     }
     if begin::is_begun(out) {
         begin::refuse_other_source(out, source)?;
@@ -97,7 +98,8 @@ fn trained(source: &str, out: &Path, settings: &Table) -> Result<(Outcome, RunDi
         return if RunDir::is_run(out) {
             begin::go_on(RunDir::new(out), |_| ())
         } else {
-            Err(begin::settings_are_fixed(out))
+            Err(Error::input(format!("{} is a race that is not over", out.display()))
+                .hint(format!("`maliang train {}` goes on with it", out.display())))
         };
     }
     let (scan, checked) = begin::look_at(source, KEPT_BYTES)?;

@@ -25,7 +25,7 @@ pub fn list(directory: &Path) -> Result<()> {
     let mut runs: Vec<_> = entries.flatten().map(|e| e.path()).filter(|path| RunDir::is_run(path)).collect();
     runs.sort();
     if runs.is_empty() {
-        eprintln!("no runs in {}; `maliang demo` trains a first one", directory.display());
+        tell!("no runs in {}; `maliang demo` trains a first one", directory.display());
         return Ok(());
     }
     print(format!("{:<28} {:<16} {:>8} {:>8}  {}", "run", "model", "steps", "time", "best score"))?;

@@ -18,9 +18,9 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     maliang_serve::serve(settings, keys, |address, count| {
         // Where stdout is closed the server is of use all the same.
         let _ = print(format!("http://{address}"));
-        eprintln!("{count} models of {} · {guarded} · Ctrl-C stops", places.join(", "));
+        tell!("{count} models of {} · {guarded} · Ctrl-C stops", places.join(", "));
         if count == 0 {
-            eprintln!("`maliang demo` trains a first one; the server finds new runs while it is running");
+            tell!("`maliang demo` trains a first one; the server finds new runs while it is running");
         }
     })
 }
@@ -69,7 +69,7 @@ pub fn keys_verb(verb: &KeysVerb) -> Result<()> {
                 ScopeArg::Train => vec![Scope::Read, Scope::Generate, Scope::Train],
             };
             print(keys.add(name, &scopes)?)?;
-            eprintln!("the key is not shown again; running servers accept it from now on");
+            tell!("the key is not shown again; running servers accept it from now on");
         }
         KeysVerb::List => {
             for key in keys.list() {
@@ -77,7 +77,7 @@ pub fn keys_verb(verb: &KeysVerb) -> Result<()> {
                 print(format!("{:<28} {}", key.name, scopes.join(", ")))?;
             }
             if keys.is_empty() {
-                eprintln!("no keys: `maliang serve` needs none, and serves this machine only");
+                tell!("no keys: `maliang serve` needs none, and serves this machine only");
             }
         }
         KeysVerb::Remove { name } => keys.remove(name)?,

@@ -20,15 +20,39 @@ const LEAVING: Duration = Duration::from_secs(60);
 static STOP: AtomicBool = AtomicBool::new(false);
 /// A piece of text is being written in a dialogue.
 static WRITING: AtomicBool = AtomicBool::new(false);
+/// There is training that may save and stop.
+static TRAINING: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first Ctrl-C (or SIGTERM) asks training to save and stop, the second ends the process at once.
+/// Writes a line to stderr. Where nobody reads it any more (`2>&1 | head`, a closed terminal) or the disk is full, the work goes
+/// on without it.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::terminal::to_stderr(format_args!($($words)*)) };
+}
+
+/// What [`tell!`] does.
+pub fn to_stderr(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Asks for a line in a dialogue.
+pub fn prompt() {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "> ").and_then(|()| err.flush());
+}
+
+/// From now on the first Ctrl-C (or SIGTERM, or the end of the terminal) asks training to save and stop, the second ends the
+/// process at once. Before and after training there is nothing to save: the first one ends the process.
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
+        if !TRAINING.load(Ordering::SeqCst) {
+            tell!("\nstopped");
+            std::process::exit(i32::from(INTERRUPTED));
+        }
         // A server, or a user who stops a server, may ask more than once; the server kills what does not end.
         if STOP.swap(true, Ordering::SeqCst) && SERVER.is_none() {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nsaving and stopping; a second Ctrl-C stops at once without saving");
+        tell!("\nsaving and stopping; a second Ctrl-C stops at once without saving");
     })
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
 }
@@ -86,13 +110,9 @@ pub fn interrupted() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-/// Writes one line to stdout. A reader that has had enough (`| head`) is not an error.
+/// Writes one line to stdout. A reader that has had enough (`| head`) is not an error, nor is a terminal that was closed.
 pub fn print(line: impl AsRef<str>) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", line.as_ref()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),
-        _ => Ok(()),
-    }
+    stream(&format!("{}\n", line.as_ref())).map(|_| ())
 }
 
 /// Writes text to stdout at once, as it is made. Returns whether anybody still reads.
@@ -100,9 +120,25 @@ pub fn stream(text: &str) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) if nobody_reads(&e) => Ok(false),
         Err(e) => Err(Error::io("write to", "standard output", &e)),
     }
+}
+
+/// Did writing to stdout fail because its reader is gone? A terminal that was closed answers with an error of the device.
+fn nobody_reads(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::FileTypeExt;
+        const EIO: i32 = 5;
+        let copy = || std::io::stdout().as_fd().try_clone_to_owned();
+        let is_device = || std::fs::File::from(copy()?).metadata().map(|of| of.file_type().is_char_device());
+        if error.raw_os_error() == Some(EIO) && is_device().unwrap_or(false) {
+            return true;
+        }
+    }
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
 /// `text` in lines of at most 80 columns, all but the first indented; `first` columns of the first are taken already.
@@ -178,11 +214,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The clock starts now.
+    /// The clock starts now; until this is dropped, Ctrl-C saves.
     pub fn new() -> Self {
+        TRAINING.store(true, Ordering::SeqCst);
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1000);
-            if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan/blue} {percent:>3}% {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{bar:20.cyan/blue} {percent:>3}% {wide_msg}") {
                 bar.set_style(style);
             }
             bar
@@ -193,7 +230,7 @@ impl Progress {
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => tell!("{line}"),
         }
     }
 
@@ -202,6 +239,13 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+        TRAINING.store(false, Ordering::SeqCst);
     }
 }
 
@@ -222,11 +266,16 @@ impl Observer for Progress {
                 self.latest = format!("step {step} · {rate:.0} {}/s · {}", unit.name(), losses.join(" "));
                 if let Some(bar) = &self.bar {
                     bar.set_position((progress.min(1.0) * 1000.0) as u64);
-                    bar.set_message(format!("{} · {} left", self.latest, duration(*eta)));
+                    // First what people look for: on a narrow terminal the end is cut off.
+                    bar.set_message(format!("{} left · {}", duration(*eta), self.latest));
                 }
             }
-            Event::Look { step, sample, scores, best } => {
-                let mark = if *best { "  best so far" } else { "" };
+            Event::Look { step, sample, scores, best, alike } => {
+                let mark = match (best, alike) {
+                    (true, false) => "  best so far",
+                    (true, true) => "  as good as the best",
+                    (false, _) => "",
+                };
                 let score = scores.first().map_or(String::new(), |(name, value)| format!("{name} {value:.3}"));
                 let rate = if self.bar.is_none() && *step > 0 { format!("  ({})", self.latest) } else { String::new() };
                 self.say(&format!("step {step:>6}  {score}{mark}{rate}"));

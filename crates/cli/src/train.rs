@@ -1,12 +1,13 @@
 //! `maliang train`: from pictures or text, or from a run that is to go on.
 
+mod again;
 pub mod begin;
 mod text;
 
 use crate::args::{DeviceArg, FitArg, TrainArgs};
 use crate::race;
 use crate::terminal::{self, print};
-use begin::{announce, is_begun, look_at, settings_are_fixed, start};
+use begin::{announce, is_begun, look_at, start};
 use maliang::data::KEPT_BYTES;
 use maliang::data::text::makes;
 use maliang::device::ComputeDevice;
@@ -45,11 +46,11 @@ fn train(args: &TrainArgs) -> Result<()> {
             .hint("--dry-run is for data that a new run could be trained on"));
     }
     if is_begun(Path::new(&source)) {
-        return resume(PathBuf::from(source), args);
+        return resume(PathBuf::from(source), settings, args);
     }
     if let Some(out) = args.out.as_ref().filter(|out| is_begun(out)) {
         begin::refuse_other_source(out, &source)?;
-        return resume(out.clone(), args);
+        return resume(out.clone(), settings, args);
     }
     let out = args.out.clone().unwrap_or_else(|| begin::run_directory(&source));
     match makes(&source) {
@@ -74,18 +75,27 @@ fn start_pictures(source: String, out: PathBuf, settings: Table, args: &TrainArg
     start(RunDir::new(out), &choice, &scan, args.init.as_deref()).map(|_| ())
 }
 
-fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
-    if args.config.is_some()
-        || !args.set.is_empty()
-        || args.model.is_some()
-        || args.size.is_some()
-        || args.fit.is_some()
-        || args.precision.is_some()
-        || args.init.is_some()
-        || args.seed.is_some()
-    {
-        return Err(settings_are_fixed(&path));
+/// Goes on with the run or the race at `path`, if the `settings` that are given with it are its own.
+fn resume(path: PathBuf, mut settings: Table, args: &TrainArgs) -> Result<()> {
+    if let Some(family) = args.model.as_ref().filter(|family| *family != "auto") {
+        train::set(&mut settings, "model.family", Value::String(family.clone()));
     }
+    if let Some((width, height)) = args.size.as_deref().map(parse_size).transpose()? {
+        train::set(&mut settings, "data.width", Value::Integer(width as i64));
+        train::set(&mut settings, "data.height", Value::Integer(height as i64));
+    }
+    for part in ["data", "corpus"] {
+        forget(&mut settings, part, "source");
+    }
+    // What may change is changed below.
+    for (given, names) in [
+        (args.steps.is_some() || args.minutes.is_some(), &["steps", "minutes"][..]),
+        (args.patience.is_some(), &["patience"]),
+        (args.device.is_some(), &["device"]),
+    ] {
+        names.iter().filter(|_| given).for_each(|name| forget(&mut settings, "train", name));
+    }
+    again::refuse_other_settings(&path, &settings, args.init.as_deref())?;
     if Race::is_race(&path) {
         return race::resume(RunDir::new(path), args);
     }
@@ -93,6 +103,12 @@ fn resume(path: PathBuf, args: &TrainArgs) -> Result<()> {
     match dir.makes() {
         Makes::Text => text::go_on(dir, |train| adjust(train, args)),
         Makes::Pictures => begin::go_on(dir, |train| adjust(train, args)).map(|_| ()),
+    }
+}
+
+fn forget(settings: &mut Table, part: &str, name: &str) {
+    if let Some(part) = settings.get_mut(part).and_then(Value::as_table_mut) {
+        part.remove(name);
     }
 }
 

@@ -48,7 +48,7 @@ pub fn run(verb: &WeightsVerb) -> Result<()> {
 fn add(store: &Store, file: &Path) -> Result<()> {
     let installed = store.add(file)?;
     if !installed.published {
-        eprintln!(
+        tell!(
             "note: names and shapes are those of {}, but this is not the published file, so its values are not verified; \
              scores will be called …_{0}_unverified_…. The published file: {INCEPTION_FILE}",
             installed.name
@@ -65,7 +65,7 @@ fn show(installed: &Installed) -> Result<()> {
 fn list(store: &Store) -> Result<()> {
     let installed = store.list();
     if installed.is_empty() {
-        eprintln!(
+        tell!(
             "no weights in {}; `maliang weights get {EFFICIENTNET_LITE0}` installs some",
             store.directory().display()
         );
@@ -76,16 +76,16 @@ fn list(store: &Store) -> Result<()> {
 /// Downloads the weights, and installs them when they pass the check.
 fn get(store: &Store) -> Result<()> {
     if let Some(installed) = store.list().iter().find(|w| w.name == EFFICIENTNET_LITE0) {
-        eprintln!("{EFFICIENTNET_LITE0} is installed already");
+        tell!("{EFFICIENTNET_LITE0} is installed already");
         return show(installed);
     }
     let directory = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), &e))?;
     let mut tried = Vec::new();
     for (name, fetch) in SOURCES {
-        eprintln!("asking {name} for {EFFICIENTNET_LITE0} (17 to 19 MB)");
+        tell!("asking {name} for {EFFICIENTNET_LITE0} (17 to 19 MB)");
         match fetch(directory.path()).and_then(|file| store.add(&file).map_err(|e| e.message)) {
             Ok(installed) => {
-                eprintln!("checked and installed");
+                tell!("checked and installed");
                 return show(&installed);
             }
             Err(why) => tried.push(format!("{name}: {why}")),

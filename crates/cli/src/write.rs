@@ -2,7 +2,7 @@
 
 use crate::args::WriteArgs;
 use crate::generate::text::{open, request, unescape};
-use crate::terminal::{catch_interrupts_of_pieces, error_text, interrupted, print, stream, while_writing};
+use crate::terminal::{self, catch_interrupts_of_pieces, error_text, interrupted, print, stream, while_writing};
 use maliang::generate::text::Finish;
 use maliang::generate::writer::{Author, Piece};
 use maliang::provenance::label::Label;
@@ -30,7 +30,7 @@ pub fn run(args: &WriteArgs) -> Result<()> {
     let author = open(&args.model)?;
     let request = request(&args.text, args.seed, None);
     request.check()?;
-    eprintln!("{} is ready to write. /help lists the commands, /quit ends.", author.info.name);
+    tell!("{} is ready to write. /help lists the commands, /quit ends.", author.info.name);
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         catch_interrupts_of_pieces()?;
@@ -43,7 +43,7 @@ pub fn run(args: &WriteArgs) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     loop {
         if interactive {
-            eprint!("> ");
+            terminal::prompt();
         }
         let Some(line) = lines.next() else { return Ok(()) };
         let line = line.map_err(|e| Error::io("read", "standard input", &e))?;
@@ -57,7 +57,7 @@ pub fn run(args: &WriteArgs) -> Result<()> {
 fn settled(outcome: Result<bool>) -> Result<bool> {
     match outcome {
         Err(error) if error.kind == ErrorKind::Input => {
-            eprintln!("{}", error_text(&error));
+            tell!("{}", error_text(&error));
             Ok(true)
         }
         outcome => outcome,
@@ -88,12 +88,12 @@ impl Desk<'_> {
             "more" => return self.more(value),
             "again" => return self.begin(),
             "help" => {
-                eprintln!("{HELP}");
+                tell!("{HELP}");
                 return Ok(true);
             }
             "settings" => {
                 let Request { max_tokens, seed, stop, sampling, .. } = &self.request;
-                eprintln!("--seed {seed} --max-tokens {max_tokens} {} stop {stop:?}", sampling.flags());
+                tell!("--seed {seed} --max-tokens {max_tokens} {} stop {stop:?}", sampling.flags());
                 return Ok(true);
             }
             "temperature" => wanted.sampling.temperature = number(name, value)?,
@@ -158,7 +158,7 @@ impl Desk<'_> {
         }
         print("\n")?;
         if matches!(piece.finish(), None | Some(Finish::Length)) {
-            eprintln!("(/more continues it)");
+            tell!("(/more continues it)");
         }
         Ok(true)
     }

@@ -356,6 +356,8 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
 
 fn log_as(log: Log) {
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    // What cannot be logged (a full disk, nobody reading) is lost: no request fails for it.
+    let lines = lines.log_internal_errors(false);
     // A log that is set up already, by a program around this one, stays.
     let _ = match log {
         Log::Off => return,

@@ -63,11 +63,11 @@ impl Job<'_> {
             None => self.search(&picture)?,
         };
         match found.method {
-            Method::Label => eprintln!("{shown}: made by this model; its label gives the exact latent vector"),
+            Method::Label => tell!("{shown}: made by this model; its label gives the exact latent vector"),
             Method::Encoder => {
-                eprintln!("{shown}: encoded; the rebuilt picture differs by {:.1} of 255 levels", found.levels);
+                tell!("{shown}: encoded; the rebuilt picture differs by {:.1} of 255 levels", found.levels);
             }
-            Method::Search { steps, before, after } => eprintln!(
+            Method::Search { steps, before, after } => tell!(
                 "{shown}: searched for in {steps} steps (distance {before:.4} → {after:.4}); the rebuilt picture differs by {:.1} \
                  of 255 levels",
                 found.levels
@@ -125,7 +125,7 @@ impl Job<'_> {
         let class = given[0].found.class;
         if given.iter().any(|given| given.found.class != class) {
             let name = &self.sampler.info.config.classes()[class];
-            eprintln!("note: the pictures are of different classes; the walk stays in \"{name}\" (--class chooses)");
+            tell!("note: the pictures are of different classes; the walk stays in \"{name}\" (--class chooses)");
         }
         let pictures = self.sampler.decoded(&path, &vec![class; path.len()]);
         let frames: Vec<Picture> = pictures.iter().map(|picture| self.finished(&enlarge(picture, GIF_SIDE))).collect();

@@ -43,7 +43,7 @@ impl Job<'_> {
         let path = self.directory.join(format!("{}-neighbours-grid.png", self.prefix()));
         let provenance = self.provenance(0, self.class, &words);
         write_png(&path, &neighbour_sheet(&pictures, &found, &data), &provenance)?;
-        eprintln!("nearest by {name}: similar pictures need not have caused the generated one");
+        tell!("nearest by {name}: similar pictures need not have caused the generated one");
         print(path.display().to_string())
     }
 }

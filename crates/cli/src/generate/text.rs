@@ -46,7 +46,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
 pub fn open(model: &std::path::Path) -> Result<Author> {
     let (author, warnings) = Author::open(model)?;
     for warning in warnings {
-        eprintln!("note: {warning}; using another checkpoint");
+        tell!("note: {warning}; using another checkpoint");
     }
     Ok(author)
 }
@@ -273,15 +273,15 @@ impl Job {
 fn tell(name: &str, book: &abc::Book) {
     let problems: Vec<_> = book.problems.iter().chain(book.tunes.iter().flat_map(|tune| &tune.problems)).collect();
     for problem in problems.iter().take(TOLD) {
-        eprintln!("note: {name}: {problem}");
+        tell!("note: {name}: {problem}");
     }
     if problems.len() > TOLD {
-        eprintln!("note: {name}: and {} more problems", problems.len() - TOLD);
+        tell!("note: {name}: and {} more problems", problems.len() - TOLD);
     }
     for tune in book.tunes.iter().filter(|tune| tune.uneven > 0) {
-        eprintln!("note: {name}: {} of {} bars do not fill the metre", tune.uneven, tune.bars);
+        tell!("note: {name}: {} of {} bars do not fill the metre", tune.uneven, tune.bars);
     }
     if book.tunes.is_empty() {
-        eprintln!("note: {name}: it contains no tune");
+        tell!("note: {name}: it contains no tune");
     }
 }

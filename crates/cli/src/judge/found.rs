@@ -22,7 +22,7 @@ impl Found {
     /// Prints the table and the files, or all of `scores.json`.
     pub fn print(&self, json: bool) -> Result<()> {
         let total: f64 = self.times.iter().map(|(_, seconds)| seconds).sum();
-        eprintln!("judged in {}", duration(total));
+        tell!("judged in {}", duration(total));
         if json {
             return print(self.judgement.to_json());
         }

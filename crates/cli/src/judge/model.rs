@@ -49,19 +49,19 @@ pub fn judge(asked: &Asked) -> Result<Found> {
     let extractor = judge::extractor(asked.features, &weights_store())?;
     let (sampler, warnings) = Sampler::open(asked.model)?;
     for warning in warnings {
-        eprintln!("note: {warning}; judging another checkpoint");
+        tell!("note: {warning}; judging another checkpoint");
     }
     let run = run_of(asked.model);
     let config = run.as_ref().map(RunDir::config).transpose()?;
     if asked.features == "effnetlite0" && config.as_ref().is_some_and(RunConfig::needs_features) {
-        eprintln!(
+        tell!(
             "note: the model was trained with the same feature network, so these scores are too good; use --features randomconv"
         );
     }
     let data = real_pictures(asked, &sampler, run.as_ref().zip(config.as_ref()))?;
     let other_data = data.fingerprint() != sampler.info.data_fingerprint;
     if other_data {
-        eprintln!(
+        tell!(
             "note: these are not the pictures that the model was trained on; copies are searched for among these only"
         );
     }

@@ -72,7 +72,7 @@ pub fn judge(source: &Source, features: &str, args: &JudgeArgs) -> Result<Found>
         return Err(Error::input(few));
     }
     if args.number.is_some_and(|number| number > count) {
-        eprintln!("note: {source} has {count} pictures that can be used");
+        tell!("note: {source} has {count} pictures that can be used");
     }
     let data = Dataset::open(&config, &real_scan, &cache_dir(), &|_, _| ())?;
     let directory = directory(&args.model, args.output.as_deref())?;
@@ -150,7 +150,7 @@ impl Made {
             scan.items.iter().filter(|item| !unusable.contains(item.name.as_str())).cloned().collect();
         if !unusable.is_empty() {
             let files = if unusable.len() == 1 { "file" } else { "files" };
-            eprintln!("note: {} {files} of {source} cannot be used; `maliang data check` names them", unusable.len());
+            tell!("note: {} {files} of {source} cannot be used; `maliang data check` names them", unusable.len());
         }
         Ok(Self { scan, checked, items })
     }
@@ -166,10 +166,10 @@ impl Made {
         let (width, height) = (scaled(width), scaled(height));
         match (differ, longest > most) {
             (true, false) => {
-                eprintln!("note: the pictures differ in size; all are judged at {width}x{height}, the median")
+                tell!("note: the pictures differ in size; all are judged at {width}x{height}, the median")
             }
             (_, true) => {
-                eprintln!("note: scores use at most {most} pixels a side; all pictures are judged at {width}x{height}")
+                tell!("note: scores use at most {most} pixels a side; all pictures are judged at {width}x{height}")
             }
             (false, false) => {}
         }

@@ -48,7 +48,7 @@ pub fn run(args: &JudgeArgs) -> Result<()> {
     let label = args.producer.label()?;
     let (author, model, warnings) = Author::open_with_model(&args.model)?;
     for warning in warnings {
-        eprintln!("note: {warning}; judging another checkpoint");
+        tell!("note: {warning}; judging another checkpoint");
     }
     let run = run_of(&args.model).ok_or_else(|| {
         Error::input(format!("{} does not hold the text it was trained on", args.model.display()))
@@ -106,7 +106,7 @@ impl Job<'_> {
         let judged = TextJudgementFiles { judgement, record: Some(record) };
         judged.save(self.directory, &lines)?;
         self.write(&judged, &request)?;
-        eprintln!("judged in {}", duration(total));
+        tell!("judged in {}", duration(total));
         if self.args.json {
             return print(judged.judgement.to_json());
         }

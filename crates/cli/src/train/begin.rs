@@ -57,17 +57,11 @@ fn source_in(path: &Path) -> Result<String> {
 /// Refuses to go on in `out`, which is begun, with another source than its own.
 pub fn refuse_other_source(out: &Path, source: &str) -> Result<()> {
     let before = source_in(out)?;
-    if before == source {
+    let place = |source: &str| std::fs::canonicalize(source).ok();
+    if before == source || place(source).is_some_and(|given| Some(given) == place(&RunDir::new(out).source(&before))) {
         return Ok(());
     }
     Err(Error::input(format!("{} holds a run on {before}", out.display())).hint("choose another directory with --out"))
-}
-
-/// What to say where settings are given and the run has its own.
-pub fn settings_are_fixed(run: &Path) -> Error {
-    Error::input(format!("{} is a run already, and its settings are fixed", run.display())).hint(
-        "only --minutes, --steps, --patience and --device may change when going on; other settings need a new run",
-    )
 }
 
 /// What a user asks for who gives pictures and settings, and chooses neither family nor size.
@@ -101,12 +95,12 @@ pub fn look_at(source: &str, kept: u64) -> Result<(Scan, CheckReport)> {
             found += &format!(", {count} {what}");
         }
     }
-    eprintln!("{found}");
+    tell!("{found}");
     for reject in checked.rejects.iter().take(5) {
-        eprintln!("  left out {}: {}", data::display_name(&reject.name), reject.reason);
+        tell!("  left out {}: {}", data::display_name(&reject.name), reject.reason);
     }
     if checked.rejects.len() > 5 {
-        eprintln!("  … and {} more: `maliang data check {source}`", checked.rejects.len() - 5);
+        tell!("  … and {} more: `maliang data check {source}`", checked.rejects.len() - 5);
     }
     Ok((scan, checked))
 }
@@ -123,7 +117,7 @@ pub fn start(dir: RunDir, choice: &Choice, scan: &Scan, init: Option<&Path>) -> 
     let adopted = donor.map(|donor| donor.adopt(&config, &dataset, features.clone())).transpose()?;
     let mut run = Run::create(dir, config, dataset)?.looking_through(features);
     if let Some(adopted) = adopted {
-        eprintln!("  {}", terminal::wrap(&format!("init      {}", adopted.words()), 2, 12));
+        tell!("  {}", terminal::wrap(&format!("init      {}", adopted.words()), 2, 12));
         run = run.beginning_with(&adopted)?;
     }
     train_and_report(run)
@@ -139,7 +133,7 @@ pub fn go_on(dir: RunDir, adjust: impl FnOnce(&mut TrainConfig)) -> Result<(Outc
 /// What was chosen, its value and why, a line each on stderr.
 pub fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
     for (what, value, why) in all {
-        eprintln!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
+        tell!("  {what:<9} {value:<12} {}", terminal::wrap(why, 25, 25));
     }
 }
 
@@ -147,10 +141,10 @@ pub fn reasons<'a>(all: impl Iterator<Item = &'a (String, String, String)>) {
 pub fn announce(choice: &Choice, dir: Option<&RunDir>) {
     reasons(choice.reasons.iter());
     let frame = choice.config.model.frame();
-    eprintln!("{} {}x{}{}", choice.config.model.family(), frame.width, frame.height, place(dir));
+    tell!("{} {}x{}{}", choice.config.model.family(), frame.width, frame.height, place(dir));
     // What was chosen can be read.
     let line = choice.config.line().unwrap_or_default();
-    eprintln!("  {}", terminal::wrap(&line, 2, 2));
+    tell!("  {}", terminal::wrap(&line, 2, 2));
 }
 
 /// Where a run lies, and where its settings are.
@@ -162,7 +156,7 @@ pub fn place(dir: Option<&RunDir>) -> String {
 fn open_donor(path: &Path) -> Result<Donor> {
     let (donor, warnings) = Donor::open(path)?;
     for warning in warnings {
-        eprintln!("note: {warning}; beginning with another checkpoint");
+        tell!("note: {warning}; beginning with another checkpoint");
     }
     Ok(donor)
 }
@@ -209,7 +203,7 @@ pub fn to_its_end(
     generate: &str,
 ) -> Result<Outcome> {
     if let Some(name) = device.name()? {
-        eprintln!("  computing on {name}");
+        tell!("  computing on {name}");
     }
     let mut progress = Progress::new();
     let outcome = train(&mut progress);
@@ -220,15 +214,15 @@ pub fn to_its_end(
     if outcome.finished {
         let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
         let early = if outcome.stopped_early { ", stopped early: the score has stopped improving" } else { "" };
-        eprintln!("{} steps in {}{best}{early}", outcome.step, duration(outcome.seconds));
+        tell!("{} steps in {}{best}{early}", outcome.step, duration(outcome.seconds));
         if outcome.stopped_early {
-            eprintln!("  `maliang train {root} --patience 0` goes on to the end of its budget, --minutes N to another");
+            tell!("  `maliang train {root} --patience 0` goes on to the end of its budget, --minutes N to another");
         }
         print(format!("{root}"))?;
-        eprintln!("next: maliang generate {root} {generate}");
+        tell!("next: maliang generate {root} {generate}");
     } else {
         print(format!("{root}"))?;
-        eprintln!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
+        tell!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
     }
     Ok(outcome)
 }

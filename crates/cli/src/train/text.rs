@@ -25,7 +25,7 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     let tokens = choose_corpus(&request, &checked)?;
     let corpus = Corpus::open(&tokens.config, &scan, &cache_dir(), &|_, _| ())?;
     let held_out = corpus.heldout_bytes();
-    eprintln!(
+    tell!(
         "{source}: {} of text, {} {}, {} tokens to learn from, {} held out",
         bytes(corpus.train_bytes() + held_out),
         corpus.documents(),
@@ -34,15 +34,15 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
         bytes(held_out)
     );
     for note in &corpus.manifest().notes {
-        eprintln!("  {}", terminal::wrap(note, 2, 2));
+        tell!("  {}", terminal::wrap(note, 2, 2));
     }
     for reject in corpus.manifest().rejects.iter().take(5) {
-        eprintln!("  left out {}: {}", display_name(&reject.name), reject.reason);
+        tell!("  left out {}: {}", display_name(&reject.name), reject.reason);
     }
     let choice = choose_text(&request, &tokens.config, &corpus)?;
     reasons(tokens.reasons.iter().chain(&choice.reasons));
-    eprintln!("{}{}", choice.config.model.family(), place((!args.dry_run).then_some(&dir)));
-    eprintln!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
+    tell!("{}{}", choice.config.model.family(), place((!args.dry_run).then_some(&dir)));
+    tell!("  {}", terminal::wrap(&settings_line(&choice.config), 2, 2));
     if args.dry_run {
         return print(choice.config.to_toml().trim_end());
     }

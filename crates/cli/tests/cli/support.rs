@@ -230,6 +230,17 @@ impl Running {
         assert!(status.success(), "the program is still running");
     }
 
+    /// What a terminal does that is closed: nobody reads any more, and SIGHUP comes. Returns the exit code.
+    #[cfg(unix)]
+    pub fn hang_up(mut self) -> Option<i32> {
+        drop(self.child.stdout.take());
+        let nobody =
+            BufReader::new(Command::new("true").stderr(Stdio::piped()).spawn().unwrap().stderr.take().unwrap());
+        drop(std::mem::replace(&mut self.err, nobody));
+        self.signal("HUP");
+        self.child.wait().expect("it can be waited for").code()
+    }
+
     /// SIGKILL: it gets no chance to clean up. Says whether it was still running.
     pub fn kill(mut self) -> bool {
         let was_running = self.child.try_wait().expect("it can be waited for").is_none();

@@ -13,6 +13,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Where the data lay when the run began: a file of one line.
+const SOURCE: &str = "source.path";
+
 /// A run directory.
 #[derive(Debug, Clone)]
 pub struct RunDir {
@@ -76,6 +79,30 @@ impl RunDir {
         let probe = self.root.join(".probe");
         files::write_bytes(&probe, b"maliang")?;
         std::fs::remove_file(&probe).map_err(|e| Error::io("write", &probe, &e))
+    }
+
+    /// Notes where the data at `source` lies, for whoever goes on from another working directory. Not in `run.toml`, which is
+    /// for other machines, too.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn note_source(&self, source: &str) -> Result<()> {
+        match std::fs::canonicalize(source).ok().and_then(|path| path.into_os_string().into_string().ok()) {
+            Some(path) => files::write_bytes(&self.file(SOURCE), format!("{path}\n").as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// The data that `source` of the settings names: as seen from the working directory, else where it lay when the run began.
+    pub fn source(&self, source: &str) -> String {
+        let noted = || std::fs::read_to_string(self.file(SOURCE)).ok();
+        if Path::new(source).exists() {
+            return source.into();
+        }
+        noted()
+            .map(|noted| noted.trim_end_matches('\n').to_string())
+            .filter(|noted| Path::new(noted).exists())
+            .unwrap_or(source.into())
     }
 
     /// What it is trained to make. A `run.toml` that cannot be read counts as one of pictures: reading it says what is wrong.

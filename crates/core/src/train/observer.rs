@@ -78,6 +78,8 @@ pub enum Event {
         scores: Vec<(ScoreName, f64)>,
         /// Is this the best look so far?
         best: bool,
+        /// Was another one better, but by so little that it may be chance? Of looks that are about as good, the last one is best.
+        alike: bool,
     },
     /// Something the user should know, in one sentence.
     Note(String),

@@ -73,6 +73,7 @@ impl Race {
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(data.manifest()).expect("a manifest is plain data");
         files::write_bytes(&dir.file("data.json"), &manifest)?;
+        dir.note_source(&candidates[0].data.source)?;
         let race = Self { dir, plan: Plan { result: None, candidates: candidates.into() }, _lock: lock };
         race.write()?;
         Ok(race)

@@ -36,6 +36,7 @@ impl Run {
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(dataset.manifest()).expect("a manifest is plain data");
         files::write_bytes(&dir.file("data.json"), &manifest)?;
+        dir.note_source(&config.data.source)?;
         Ok(Self { dir, config, dataset, eyes: None, _lock: lock })
     }
 
@@ -110,7 +111,7 @@ pub fn data_of(dir: &RunDir, config: &RunConfig, cache: &Path) -> Result<Dataset
     if let Ok(dataset) = Dataset::open_cached(cache, &manifest.fingerprint) {
         return Ok(dataset);
     }
-    let found = scan(&Source::parse(&config.data.source)?)?;
+    let found = scan(&Source::parse(&dir.source(&config.data.source))?)?;
     let dataset = Dataset::open(&config.data, &found, cache, &|_, _| ())?;
     dataset.recognised_as(&manifest).ok_or_else(|| {
         let source = &config.data.source;

@@ -268,7 +268,8 @@ impl<S: Subject> Session<S> {
         self.log.write(line)?;
         // Last, because a run that goes on can draw it again, but not say it again.
         let sample = self.write_sample()?;
-        observer.event(&Event::Look { step, sample, scores, best });
+        let alike = best && self.counters.best.as_ref().is_some_and(|best| best.lowest.is_some());
+        observer.event(&Event::Look { step, sample, scores, best, alike });
         if let Some(words) = level {
             self.note(words, observer)?;
         }

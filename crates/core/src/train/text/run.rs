@@ -31,6 +31,7 @@ impl TextRun {
         let lock = dir.lock()?;
         let manifest = serde_json::to_vec_pretty(corpus.manifest()).expect("a manifest is plain data");
         files::write_bytes(&dir.file("data.json"), &manifest)?;
+        dir.note_source(&config.corpus.source)?;
         Ok(Self { dir, config, corpus, lock })
     }
 
@@ -117,6 +118,6 @@ pub fn corpus_of(dir: &RunDir, config: &TextRunConfig, cache: &Path) -> Result<C
     if source == "-" {
         return Err(gone("the text came from a pipe that is closed"));
     }
-    let corpus = Corpus::open(&config.corpus, &scan_text(source)?, cache, &|_, _| ())?;
+    let corpus = Corpus::open(&config.corpus, &scan_text(&dir.source(source))?, cache, &|_, _| ())?;
     corpus.recognised_as(&manifest).ok_or_else(|| gone(&format!("the text in {source} has changed")))
 }

@@ -1,0 +1,119 @@
+//! The same command again: the run that is there goes on where the settings are its own; what differs is named.
+
+use maliang::run::config::RunConfig;
+use maliang::run::config::text::TextRunConfig;
+use maliang::run::dir::RunDir;
+use maliang::train::{Donor, Race};
+use maliang::{Error, Result, makes::Makes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// What may change when a run goes on, and how; the rest is fixed.
+const HINT: &str =
+    "only --minutes, --steps, --patience and --device may change when going on; other settings need a new run";
+
+/// Refuses settings that are not those of the run, or of the race, at `path`.
+pub fn refuse_other_settings(path: &Path, given: &Table, init: Option<&Path>) -> Result<()> {
+    let dir = RunDir::new(path);
+    let began_with = init.map(|init| Donor::open(init).map(|(donor, _)| donor.record())).transpose()?;
+    let (mut differences, own_init) = if !RunDir::is_run(path) {
+        // The candidates differ in what was not asked for.
+        let race = Race::open(dir)?;
+        let found = race.candidates().iter().map(|config| differences(config, given));
+        (found.min_by_key(Vec::len).unwrap_or_default(), None)
+    } else if dir.makes() == Makes::Text {
+        (differences::<TextRunConfig>(&dir.text_config()?, given), None)
+    } else {
+        let config = dir.config()?;
+        (differences::<RunConfig>(&config, given), config.init)
+    };
+    if let Some(given) = began_with.filter(|given| own_init.as_ref() != Some(given)) {
+        let own = own_init.unwrap_or_else(|| "nothing".into());
+        differences.push(format!("it began with {own}, not with {given}"));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let all = differences.join("; ");
+    Err(Error::input(format!("{} is a run already, and its settings are fixed: {all}", path.display())).hint(HINT))
+}
+
+/// Each of the settings in `given` that has another value in `own`, in words.
+fn differences<T: Serialize + DeserializeOwned>(own: &T, given: &Table) -> Vec<String> {
+    let table = |config: &T| Table::try_from(config).unwrap_or_default();
+    let own = table(own);
+    let mut wanted = own.clone();
+    leaves(given, "", &mut |path, value| maliang::train::set(&mut wanted, path, value.clone()));
+    // As the settings themselves would have it: 1 is 1.0 where a fraction is meant.
+    let understood = wanted.clone().try_into::<T>().map_or(wanted, |config| table(&config));
+    let mut found = vec![];
+    leaves(given, "", &mut |path, value| {
+        let (own, given) = (at(&own, path), at(&understood, path));
+        if own != given {
+            let own = own.map_or("not set".into(), words);
+            found.push(format!("{path} is {own}, not {}", words(given.unwrap_or(value))));
+        }
+    });
+    found
+}
+
+/// Every value of a table that is no table itself, with its path.
+fn leaves(table: &Table, prefix: &str, each: &mut impl FnMut(&str, &Value)) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) => leaves(inner, &path, each),
+            value => each(&path, value),
+        }
+    }
+}
+
+fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        None => table.get(path),
+        Some((first, rest)) => at(table.get(first)?.as_table()?, rest),
+    }
+}
+
+/// A value as a person would type it: settings of single precision are not shown in double.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Float(number) if f64::from(*number as f32) == *number => (*number as f32).to_string(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Serialize, Deserialize)]
+    struct Settings {
+        seed: u64,
+        train: Train,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Train {
+        lr: f32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flip: Option<bool>,
+    }
+
+    #[test]
+    fn what_differs_is_named_and_equal_values_are_not() {
+        let own = Settings { seed: 7, train: Train { lr: 2e-4, flip: None } };
+        let found = |given: &str| differences(&own, &given.parse().unwrap());
+        assert!(found("seed = 7\n[train]\nlr = 2e-4").is_empty());
+        assert_eq!(found("seed = 8"), ["seed is 7, not 8"]);
+        assert_eq!(
+            found("train = { lr = 1, flip = true }"),
+            ["train.flip is not set, not true", "train.lr is 0.0002, not 1"]
+        );
+        assert_eq!(found("train = { no = 1 }"), ["train.no is not set, not 1"]);
+    }
+}
