@@ -7,8 +7,8 @@ use super::model::PICTURES;
 use super::place::{directory, output};
 use crate::args::JudgeArgs;
 use crate::terminal::{cache_dir, weights_store};
-use crate::train::begin::scan_and_check;
-use maliang::data::source_name;
+use crate::train::begin::{checked, scan_and_check};
+use maliang::data::{self, source_name};
 use maliang::data::{CheckReport, DataConfig, Dataset, Item, KEPT_BYTES, Scan, Source, read_packet, read_pictures};
 use maliang::families::family::SIDES;
 use maliang::generate::locate;
@@ -144,7 +144,7 @@ struct Made {
 impl Made {
     fn open(source: &Source) -> Result<Self> {
         // No data set is opened of them, so there is nothing to keep them for.
-        let (scan, checked) = scan_and_check(source, 0)?;
+        let (scan, checked) = checked(data::scan(source)?.with_generated())?;
         let unusable: HashSet<&str> = checked.rejects.iter().map(|reject| reject.name.as_str()).collect();
         let items: Vec<Item> =
             scan.items.iter().filter(|item| !unusable.contains(item.name.as_str())).cloned().collect();

@@ -73,7 +73,11 @@ pub fn request(source: String, settings: Table) -> Request {
 /// Scans and checks a source in which at least one picture can be used, and keeps up to `kept` bytes of what was decoded for the
 /// data set that is opened of it.
 pub fn scan_and_check(source: &Source, kept: u64) -> Result<(Scan, CheckReport)> {
-    let scan = data::scan(source)?.keeping(kept);
+    checked(data::scan(source)?.keeping(kept))
+}
+
+/// What is in a scan in which at least one picture can be used.
+pub fn checked(scan: Scan) -> Result<(Scan, CheckReport)> {
     let checked = data::check(&scan, &|_, _| ())?;
     if checked.usable == 0 {
         return Err(scan.nothing_usable(&checked.rejects));
@@ -96,6 +100,9 @@ pub fn look_at(source: &str, kept: u64) -> Result<(Scan, CheckReport)> {
         }
     }
     tell!("{found}");
+    for note in &checked.notes {
+        tell!("  {}", terminal::wrap(note, 2, 2));
+    }
     for reject in checked.rejects.iter().take(5) {
         tell!("  left out {}: {}", data::display_name(&reject.name), reject.reason);
     }

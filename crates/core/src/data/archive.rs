@@ -8,8 +8,10 @@ use std::sync::Mutex;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::encoding::{self, Legacy};
+use super::left_out::LeftOut;
 use super::listing::{self, Found, Kind};
-use super::source::{Backing, Place, Raw, Reject, Scan, io_reason, read_bounded};
+use super::source::{Backing, Place, Raw, Reject, Scan, display_name, io_reason, read_bounded};
 use crate::{Error, Result};
 
 type Archive = ZipArchive<BufReader<File>>;
@@ -55,19 +57,20 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
             .hint("copy or download it again, or unpack it and give the folder"),
     })?;
     let metadata = archive.metadata();
+    let raw: Vec<Vec<u8>> = (0..metadata.len())
+        .map(|index| metadata.entry(index).map_or_else(|_| Vec::new(), |entry| entry.name_raw().to_vec()))
+        .collect();
+    let (names, mut notes) = names(&raw);
     let mut found = Vec::new();
     let mut rejects = Vec::new();
-    for index in 0..metadata.len() {
+    let mut left_out = LeftOut::default();
+    for (index, name) in names.into_iter().enumerate() {
         let Ok(entry) = metadata.entry(index) else { continue };
         if entry.is_dir() {
             continue;
         }
-        let name = match entry.name() {
-            Ok(name) => name.into_owned(),
-            Err(_) => String::from_utf8_lossy(entry.name_raw()).into_owned(),
-        };
         let name = name.replace('\\', "/").trim_start_matches('/').to_string();
-        if is_hidden(&name) {
+        if left_out.takes(&name) {
             continue;
         }
         let is_picture = matches!(listing::kind(&name), Kind::Picture);
@@ -80,8 +83,9 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
             found.push(Found { name, bytes: entry.size(), stamp, place: Place::Inside(index) });
         }
     }
+    notes.extend(left_out.note());
     let pool = Pool { path: path.to_path_buf(), readers: Mutex::new(vec![archive]) };
-    let mut scan = listing::sort_out(found, rejects, Vec::new(), None, |place, limit| match place {
+    let mut scan = listing::sort_out(found, rejects, notes, None, |place, limit| match place {
         Place::Inside(index) => pool.read_up_to(*index, limit),
         _ => unreachable!("an archive holds entries"),
     })?;
@@ -89,9 +93,36 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
     Ok(scan)
 }
 
-/// Dot files, and the shadow folder that macOS adds.
-fn is_hidden(name: &str) -> bool {
-    name.split('/').any(|part| part.starts_with('.') && part != "." && part != ".." || part == "__MACOSX")
+/// The names in an archive as text, and what to say about them. Programs that do not write UTF-8 write the encoding of their
+/// system and do not say which: it is recognised by all names together.
+fn names(raw: &[Vec<u8>]) -> (Vec<String>, Vec<String>) {
+    let utf_8 = |name: &[u8]| std::str::from_utf8(name).ok().map(String::from);
+    let read = |name: &[u8], encoding: Option<&Legacy>| {
+        // One name that is not UTF-8 and the others are none either, although one may look like it by chance.
+        let read = encoding.filter(|_| !name.is_ascii()).and_then(|of| of.decode(name));
+        // Different names stay different.
+        read.or_else(|| utf_8(name)).unwrap_or_else(|| name.escape_ascii().to_string())
+    };
+    let Some(first) = raw.iter().find(|name| utf_8(name).is_none()) else {
+        return (raw.iter().map(|name| read(name, None)).collect(), vec![]);
+    };
+    let strange: Vec<&[u8]> = raw.iter().map(Vec::as_slice).filter(|name| !name.is_ascii()).collect();
+    let likely = encoding::of_names(&strange);
+    let reading = |of: &Legacy| Some(format!("{} ({})", of.name(), display_name(&of.decode(first)?)));
+    let mut readings = likely.iter().filter_map(reading);
+    let all = format!("{} names in the archive are not UTF-8", strange.len());
+    let note = match (readings.next(), readings.next()) {
+        (None, _) => format!("{all}, and in no encoding that is known here; they are shown by their bytes"),
+        (Some(best), None) => {
+            format!("{all}; they were read as {best}; if that is wrong, unpack it and give the folder")
+        }
+        (Some(best), Some(next)) => {
+            format!(
+                "{all}; they were read as {best}; if that is wrong, for example {next}, unpack it and give the folder"
+            )
+        }
+    };
+    (raw.iter().map(|name| read(name, likely.first())).collect(), vec![note])
 }
 
 fn zip_reason(error: &ZipError) -> String {

@@ -15,6 +15,9 @@ use image::{
     ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation,
 };
 
+use crate::provenance::recipe::Recipe;
+use crate::provenance::{container, xmp};
+
 use super::gate;
 use super::quiet;
 use super::source::Raw;
@@ -53,6 +56,18 @@ pub(super) fn decode(raw: &Raw<'_>, name: &str) -> Result<(DynamicImage, Info), 
         Raw::File(bytes) => quiet::catch(|| decode_file(bytes, name))
             .unwrap_or_else(|panic| Err(format!("damaged: its decoder failed ({})", short(&panic)))),
     }
+}
+
+/// Does a file that begins like this hold a picture, in a format that is decoded?
+pub(super) fn is_picture(start: &[u8]) -> bool {
+    image::guess_format(start).is_ok_and(|format| format_name(format) != "?")
+}
+
+/// Does the file carry the label of a picture that this program has made?
+pub(super) fn is_own(raw: &Raw<'_>) -> bool {
+    let Raw::File(bytes) = raw else { return false };
+    let packet = container::xmp(&mut Cursor::new(bytes)).ok().flatten();
+    packet.is_some_and(|packet| matches!(xmp::read::<Recipe>(&packet), Ok(Some(label)) if label.recipe.is_some()))
 }
 
 fn decode_file(bytes: &[u8], name: &str) -> Result<(DynamicImage, Info), String> {

@@ -88,6 +88,7 @@ pub(super) fn scan(group: &str) -> Result<Scan> {
         notes,
         backing: None,
         room: Room::default(),
+        own_too: false,
     })
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::fs::Metadata;
 use std::path::Path;
 
-use walkdir::{DirEntry, WalkDir};
+use walkdir::WalkDir;
 
+use super::left_out::LeftOut;
 use super::listing::{self, Found};
 use super::source::{Place, Reject, Scan, io_reason, read_bounded};
 use crate::{Error, Result};
@@ -38,8 +39,13 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
     // without end, although none of them is a loop.
     let mut linked = HashSet::new();
     let mut linked_again = 0;
+    let mut left_out = LeftOut::default();
     let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().filter_entry(|entry| {
-        if is_hidden(entry) {
+        if entry.depth() == 0 {
+            return true;
+        }
+        let name = name_of(root, entry.path()).0;
+        if left_out.takes(&name) || entry.file_type().is_dir() && left_out.takes_folder(&name, entry.path()) {
             return false;
         }
         if entry.path_is_symlink()
@@ -77,7 +83,7 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
             }
         }
     }
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(left_out.note());
     if not_utf8 > 0 {
         notes.push(format!("{not_utf8} file names are not valid UTF-8 and are shown with �"));
     }
@@ -85,11 +91,6 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
         notes.push(format!("{linked_again} links lead to folders already read through another link and were skipped"));
     }
     Ok(Listing { found, rejects, notes })
-}
-
-/// Names that start with a dot are hidden, except the folder that was asked for.
-fn is_hidden(entry: &DirEntry) -> bool {
-    entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 /// The name below `root` with `/` between folders, and whether it had to be made valid UTF-8.

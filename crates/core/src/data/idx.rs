@@ -91,6 +91,7 @@ pub(super) fn scan(images: &Path, labels: Option<&Path>) -> Result<Scan> {
         notes,
         backing: Some(Box::new(Pictures { pixels, rows, columns })),
         room: Room::default(),
+        own_too: false,
     })
 }
 

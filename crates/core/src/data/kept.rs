@@ -91,6 +91,9 @@ impl Scan {
             return outcome;
         }
         let raw = self.read(item)?;
+        if !self.own_too && decode::is_own(&raw) {
+            return Err("made by Maliang: generated pictures are not trained on".into());
+        }
         let hash = blake3::hash(raw.bytes());
         let (image, info) = decode::decode(&raw, &item.name)?;
         Ok(Box::new(Decoded { hash, bytes: raw.bytes().len() as u64, image, info }))

@@ -2,11 +2,16 @@
 //!
 //! Labels, in this order: the `label` column of a `metadata.csv` or `metadata.jsonl` (Hugging Face imagefolder); else the
 //! first level of sub-folders, if no picture lies above that level and at least two of its folders hold pictures. Folders
-//! that wrap everything (`archive/…`) do not count as a level, nor does a level made of `train`, `test` and the like.
+//! that wrap everything (`archive/…`) do not count as a level, nor does a level of parts of one set: `train`, `test_set`, `val2017`
+//! and the like, or folders that all hold the same sub-folders.
+//! Names are compared in Unicode's composed form (NFC): file systems and programs differ in it.
 //! Captions: the `text` column of the metadata, else the first line of a `.txt` beside the picture with the same stem.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use unicode_normalization::UnicodeNormalization;
+
+use super::decode;
 use super::kept::{Room, Slot};
 use super::metadata::{self, Row};
 use super::source::{Backing, Item, Place, Reject, Scan, Source, display_name};
@@ -37,8 +42,12 @@ impl Kind {
     }
 }
 
-/// A level of folders with only these names is a split, not a set of classes.
-const SPLIT_NAMES: [&str; 8] = ["train", "training", "test", "testing", "val", "valid", "validation", "dev"];
+/// A level of folders with only these names is a split, not a set of classes; see [`is_split`].
+const SPLIT_NAMES: [&str; 9] = ["train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"];
+/// The same beside one of those.
+const SPLIT_EXTRAS: [&str; 4] = ["unlabeled", "unlabelled", "extra", "unsup"];
+/// Enough of a file to tell its format by.
+const START: u64 = 32;
 /// Longest first line of a caption file that is looked at, in bytes.
 const MAX_CAPTION: u64 = 64 << 10;
 
@@ -70,13 +79,20 @@ pub(super) fn sort_out(
     backing: Option<Box<dyn Backing>>,
     read: impl Fn(&Place, u64) -> Result<Vec<u8>, String>,
 ) -> Result<Scan> {
+    for file in &mut found {
+        composed(&mut file.name);
+    }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     let mut items: Vec<Item> = Vec::new();
     let mut texts: HashMap<String, Found> = HashMap::new(); // by name without `.txt`
     let mut metadata_files = Vec::new();
     let mut ignored = 0;
+    let mut tables = Vec::new();
     for file in found {
-        match kind(&file.name) {
+        let by_name = kind(&file.name);
+        // Many pictures of the web have no extension or a strange one.
+        let odd = by_name == Kind::Other && read(&file.place, START).is_ok_and(|start| decode::is_picture(&start));
+        match if odd { Kind::Picture } else { by_name } {
             Kind::Picture => items.push(Item {
                 name: file.name,
                 label: None,
@@ -93,7 +109,12 @@ pub(super) fn sort_out(
             Kind::Text => {
                 texts.insert(stem(&file.name).to_string(), file);
             }
-            Kind::Other => ignored += 1,
+            Kind::Other => {
+                if file.name.to_lowercase().ends_with(".parquet") {
+                    tables.push(file.name);
+                }
+                ignored += 1;
+            }
         }
     }
 
@@ -106,28 +127,52 @@ pub(super) fn sort_out(
     }
     ignored += texts.len();
 
+    if let Some(table) = tables.first() {
+        notes.push(format!(
+            "{} is not read: classes and captions come from a metadata.csv beside it, which Python writes by \
+             pandas.read_parquet(\"{}\").to_csv(\"metadata.csv\", index=False)",
+            display_name(table),
+            display_name(table)
+        ));
+    }
     let mut rows = Vec::new();
     for file in &metadata_files {
-        let parsed =
-            read(&file.place, metadata::MAX_BYTES).and_then(|bytes| metadata::parse(&file.name, &bytes, &mut rejects));
+        let parsed = read(&file.place, metadata::MAX_BYTES)
+            .and_then(|bytes| metadata::parse(&file.name, &bytes, &mut rejects, &mut notes));
         match parsed {
-            Ok(more) => rows.extend(more),
+            Ok(mut more) => {
+                for row in &mut more {
+                    composed(&mut row.file_name);
+                    row.label.as_mut().map(composed);
+                }
+                rows.extend(more);
+            }
             Err(reason) => notes.push(format!("{} was skipped: {reason}", display_name(&file.name))),
         }
     }
     if rows.iter().any(|row| row.label.is_some()) {
         // The metadata decides about labels for the whole source.
     } else {
-        label_by_folder(&mut items);
+        notes.extend(label_by_folder(&mut items));
     }
     apply(&mut items, rows, &mut rejects);
+    notes.extend(nearly_equal(&items));
 
     let unlabelled = items.iter().filter(|item| item.label.is_none()).count();
     if unlabelled > 0 && unlabelled < items.len() {
         notes.push(format!("{unlabelled} of {} pictures have no label, so labels are not used", items.len()));
     }
     rejects.sort_by(|a, b| (&a.name, &a.reason).cmp(&(&b.name, &b.reason)));
-    Ok(Scan { source: Source::Emoji(String::new()), items, rejects, ignored, notes, backing, room: Room::default() })
+    Ok(Scan {
+        source: Source::Emoji(String::new()),
+        items,
+        rejects,
+        ignored,
+        notes,
+        backing,
+        room: Room::default(),
+        own_too: false,
+    })
 }
 
 /// Writes the metadata rows into the items; a row that names nothing is a reject.
@@ -150,8 +195,16 @@ fn apply(items: &mut [Item], rows: Vec<Row>, rejects: &mut Vec<Reject>) {
     }
 }
 
-/// Labels from the first level of sub-folders, by the rule at the head of this file.
-fn label_by_folder(items: &mut [Item]) {
+/// Brings a name into Unicode's composed form.
+fn composed(name: &mut String) {
+    if !unicode_normalization::is_nfc(name) {
+        *name = name.nfc().collect();
+    }
+}
+
+/// Labels from the first level of sub-folders, by the rule at the head of this file. Says which level was taken for parts of one
+/// set where the names alone do not.
+fn label_by_folder(items: &mut [Item]) -> Option<String> {
     let folders: Vec<Vec<String>> = items
         .iter()
         .map(|item| {
@@ -160,20 +213,30 @@ fn label_by_folder(items: &mut [Item]) {
             parts
         })
         .collect();
+    let mut note = None;
     let mut level = 0;
     let labels: Vec<&str> = loop {
+        // `None`: a picture lies above this level.
         let Some(labels) = folders.iter().map(|parts| parts.get(level).map(String::as_str)).collect::<Option<Vec<_>>>()
         else {
-            return; // a picture lies above this level
+            return note;
         };
-        let distinct: BTreeSet<&str> = labels.iter().copied().collect();
-        let wraps = distinct.len() < 2;
-        let splits = distinct.iter().all(|name| SPLIT_NAMES.contains(&name.to_lowercase().as_str()));
-        if !wraps && !splits {
+        let mut inside: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
+        for (label, parts) in labels.iter().zip(&folders) {
+            inside.entry(label).or_default().insert(parts.get(level + 1).map(String::as_str));
+        }
+        let Some(first) = inside.values().next() else { return note };
+        let wraps = inside.len() < 2;
+        let splits = is_split(inside.keys());
+        let same_inside = first.len() > 1 && !first.contains(&None) && inside.values().all(|folders| folders == first);
+        if !wraps && !splits && !same_inside {
             break labels;
         }
-        if distinct.is_empty() {
-            return;
+        if !wraps {
+            let names: Vec<String> = inside.keys().take(3).map(|name| display_name(name)).collect();
+            let more = if inside.len() > 3 { ", …" } else { "" };
+            note =
+                Some(format!("the folders {}{more} are taken for parts of one set, not for classes", names.join(", ")));
         }
         level += 1;
     };
@@ -181,6 +244,40 @@ fn label_by_folder(items: &mut [Item]) {
     for (item, label) in items.iter_mut().zip(labels) {
         item.label = Some(label);
     }
+    note
+}
+
+/// Are these the names of parts of one set: `train` and `test`, also as `training_set`, `train2017`, `Test-Images`?
+fn is_split<'a>(names: impl Iterator<Item = &'a &'a str>) -> bool {
+    let mut any = false;
+    let part = |name: &&str| {
+        let lower = name.to_lowercase();
+        let bare = |c: char| !c.is_alphabetic();
+        let mut word = lower.trim_matches(bare);
+        for affix in ["set", "images", "image", "img", "imgs", "data", "split"] {
+            word = word.strip_suffix(affix).unwrap_or(word).trim_end_matches(bare);
+        }
+        let split = SPLIT_NAMES.contains(&word);
+        any |= split;
+        split || SPLIT_EXTRAS.contains(&word)
+    };
+    let mut names = names;
+    names.all(part) && any
+}
+
+/// Points out classes whose names differ only in capitals or spaces: a person who wrote them may have meant one.
+fn nearly_equal(items: &[Item]) -> Option<String> {
+    let labels: BTreeSet<&str> = items.iter().filter_map(|item| item.label.as_deref()).collect();
+    let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for label in labels {
+        let plain = label.to_lowercase().split(|c: char| c.is_whitespace() || c == '_' || c == '-').collect();
+        alike.entry(plain).or_default().push(format!("\"{}\"", display_name(label)));
+    }
+    let alike: Vec<String> =
+        alike.into_values().filter(|names| names.len() > 1).map(|names| names.join(" and ")).take(3).collect();
+    (!alike.is_empty()).then(|| {
+        format!("the classes {} differ only in capitals, spaces or dashes; they are kept apart", alike.join(", "))
+    })
 }
 
 /// A name without its extension, folders kept.

@@ -1,5 +1,8 @@
 //! `metadata.csv` and `metadata.jsonl` of the Hugging Face imagefolder convention: `file_name`, `label`, `text`.
 
+use std::borrow::Cow;
+
+use super::encoding::{self, Mark};
 use super::source::{Reject, display_name};
 
 /// Largest metadata file that is read.
@@ -16,26 +19,75 @@ pub(super) struct Row {
     pub place: String,
 }
 
-/// Reads a metadata file. Rows that cannot be read become rejects; a file that is not metadata is the error.
-pub(super) fn parse(name: &str, bytes: &[u8], rejects: &mut Vec<Reject>) -> Result<Vec<Row>, String> {
+/// Reads a metadata file. Rows that cannot be read become rejects; a file that is not metadata is the error. What was guessed
+/// about it is noted.
+pub(super) fn parse(
+    name: &str,
+    bytes: &[u8],
+    rejects: &mut Vec<Reject>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Row>, String> {
     if bytes.len() as u64 >= MAX_BYTES {
         return Err(format!("larger than {} MiB", MAX_BYTES >> 20));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = text(name, bytes, notes);
     let folder = name.rfind('/').map_or("", |slash| &name[..=slash]);
     if name.to_lowercase().ends_with(".csv") {
-        parse_csv(name, folder, bytes, rejects)
+        parse_csv(name, folder, &text, rejects)
     } else {
-        Ok(parse_jsonl(name, folder, bytes, rejects))
+        Ok(parse_jsonl(name, folder, &text, rejects))
     }
 }
 
-fn parse_csv(name: &str, folder: &str, bytes: &[u8], rejects: &mut Vec<Reject>) -> Result<Vec<Row>, String> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let headers = reader.byte_headers().map_err(|e| e.to_string())?.clone();
-    let column =
-        |wanted: &str| headers.iter().position(|header| header.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()));
-    let file_name = column("file_name").ok_or("it has no column file_name")?;
+/// The text of a metadata file: spreadsheets write UTF-16 or the encoding of their system, too.
+fn text<'a>(name: &str, bytes: &'a [u8], notes: &mut Vec<String>) -> Cow<'a, str> {
+    if let Some((mark, length)) = Mark::of(bytes) {
+        return mark.decode(&bytes[length..]);
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let guess =
+        encoding::likely(bytes).into_iter().find_map(|encoding| Some((encoding.name(), encoding.decode(bytes)?)));
+    let shown = display_name(name);
+    let (encoding, text): (&str, Cow<'_, str>) = match guess {
+        Some((encoding, text)) => (encoding, Cow::Owned(text)),
+        // Different bytes stay different.
+        None => (
+            "no known encoding",
+            Cow::Owned(
+                bytes
+                    .utf8_chunks()
+                    .map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii()))
+                    .collect(),
+            ),
+        ),
+    };
+    let example = text
+        .lines()
+        .find(|line| !line.is_ascii())
+        .map_or(String::new(), |line| format!(", for example \"{}\"", display_name(line.trim())));
+    notes.push(format!("{shown} is not UTF-8; it was read as {encoding}{example}; if that is wrong, save it as UTF-8"));
+    text
+}
+
+fn parse_csv(name: &str, folder: &str, text: &str, rejects: &mut Vec<Reject>) -> Result<Vec<Row>, String> {
+    let open = |delimiter| csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(text.as_bytes());
+    let position = |headers: &csv::ByteRecord, wanted: &str| {
+        headers.iter().position(|header| header.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    // Spreadsheets separate by what the language of the system does not use in numbers.
+    let mut first = None;
+    let found = [b',', b';', b'\t', b'|'].into_iter().find_map(|delimiter| {
+        let mut reader = open(delimiter);
+        let headers = reader.byte_headers().map_err(|e| first = Some(e.to_string())).ok()?.clone();
+        let file_name = position(&headers, "file_name")?;
+        Some((reader, headers, file_name))
+    });
+    let Some((mut reader, headers, file_name)) = found else {
+        return Err(first.unwrap_or_else(|| "it has no column file_name".into()));
+    };
+    let column = |wanted| position(&headers, wanted);
     let (label, caption) = (column("label"), column("text").or_else(|| column("caption")));
     let mut rows = Vec::new();
     for record in reader.byte_records() {
@@ -62,14 +114,14 @@ fn parse_csv(name: &str, folder: &str, bytes: &[u8], rejects: &mut Vec<Reject>) 
     Ok(rows)
 }
 
-fn parse_jsonl(name: &str, folder: &str, bytes: &[u8], rejects: &mut Vec<Reject>) -> Vec<Row> {
+fn parse_jsonl(name: &str, folder: &str, text: &str, rejects: &mut Vec<Reject>) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (number, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+    for (number, line) in text.split('\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;
         }
         let place = format!("{} line {}", display_name(name), number + 1);
-        let value: serde_json::Value = match serde_json::from_slice(line) {
+        let value: serde_json::Value = match serde_json::from_str(line) {
             Ok(value) => value,
             Err(_) => {
                 rejects.push(Reject::new(place, "the line is not valid JSON"));

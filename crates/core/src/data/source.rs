@@ -109,6 +109,8 @@ pub struct Scan {
     pub(super) backing: Option<Box<dyn Backing>>,
     /// How much of what it decodes a check may keep.
     pub(super) room: Room,
+    /// Are pictures that this program has made pictures of it, too?
+    pub(super) own_too: bool,
 }
 
 /// One file that holds many pictures, open for reading: an archive, an IDX file.
@@ -135,6 +137,12 @@ impl Raw<'_> {
 }
 
 impl Scan {
+    /// Takes pictures that this program has made for pictures like others. Without this call they are refused: a model that is
+    /// trained on what models made gets worse with every round.
+    pub fn with_generated(self) -> Self {
+        Self { own_too: true, ..self }
+    }
+
     /// Reads the bytes of one item, or says in a few words why that is impossible.
     pub(super) fn read(&self, item: &Item) -> Result<Raw<'_>, String> {
         match (&item.place, &self.backing) {

@@ -7,6 +7,7 @@ mod kept;
 pub(crate) mod lookup;
 mod real;
 mod sources;
+mod users;
 
 use std::io::Cursor;
 use std::path::Path;

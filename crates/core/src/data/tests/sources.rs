@@ -26,7 +26,7 @@ fn labels_come_from_two_or_more_folders() {
         [some("cat"), some("dog"), some("cat")]
     );
     assert_eq!(labels(&[("train/a.png", &a), ("test/b.png", &b)]), [None, None]);
-    assert_eq!(labels(&[("cat/a.png", &a), ("dog/b.png", &b), ("notes/c.md", &c)]), [some("cat"), some("dog")]);
+    assert_eq!(labels(&[("cat/a.png", &a), ("dog/b.png", &b), ("notes/c.md", b"text")]), [some("cat"), some("dog")]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The UTF-8 policy: whatever bytes a file holds, what comes out is clean text, and what was changed is counted.
+//! The UTF-8 policy: whatever bytes a file holds, what comes out is clean text, and what was changed is counted. (A file that
+//! begins with the mark of UTF-16 or UTF-32 was brought to UTF-8 before, by [`super::unicode`].)
 //!
 //! - Bytes that are no UTF-8: each maximal part of an invalid sequence becomes one U+FFFD (as the Unicode standard, chapter 3.9,
 //!   and WHATWG recommend). A file in which they are more than 1 % of the characters so far is refused: it is in another
@@ -53,12 +54,10 @@ impl Cleaning {
         let most = ((self.characters as f64 * Self::TOLERATED) as u64).max(1);
         if self.replaced > most {
             let place = self.first_replaced.map_or(String::new(), |p| format!(", the first in line {}", p.line));
-            return Some(format!(
-                "not UTF-8: {} invalid sequences{place}; convert it, for example with iconv -f GB18030 -t UTF-8",
-                self.replaced
-            ));
+            return Some(format!("not UTF-8: {} invalid sequences{place}", self.replaced));
         }
-        (self.dropped > most).then(|| format!("no text, or UTF-16: {} control characters", self.dropped))
+        (self.dropped > most)
+            .then(|| format!("no text, or UTF-16 without its mark: {} control characters", self.dropped))
     }
 
     /// Adds what was found in another file; places and line lengths are kept apart.

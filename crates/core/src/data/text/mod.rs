@@ -30,6 +30,7 @@ mod survey;
 mod tests;
 mod token_cache;
 mod tokenizer;
+mod unicode;
 mod walk;
 mod words;
 

@@ -11,6 +11,9 @@ use crate::data::listing;
 use crate::data::source::{Place, io_reason};
 use crate::data::{Reject, display_name};
 use crate::makes::Makes;
+use crate::provenance::label::ReadLabel;
+use crate::provenance::recipe::TextRecipe;
+use crate::provenance::text as label;
 use crate::{Error, Result};
 
 /// How a file holds text.
@@ -23,6 +26,9 @@ pub enum TextFormat {
     /// A JSON object a line, its text in the field `text`.
     JsonLines,
 }
+
+/// The label of a generated text ends before so many bytes.
+const LABEL: u64 = 64 << 10;
 
 /// A file with text, not yet read.
 #[derive(Debug, Clone)]
@@ -136,11 +142,36 @@ pub fn scan_text(source: &str) -> Result<TextScan> {
         let (bytes, stamp) = (metadata.len(), folder::stamp(&metadata));
         scan.files.push(TextFile { name, bytes, format, stamp, path: path.to_path_buf() });
     }
+    let (own, files) = std::mem::take(&mut scan.files).into_iter().partition(is_own);
+    scan.files = files;
+    let written = own
+        .into_iter()
+        .map(|file: TextFile| Reject::new(file.name, "written by Maliang: generated text is not trained on"));
+    scan.rejects.extend(written);
+    if scan.files.is_empty() && !scan.rejects.is_empty() {
+        return Err(scan.nothing_usable(&scan.rejects));
+    }
     if scan.files.is_empty() {
         return Err(Error::input(format!("there is no text in {}", display_name(source)))
             .hint("text is .txt, .md, .abc and .jsonl files, in sub-folders too"));
     }
     Ok(scan)
+}
+
+/// Does the file carry the label of a text that this program has written? It stands at the beginning.
+fn is_own(file: &TextFile) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(&file.path).and_then(|opened| opened.take(LABEL).read_to_end(&mut start));
+    let text = String::from_utf8_lossy(&start);
+    let recipe = |label: Result<Option<ReadLabel<TextRecipe>>>| {
+        label.is_ok_and(|label| label.is_some_and(|of| of.recipe.is_some()))
+    };
+    read.is_ok()
+        && match file.format {
+            TextFormat::Plain => label::read_plain(&text).is_some() || recipe(label::read_abc(&text)),
+            TextFormat::Markdown => recipe(label::read_markdown(&text)),
+            TextFormat::JsonLines => text.lines().next().is_some_and(|line| recipe(label::read_json(line))),
+        }
 }
 
 /// Spools what is piped in to a temporary file; its content stands for its name and time.

@@ -223,3 +223,58 @@ fn real_corpora() {
         assert!(train.iter().chain(&heldout).all(|part| text.contains(&part.replace('\u{1a}', ""))), "{name}");
     }
 }
+
+#[test]
+fn text_in_other_encodings_is_read_or_named() {
+    let text = "吾輩は猫である。名前はまだ無い。\nどこで生れたか頓と見当がつかぬ。\n\n".repeat(20);
+    let check = |bytes: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        std::fs::write(&path, bytes).unwrap();
+        check_text(&scan_text(path.to_str().unwrap()).unwrap(), Documents::Auto, &|_, _| ())
+    };
+    let plain = check(text.as_bytes()).unwrap();
+    let marked = format!("\u{feff}{text}");
+    for bytes in [
+        marked.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+        marked.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        marked.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect(),
+    ] {
+        let found = check(&bytes).unwrap();
+        assert_eq!((found.scripts, found.documents, found.found.replaced), (plain.scripts.clone(), plain.documents, 0));
+    }
+    let western = "Größe und Länge der Bären, für alle Fälle, überall schön.\n".repeat(9);
+    let russian = "Мороз и солнце; день чудесный! Ещё ты дремлешь, друг прелестный.\n".repeat(9);
+    let chinese = "床前明月光，疑是地上霜。舉頭望明月，低頭思故鄉。\n".repeat(9);
+    for (encoding, text, name) in [
+        (encoding_rs::SHIFT_JIS, &text, "CP932"),
+        (encoding_rs::EUC_JP, &text, "EUC-JP"),
+        (encoding_rs::WINDOWS_1252, &western, "CP1252"),
+        (encoding_rs::KOI8_R, &russian, "KOI8-"),
+        (encoding_rs::BIG5, &chinese, "Big5"),
+        (encoding_rs::GB18030, &chinese, "GB18030"),
+    ] {
+        let error = check(&encoding.encode(text).0).unwrap_err().message;
+        let start: String = text.chars().take(12).collect();
+        assert!(error.contains("not UTF-8") && error.contains(&format!("iconv -f {name}")), "{error}");
+        assert!(error.contains(&format!("\"{start}")), "{error}");
+    }
+}
+
+#[test]
+fn text_that_this_program_wrote_is_no_data() {
+    use crate::provenance::{label::sample_text, text};
+    let (dir, provenance) = (tempfile::tempdir().unwrap(), sample_text());
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("poem.txt", "a line of a person\n");
+    write("plain.txt", &text::plain("generated", &provenance).unwrap());
+    write("front.md", &text::markdown("generated", &provenance).unwrap());
+    write("tune.abc", &text::abc("X:1\nK:C\nCDE\n", &provenance).unwrap());
+    write("lines.jsonl", &text::json("generated", "stop", 3, &provenance).unwrap());
+    let scan = scan_text(dir.path().to_str().unwrap()).unwrap();
+    assert_eq!(scan.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["poem.txt"]);
+    assert_eq!(scan.rejects.len(), 4);
+    assert!(scan.rejects.iter().all(|reject| reject.reason.contains("written by Maliang")));
+    let error = scan_text(dir.path().join("plain.txt").to_str().unwrap()).unwrap_err();
+    assert!(error.message.contains("written by Maliang"), "{error}");
+}

@@ -9,9 +9,10 @@ use super::clean::{self, Cleaner, Cleaning};
 use super::config::Documents;
 use super::shape::{self, Unit};
 use super::source::{TextFile, TextFormat};
+use super::unicode::Unicode;
 use crate::Result;
-use crate::data::Reject;
 use crate::data::source::io_reason;
+use crate::data::{Reject, encoding};
 
 /// Bytes read at one time.
 const CHUNK: usize = 1 << 18;
@@ -48,7 +49,7 @@ pub(super) fn unit(file: &TextFile, count: usize, wanted: Documents) -> Result<U
     }
     let mut start = Vec::new();
     let opened = File::open(&file.path).map_err(|e| io_reason(&e))?;
-    opened.take(shape::LOOK_AT as u64).read_to_end(&mut start).map_err(|e| io_reason(&e))?;
+    Unicode::new(opened).take(shape::LOOK_AT as u64).read_to_end(&mut start).map_err(|e| io_reason(&e))?;
     Ok(shape::unit(wanted, file.format, &clean::clean(&start).0, alone))
 }
 
@@ -74,14 +75,14 @@ pub(super) fn walk(
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<Walked, Stopped> {
     let opened = File::open(&file.path).map_err(|e| Stopped::Refused(io_reason(&e)))?;
-    let reader = Hashing { reader: opened, hasher: blake3::Hasher::new(), on_bytes };
+    let reader = Unicode::new(Hashing { reader: opened, hasher: blake3::Hasher::new(), on_bytes });
     match unit {
         Unit::Line => json_lines(&file.name, BufReader::with_capacity(CHUNK, reader), visitor),
         _ => plain(reader, unit, visitor),
     }
 }
 
-fn plain(mut reader: Hashing, unit: Unit, visitor: &mut dyn Visitor) -> Result<Walked, Stopped> {
+fn plain(mut reader: Unicode<Hashing>, unit: Unit, visitor: &mut dyn Visitor) -> Result<Walked, Stopped> {
     let (mut cleaner, mut documents) = (Cleaner::default(), Splitter::new(unit));
     let (mut bytes, mut text) = (vec![0; CHUNK], String::new());
     loop {
@@ -95,14 +96,20 @@ fn plain(mut reader: Hashing, unit: Unit, visitor: &mut dyn Visitor) -> Result<W
         documents.push(&text, visitor)?;
         // A file of another kind is refused after its first piece and not after its last.
         if let Some(reason) = cleaner.found.refusal() {
-            return Err(Stopped::Refused(reason));
+            let advice = if cleaner.found.replaced > 0 { encoding::advice(&bytes[..got]) } else { String::new() };
+            return Err(Stopped::Refused(reason + &advice));
         }
         if got == 0 {
             break;
         }
     }
     documents.finish(visitor)?;
-    Ok(Walked { found: cleaner.found, hash: reader.hasher.finalize(), bad_lines: Vec::new(), bad_count: 0 })
+    Ok(Walked {
+        found: cleaner.found,
+        hash: reader.into_inner().hasher.finalize(),
+        bad_lines: Vec::new(),
+        bad_count: 0,
+    })
 }
 
 /// As much as there is, `buffer` at most: the refusal of a file must not depend on how a system cuts its reads.
@@ -125,7 +132,11 @@ struct Record {
 }
 
 /// A JSON object a line. A line that is none, or whose `text` is not a string, costs itself.
-fn json_lines(name: &str, mut reader: BufReader<Hashing>, visitor: &mut dyn Visitor) -> Result<Walked, Stopped> {
+fn json_lines(
+    name: &str,
+    mut reader: BufReader<Unicode<Hashing>>,
+    visitor: &mut dyn Visitor,
+) -> Result<Walked, Stopped> {
     let (mut found, mut bad_lines, mut bad_count) = (Cleaning::default(), Vec::new(), 0);
     let mut line = Vec::new();
     for number in 1.. {
@@ -157,7 +168,7 @@ fn json_lines(name: &str, mut reader: BufReader<Hashing>, visitor: &mut dyn Visi
             }
         }
     }
-    Ok(Walked { found, hash: reader.into_inner().hasher.finalize(), bad_lines, bad_count })
+    Ok(Walked { found, hash: reader.into_inner().into_inner().hasher.finalize(), bad_lines, bad_count })
 }
 
 /// The text of a line, or nothing if the line is blank.
@@ -174,7 +185,7 @@ fn record(line: &[u8]) -> Result<Option<(String, Cleaning)>, String> {
     found.replaced += as_read.replaced;
     found.dropped += as_read.dropped;
     match found.refusal() {
-        Some(reason) => Err(reason),
+        Some(reason) => Err(format!("{reason}; convert the file to UTF-8")),
         None => Ok(Some((text, found))),
     }
 }
