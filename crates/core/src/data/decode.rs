@@ -4,10 +4,11 @@
 //! - The content decides about the format, not the file name (only TGA, which has no signature, goes by its name).
 //! - Animated GIF, WebP and APNG: the first frame (APNG: its still image). TIFF: the first page.
 //! - EXIF orientation is applied. Colour profiles are ignored; CMYK goes to RGB by the decoder's plain formula.
-//! - Palettes are expanded. 16 bits become 8 by `(v + 128) / 257`; floats are clamped to 0..1 first.
+//! - Palettes are expanded. 16 bits become 8 by `(v + 128) / 257`, 10 and 12 bits that are stored in 16 likewise; floats are
+//!   clamped to 0..1 first.
 //! - Transparency is composited by [`super::resize`], on a colour that the user states.
 //! - A picture over 16384 pixels a side, over 100 megapixels, or over 512 MiB of pixels is refused from its header. A
-//!   JPEG without its end marker is truncated and refused, although decoders would fill the rest with grey.
+//!   JPEG whose pixels are not all there is refused, although decoders would fill the rest with grey.
 
 use std::io::Cursor;
 
@@ -19,6 +20,7 @@ use crate::provenance::recipe::Recipe;
 use crate::provenance::{container, xmp};
 
 use super::gate;
+use super::jpeg;
 use super::quiet;
 use super::source::Raw;
 
@@ -72,17 +74,25 @@ pub(super) fn is_own(raw: &Raw<'_>) -> bool {
 
 fn decode_file(bytes: &[u8], name: &str) -> Result<(DynamicImage, Info), String> {
     let format = format_of(bytes, name)?;
-    let jpeg = (format == ImageFormat::Jpeg).then(|| jpeg_facts(bytes));
-    if jpeg.is_some_and(|facts| !facts.complete) {
-        return Err("truncated: the file ends too early".into());
+    let jpeg = (format == ImageFormat::Jpeg).then(|| jpeg::facts(bytes));
+    if let Some(facts) = jpeg.filter(|facts| !facts.complete) {
+        let pixels = |bytes: &[u8]| decode_as(bytes, format, Some(facts)).ok().map(|(image, _)| image);
+        let whole = jpeg::with_end(bytes, facts, pixels).ok_or("truncated: the file ends too early")?;
+        return decode_as(&whole, format, Some(facts));
     }
+    decode_as(bytes, format, jpeg)
+}
+
+/// Decodes a file of this format.
+fn decode_as(bytes: &[u8], format: ImageFormat, jpeg: Option<jpeg::Facts>) -> Result<(DynamicImage, Info), String> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| image_reason(&e))?;
+    let reason = |error: &ImageError| image_reason(error, format);
+    let mut decoder = reader.into_decoder().map_err(|e| reason(&e))?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err("it has no pixels".into());
@@ -93,13 +103,18 @@ fn decode_file(bytes: &[u8], name: &str) -> Result<(DynamicImage, Info), String>
     if decoder.total_bytes() > MAX_DECODED_BYTES {
         return Err(format!("too large: {width}×{height} at {} bytes a pixel", decoder.color_type().bytes_per_pixel()));
     }
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mode = mode(bytes, format, decoder.color_type(), jpeg);
-
+    let color = decoder.color_type();
     // The decoded picture, and about as much again for turning and compositing it.
     let _room = gate::enter(decoder.total_bytes() * 3);
-    let image = DynamicImage::from_decoder(decoder).map_err(|e| image_reason(&e))?;
-    let mut image = to_8_bits(image);
+    let (image, orientation) = match jpeg.filter(|facts| facts.unusual) {
+        Some(facts) => jpeg::decode(bytes, facts, MAX_DECODED_BYTES as usize)?,
+        None => {
+            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+            (DynamicImage::from_decoder(decoder).map_err(|e| reason(&e))?, orientation)
+        }
+    };
+    let (mut image, bits) = to_8_bits(image);
+    let mode = mode(bytes, format, color, jpeg) + &bits.map_or(String::new(), |bits| format!(", {bits} of them used"));
     image.apply_orientation(orientation);
     let info = Info {
         width: image.width() as usize,
@@ -121,9 +136,8 @@ fn format_of(bytes: &[u8], name: &str) -> Result<ImageFormat, String> {
     if let Some(format) = by_content.filter(|&format| format_name(format) != "?") {
         return Ok(format);
     }
-    if bytes.len() > 11 && &bytes[4..8] == b"ftyp" && [&b"heic"[..], b"heix", b"mif1", b"avif"].contains(&&bytes[8..12])
-    {
-        return Err("HEIC or AVIF content is not supported: convert it to PNG or JPEG".into());
+    if let Some(format) = foreign(bytes) {
+        return Err(format!("{format} is not supported; {}", way_round(format)));
     }
     if by_content.is_some() {
         return Err("a picture format that is not supported: convert it to PNG or JPEG".into());
@@ -135,6 +149,25 @@ fn format_of(bytes: &[u8], name: &str) -> Result<ImageFormat, String> {
     let printable = |&byte: &u8| byte >= 0x20 || matches!(byte, b'\n' | b'\r' | b'\t');
     let is_text = start.iter().all(printable);
     Err(if is_text { "not a picture: it holds text" } else { "not a picture: unknown content" }.into())
+}
+
+/// The formats of phones (ISO 23008-12), by the brand that the file begins with.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    let brand = bytes.get(4..12)?.strip_prefix(b"ftyp")?;
+    match brand {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => Some("HEIC"),
+        b"avif" | b"avis" => Some("AVIF"),
+        _ => None,
+    }
+}
+
+/// How a folder of pictures in a format that is not decoded becomes one that can be used.
+pub(super) fn way_round(format: &str) -> String {
+    match format {
+        "HEIC" => "convert the folder: for f in *.heic; do heif-convert \"$f\" \"${f%.*}.jpg\"; done (Debian's libheif-examples)".into(),
+        "AVIF" => "convert the folder: for f in *.avif; do avifdec \"$f\" \"${f%.*}.png\"; done (Debian's libavif-bin)".into(),
+        _ => "convert it to PNG or JPEG".into(),
+    }
 }
 
 /// The formats that are decoded; others are `?`.
@@ -155,7 +188,7 @@ fn format_name(format: ImageFormat) -> &'static str {
 
 /// How the file stores its pixels. Decoders expand palettes and convert CMYK before they say so, hence the looks into the
 /// bytes.
-fn mode(bytes: &[u8], format: ImageFormat, color: ColorType, jpeg: Option<JpegFacts>) -> String {
+fn mode(bytes: &[u8], format: ImageFormat, color: ColorType, jpeg: Option<jpeg::Facts>) -> String {
     let has_alpha = color.has_alpha();
     // PNG: the colour type is byte 25, in IHDR, and 3 means palette.
     let palette = format == ImageFormat::Gif || format == ImageFormat::Png && bytes.get(25) == Some(&3);
@@ -183,30 +216,37 @@ fn mode(bytes: &[u8], format: ImageFormat, color: ColorType, jpeg: Option<JpegFa
     name.into()
 }
 
-/// Any colour type to its 8-bit twin.
-fn to_8_bits(image: DynamicImage) -> DynamicImage {
-    fn bytes(values: Vec<u16>) -> Vec<u8> {
-        // 257 = 65535 / 255, so this rounds to the nearest.
-        values.into_iter().map(|v| ((u32::from(v) + 128) / 257) as u8).collect()
-    }
+/// Any colour type to its 8-bit twin. Sensors have 10 or 12 bits, which many programs store in 16 as they are: where no value needs
+/// more, these bits are the range, and their number is returned.
+fn to_8_bits(image: DynamicImage) -> (DynamicImage, Option<u32>) {
+    let used = |values: &[u16]| match values.iter().max() {
+        // Less than 8 bits: a picture that is really black.
+        Some(256..=1023) => Some(10),
+        Some(1024..=4095) => Some(12),
+        _ => None,
+    };
+    let bytes = |values: Vec<u16>| -> (Vec<u8>, Option<u32>) {
+        let bits = used(&values);
+        let most = (1u32 << bits.unwrap_or(16)) - 1;
+        (values.into_iter().map(|v| ((u32::from(v) * 255 + most / 2) / most) as u8).collect(), bits)
+    };
     let (width, height) = (image.width(), image.height());
     let whole = "as many pixels as before";
     match image {
         DynamicImage::ImageLuma16(p) => {
-            image::GrayImage::from_raw(width, height, bytes(p.into_raw())).expect(whole).into()
-        }
-        DynamicImage::ImageLumaA16(p) => {
-            image::GrayAlphaImage::from_raw(width, height, bytes(p.into_raw())).expect(whole).into()
+            let (bytes, bits) = bytes(p.into_raw());
+            (image::GrayImage::from_raw(width, height, bytes).expect(whole).into(), bits)
         }
         DynamicImage::ImageRgb16(p) => {
-            image::RgbImage::from_raw(width, height, bytes(p.into_raw())).expect(whole).into()
+            let (bytes, bits) = bytes(p.into_raw());
+            (image::RgbImage::from_raw(width, height, bytes).expect(whole).into(), bits)
         }
-        DynamicImage::ImageRgba16(p) => {
-            image::RgbaImage::from_raw(width, height, bytes(p.into_raw())).expect(whole).into()
-        }
-        image @ DynamicImage::ImageRgb32F(_) => image.to_rgb8().into(),
-        image @ DynamicImage::ImageRgba32F(_) => image.to_rgba8().into(),
-        image => image,
+        // Transparency is stored in all bits.
+        DynamicImage::ImageLumaA16(_) => (image.to_luma_alpha8().into(), None),
+        DynamicImage::ImageRgba16(_) => (image.to_rgba8().into(), None),
+        DynamicImage::ImageRgb32F(_) => (image.to_rgb8().into(), None),
+        DynamicImage::ImageRgba32F(_) => (image.to_rgba8().into(), None),
+        image => (image, None),
     }
 }
 
@@ -228,46 +268,12 @@ fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct JpegFacts {
-    /// Colour components of the frame: 1 grey, 3 colour, 4 CMYK.
-    components: u8,
-    /// An end-of-image marker follows the pixels.
-    complete: bool,
-}
-
-/// Walks the marker segments of a JPEG (ITU T.81, annex B) to the first scan. From there on `FF D9` can only be the end:
-/// inside compressed data an `FF` byte is always followed by `00` or a restart marker.
-fn jpeg_facts(bytes: &[u8]) -> JpegFacts {
-    let mut facts = JpegFacts { components: 0, complete: false };
-    let mut at = 2;
-    while let Some(&[0xff, marker]) = bytes.get(at..at + 2) {
-        if matches!(marker, 0xff | 0x01 | 0xd0..=0xd8) {
-            at += if marker == 0xff { 1 } else { 2 }; // fill bytes, and markers without a length
-            continue;
-        }
-        let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { break };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        // SOF0..SOF15 without DHT (C4), JPG (C8) and DAC (CC): length, precision, height, width, components.
-        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            facts.components = bytes.get(at + 9).copied().unwrap_or(0);
-        }
-        at += 2 + length;
-        if marker == 0xda {
-            let rest = bytes.get(at..).unwrap_or_default();
-            facts.complete = rest.windows(2).any(|pair| pair == [0xff, 0xd9]);
-            break;
-        }
-    }
-    facts
-}
-
 fn too_large(width: u32, height: u32) -> String {
     format!("too large: {width}×{height} pixels (up to {} megapixels and {MAX_SIDE} a side)", MAX_PIXELS / 1_000_000)
 }
 
 /// A decoder's error as a short reason.
-fn image_reason(error: &ImageError) -> String {
+fn image_reason(error: &ImageError, format: ImageFormat) -> String {
     let text = error.to_string();
     match error {
         ImageError::Limits(_) => {
@@ -276,19 +282,24 @@ fn image_reason(error: &ImageError) -> String {
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             "truncated: the file ends too early".into()
         }
+        _ if text.contains("assertion") => "damaged: its decoder failed".into(),
         _ if ["eof", "end of file", "unexpected end", "truncated", "missing data", "not have enough data"]
             .iter()
             .any(|s| text.to_lowercase().contains(s)) =>
         {
             "truncated: the file ends too early".into()
         }
-        ImageError::Unsupported(_) => format!("not supported: {}", short(&text)),
+        // What the decoder says is for programmers.
+        ImageError::Unsupported(_) => {
+            let name = format_name(format);
+            format!("this kind of {name} is not supported; save it as PNG, for example: mogrify -format png *.{name}")
+        }
         // "Format error decoding Png: what is wrong" → "what is wrong"
         _ => format!("damaged: {}", short(text.split_once(": ").map_or(&*text, |(_, what)| what))),
     }
 }
 
 /// The first line of a message, at most 100 characters.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     super::display_name(text.lines().next().unwrap_or_default()).chars().take(100).collect()
 }

@@ -103,7 +103,8 @@ pub(super) fn sort_out(
                 kept: Slot::default(),
             }),
             Kind::Foreign(format) => {
-                rejects.push(Reject::new(file.name, format!("{format} is not supported: convert it to PNG or JPEG")));
+                rejects
+                    .push(Reject::new(file.name, format!("{format} is not supported; {}", decode::way_round(format))));
             }
             Kind::Metadata => metadata_files.push(file),
             Kind::Text => {

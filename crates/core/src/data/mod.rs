@@ -27,6 +27,7 @@ mod folder;
 mod gate;
 mod given;
 mod idx;
+mod jpeg;
 mod kept;
 mod left_out;
 mod listing;

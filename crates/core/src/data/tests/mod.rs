@@ -3,6 +3,7 @@
 mod dataset;
 mod files;
 mod golden;
+mod jpegs;
 mod kept;
 pub(crate) mod lookup;
 mod real;
