@@ -123,11 +123,13 @@ pub fn write(path: &Path, report: &Report) -> Result<()> {
 /// The page as HTML.
 ///
 /// # Errors
-/// A picture cannot be read or is not one.
+/// A picture of a pair is not one. A sample that cannot be shown is left out, and a notice names it.
 pub fn html(report: &Report) -> Result<String> {
+    let (mut film, mut notices) = (String::new(), report.notices.clone());
+    pictures(&mut film, report, &mut notices);
     let mut body = String::new();
-    header(&mut body, report);
-    pictures(&mut body, report)?;
+    header(&mut body, report, &notices);
+    body += &film;
     texts(&mut body, &report.texts);
     report.scores.iter().for_each(|table| draw_table(&mut body, table));
     pairs(&mut body, &report.pairs)?;
@@ -164,7 +166,7 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-fn header(body: &mut String, report: &Report) {
+fn header(body: &mut String, report: &Report, notices: &[String]) {
     let (title, subtitle) = (escape(&report.title), escape(&report.subtitle));
     put(body, format_args!("<header>\n<h1>{title}</h1>\n"));
     if !subtitle.is_empty() {
@@ -178,23 +180,33 @@ fn header(body: &mut String, report: &Report) {
         }
         body.push_str("</dl>\n");
     }
-    report.notices.iter().for_each(|text| put(body, format_args!("<p class=\"notice\">{}</p>\n", escape(text))));
+    notices.iter().for_each(|text| put(body, format_args!("<p class=\"notice\">{}</p>\n", escape(text))));
 }
 
 /// The grids, one visible at a time where scripts run and all of them on paper, beside real pictures; then the animation.
-fn pictures(body: &mut String, report: &Report) -> Result<()> {
-    let film: String = embed::film(&report.grids)?.iter().map(|(caption, uri)| figure(uri, caption)).collect();
-    let reals = report.reals.as_deref().map(embed::file_uri).transpose()?;
+fn pictures(body: &mut String, report: &Report, notices: &mut Vec<String>) {
+    let mut shown = |path: &Path, uri: Result<Option<String>>| match uri {
+        Ok(uri) => uri,
+        Err(error) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            notices.push(format!("{name} is left out: {}", error.message.replace(&*path.display().to_string(), "it")));
+            None
+        }
+    };
+    let film: String = embed::film(&report.grids)
+        .into_iter()
+        .filter_map(|(caption, path, uri)| Some(figure(&shown(path, uri.map(Some))?, caption)))
+        .collect();
+    let reals = report.reals.as_deref().and_then(|path| shown(path, embed::file_uri(path).map(Some)));
     let heading = if report.grids.len() > 1 { "Pictures over time" } else { "Pictures" };
     section(body, heading, !film.is_empty() || reals.is_some(), |body| {
         let reals = reals.map(|uri| figure(&uri, "real pictures, as the model sees them")).unwrap_or_default();
         put(body, format_args!("<div class=\"beside\">\n<div class=\"film\">\n{film}</div>\n{reals}</div>\n"));
     });
-    let animation = report.animation.as_deref().map(embed::moderate_uri).transpose()?.flatten();
+    let animation = report.animation.as_deref().and_then(|path| shown(path, embed::moderate_uri(path)));
     section(body, "Animation", animation.is_some(), |body| {
         body.push_str(&figure(&animation.unwrap_or_default(), "generated pictures, moving"));
     });
-    Ok(())
 }
 
 /// The texts, the last one open.
@@ -370,13 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_wrong_pictures_are_named() {
+    fn missing_and_wrong_pictures_are_named_and_left_out() {
         let directory = tempfile::tempdir().unwrap();
         let mut report = report(directory.path());
         report.grids[0].1 = directory.path().join("none.png");
-        assert!(html(&report).unwrap_err().message.contains("none.png"));
+        let page = html(&report).unwrap();
+        assert!(page.contains("none.png is left out") && !page.contains(directory.path().to_str().unwrap()));
         std::fs::write(&report.grids[0].1, "text").unwrap();
-        assert!(html(&report).unwrap_err().message.contains("none.png"));
+        assert!(html(&report).unwrap().contains("none.png is left out"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The same command again: the run that is there goes on where the settings are its own; what differs is named.
 
-use maliang::run::config::RunConfig;
 use maliang::run::config::text::TextRunConfig;
+use maliang::run::config::{RunConfig, shown};
 use maliang::run::dir::RunDir;
 use maliang::train::{Donor, Race};
 use maliang::{Error, Result, makes::Makes};
@@ -52,8 +52,8 @@ fn differences<T: Serialize + DeserializeOwned>(own: &T, given: &Table) -> Vec<S
     leaves(given, "", &mut |path, value| {
         let (own, given) = (at(&own, path), at(&understood, path));
         if own != given {
-            let own = own.map_or("not set".into(), words);
-            found.push(format!("{path} is {own}, not {}", words(given.unwrap_or(value))));
+            let own = own.map_or("not set".into(), shown);
+            found.push(format!("{path} is {own}, not {}", shown(given.unwrap_or(value))));
         }
     });
     found
@@ -74,15 +74,6 @@ fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     match path.split_once('.') {
         None => table.get(path),
         Some((first, rest)) => at(table.get(first)?.as_table()?, rest),
-    }
-}
-
-/// A value as a person would type it: settings of single precision are not shown in double.
-fn words(value: &Value) -> String {
-    match value {
-        Value::Float(number) if f64::from(*number as f32) == *number => (*number as f32).to_string(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

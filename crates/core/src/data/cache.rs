@@ -138,7 +138,7 @@ pub(super) fn header(config: &DataConfig, rows: u64, json: blake3::Hash, pixels:
     bytes.try_into().expect("8 + 4 * 4 + 8 + 3 * 32 = 128 bytes")
 }
 
-/// Maps a cache after checking its header, its length and its manifest.
+/// Maps a cache after checking its header, its length, its manifest and its pixels.
 pub(super) fn open(dir: &Path, fingerprint: &str) -> Result<(Mmap, Manifest)> {
     let path = cache_path(dir, fingerprint);
     let damaged = |what: &str| {
@@ -181,6 +181,9 @@ pub(super) fn open(dir: &Path, fingerprint: &str) -> Result<(Mmap, Manifest)> {
         return Err(damaged("its size does not fit its manifest"));
     }
     let map = map(&file).map_err(|e| Error::io("map", &path, &e))?;
+    if blake3::hash(&map[HEADER_BYTES..]) != pixels {
+        return Err(damaged("its pixels have a wrong checksum"));
+    }
     Ok((map, manifest))
 }
 
@@ -190,15 +193,4 @@ pub(super) fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: a cache never changes once it has its name: it is written under another and renamed, and replaced only by
     // renaming, which leaves this mapping its old file. Bytes are read as u8, for which every value is valid.
     unsafe { Mmap::map(file) }
-}
-
-/// Compares the pixels with their checksum in the header.
-pub(super) fn verify(map: &Mmap, fingerprint: &str) -> Result<()> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&map[HEADER_BYTES..]);
-    if hasher.finalize().as_bytes() == &map[64..96] {
-        return Ok(());
-    }
-    Err(Error::corrupt(format!("the pixels of data cache {fingerprint} have a wrong checksum"))
-        .hint("delete it and run the same command again: it is made anew from your pictures"))
 }

@@ -52,7 +52,8 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Opens a cache by its fingerprint alone, as a resumed run does: the source may have changed or gone.
+    /// Opens a cache by its fingerprint alone, as a resumed run does: the source may have changed or gone. All pixels are compared
+    /// with their checksum, which reads the whole file: about a second for a gigabyte.
     pub fn open_cached(cache_dir: &Path, fingerprint: &str) -> Result<Dataset> {
         let (map, manifest) = cache::open(cache_dir, fingerprint)?;
         Ok(Self::of(map, manifest))
@@ -84,11 +85,6 @@ impl Dataset {
     pub(crate) fn recognised_as(mut self, before: &Manifest) -> Option<Self> {
         self.manifest.fingerprint.clone_from(&before.fingerprint);
         (self.manifest == *before).then_some(self)
-    }
-
-    /// Compares all pixels with the checksum of the cache. Reads the whole file; an error says that it is damaged.
-    pub fn verify(&self) -> Result<()> {
-        cache::verify(&self.map, self.fingerprint())
     }
 
     /// Names the pictures and every setting that shapes them: the same fingerprint, the same bytes.

@@ -12,13 +12,14 @@ const FILM: usize = 1_500_000;
 /// A file of more bytes is named and not shown.
 const LARGEST: usize = 1_000_000;
 
-/// First, last and evenly between: as many of the grids as fit onto a page, as caption and address.
-pub fn film(grids: &[(String, PathBuf)]) -> Result<Vec<(&str, String)>> {
-    let Some((_, last)) = grids.last() else { return Ok(Vec::new()) };
-    let size = preview(read(last)?, &name(last))?.len();
+/// First, last and evenly between: as many of the grids as fit onto a page, as caption, file and address.
+pub fn film(grids: &[(String, PathBuf)]) -> Vec<(&str, &Path, Result<String>)> {
+    // All are about as large; one may be damaged.
+    let size = grids.iter().rev().find_map(|(_, path)| Some(preview(read(path).ok()?, &name(path)).ok()?.len()));
+    let size = size.unwrap_or(LARGEST);
     let count = (FILM / size.max(1)).clamp(2, GRIDS).min(grids.len());
     let chosen = (0..count).map(|i| &grids[i * (grids.len() - 1) / (count - 1).max(1)]);
-    chosen.map(|(caption, path)| Ok((caption.as_str(), file_uri(path)?))).collect()
+    chosen.map(|(caption, path)| (caption.as_str(), path.as_path(), file_uri(path))).collect()
 }
 
 /// The picture at `path` as a `data:` URI.
@@ -103,9 +104,9 @@ mod tests {
             let picture = Picture { width: side, height: side, channels: 3, pixels };
             std::fs::write(&path, encode_png(&picture, &sample()).unwrap()).unwrap();
             let grids: Vec<_> = (0..count).map(|i| (i.to_string(), path.clone())).collect();
-            let film = film(&grids).unwrap();
-            let captions: Vec<usize> = film.iter().map(|(caption, _)| caption.parse().unwrap()).collect();
-            (captions, film.iter().map(|(_, uri)| uri.len()).sum::<usize>())
+            let film = film(&grids);
+            let captions: Vec<usize> = film.iter().map(|(caption, ..)| caption.parse().unwrap()).collect();
+            (captions, film.iter().map(|(.., uri)| uri.as_ref().unwrap().len()).sum::<usize>())
         };
         let (captions, _) = film_of(20, 400);
         assert_eq!((captions.len(), captions[0], captions[GRIDS - 1]), (GRIDS, 0, 399));

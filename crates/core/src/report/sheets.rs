@@ -4,7 +4,7 @@ use super::Table;
 use super::judged::JudgementFiles;
 use crate::data::Manifest;
 use crate::families::settings::TrainConfig;
-use crate::run::config::RunConfig;
+use crate::run::config::{RunConfig, shown};
 use crate::run::dir::RunDir;
 use crate::train::observer::Unit;
 use serde_json::Value;
@@ -64,7 +64,7 @@ pub fn all_settings(settings: toml::Value, (source, words): (&str, &str)) -> Tab
                 flatten.extend(table.into_iter().rev().map(inner));
             }
             _ if path == source => rows.push(vec![path, words.to_string()]),
-            value => rows.push(vec![path, value.to_string()]),
+            value => rows.push(vec![path, shown(&value)]),
         }
     }
     Table { name: "Settings".into(), rows, ..Table::default() }

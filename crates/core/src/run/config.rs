@@ -101,6 +101,16 @@ impl RunConfig {
     }
 }
 
+/// A setting as a person would type it: one of single precision is not shown in double, a word has no quotes.
+pub fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Float(number) if f64::from(*number as f32) == *number => (*number as f32).to_string(),
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(values) => format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
 /// The settings of a run, of which the training loop reads a part.
 pub trait RunSettings {
     /// Seed of every random stream.

@@ -132,7 +132,7 @@ pub(super) struct Tokens {
     pub heldout: usize,
 }
 
-/// Maps a cache after checking its header, its length, its manifest and its tokenizer.
+/// Maps a cache after checking its header, its length, its manifest, its tokenizer and its tokens.
 pub(super) fn open(dir: &Path, fingerprint: &str) -> Result<(Tokens, TextManifest, Tokenizer)> {
     if fingerprint.is_empty() || !fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Error::corrupt(format!("{fingerprint:?} is not a fingerprint of a corpus")));
@@ -168,6 +168,9 @@ pub(super) fn open(dir: &Path, fingerprint: &str) -> Result<(Tokens, TextManifes
         return Err(damaged("its size does not fit its manifest"));
     }
     let map = cache::map(&file).map_err(|e| Error::io("map", &path, &e))?;
+    if blake3::hash(&map[HEADER_BYTES..]) != body {
+        return Err(damaged("its tokens have a wrong checksum"));
+    }
     let [train, heldout] = counts.map(|count| count as usize);
     Ok((Tokens { map, width: width as usize, train, heldout }, manifest, tokenizer))
 }
@@ -178,13 +181,5 @@ impl Tokens {
         let bytes = &self.map[HEADER_BYTES + first * self.width..][..length * self.width];
         let token = |bytes: &[u8]| bytes.iter().rev().fold(0, |token, &byte| token << 8 | u32::from(byte));
         bytes.chunks_exact(self.width).map(token).collect()
-    }
-
-    /// Compares all tokens with their checksum in the header.
-    pub fn verify(&self, fingerprint: &str) -> Result<()> {
-        if blake3::hash(&self.map[HEADER_BYTES..]).as_bytes() == &self.map[64..96] {
-            return Ok(());
-        }
-        Err(Error::corrupt(format!("the tokens of cache {fingerprint} have a wrong checksum")).hint(HINT))
     }
 }
