@@ -6,9 +6,11 @@ mod text;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use crate::units::{counted, number};
 use indicatif::{ProgressBar, ProgressStyle};
-use layout::{COLUMNS, bytes, counted, fit, more, number, percent, quoted, reject_list, row};
+use layout::{COLUMNS, bytes, fit, more, percent, reject_list, row};
 use maliang::data::{self, CheckReport, Fit, SizeSummary, Source, too_small};
+use maliang::files::quoted;
 use maliang::makes::Makes;
 use maliang::{Error, Result};
 
@@ -110,7 +112,7 @@ fn overview(out: &mut String, report: &CheckReport) {
             parts.push(format!("and {} more", report.labels.len() - LABELS));
         }
         let of_each = if equal { format!(" of {}", number(each)) } else { String::new() };
-        parts[0] = format!("{} classes{of_each}: {}", report.labels.len(), parts[0]);
+        parts[0] = format!("{}{of_each}: {}", counted(report.labels.len(), "class"), parts[0]);
         row(out, "labels", &parts);
     }
     if report.captions > 0 {

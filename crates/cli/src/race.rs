@@ -4,6 +4,7 @@ use crate::args::TrainArgs;
 use crate::terminal::{Progress, cache_dir, print, weights_store};
 use crate::train::begin::{announce, features, go_on};
 use maliang::data::{CheckReport, Dataset, Scan};
+use maliang::files::quoted;
 use maliang::run::dir::RunDir;
 use maliang::train::{self, Race, Request};
 use maliang::{Error, Result, judge};
@@ -28,7 +29,7 @@ pub fn resume(dir: RunDir, args: &TrainArgs) -> Result<()> {
             "{} is a race, and its budget is fixed until it is over",
             dir.root().display()
         ))
-        .hint(format!("`maliang train {}` goes on with it", dir.root().display())));
+        .hint(format!("`maliang train {}` goes on with it", quoted(dir.root()))));
     }
     let race = Race::open(dir)?;
     let data = train::data_of(race.dir(), &race.candidates()[0], &cache_dir())?;
@@ -47,7 +48,7 @@ fn run(race: Race, data: Dataset) -> Result<()> {
     progress.finish();
     if !decided? {
         print(format!("{}", dir.root().display()))?;
-        tell!("saved in the middle of the race; `maliang train {}` goes on from there", dir.root().display());
+        tell!("saved in the middle of the race; `maliang train {}` goes on from there", quoted(dir.root()));
         return Ok(());
     }
     go_on(dir, |_| ()).map(|_| ())

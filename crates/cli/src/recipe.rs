@@ -7,6 +7,7 @@ use crate::terminal::{self, print};
 use crate::train::begin;
 use maliang::data::KEPT_BYTES;
 use maliang::data::text::makes;
+use maliang::files::quoted;
 use maliang::judge::{Checked, Claim, Judgement, Protocol};
 use maliang::makes::Makes;
 use maliang::provenance::label::Label;
@@ -49,7 +50,12 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
     let (outcome, _) = terminal::once_free(|| trained(source, &out, &settings))?;
     // Ctrl-C during the last step counts, too.
     if !outcome.finished || terminal::interrupted() {
-        tell!("`maliang recipe {} {source} --out {}` resumes this recipe", args.recipe.display(), out.display());
+        tell!(
+            "`maliang recipe {} {} --out {}` resumes this recipe",
+            quoted(&args.recipe),
+            quoted(source),
+            quoted(&out)
+        );
         return Ok(ExitCode::from(terminal::INTERRUPTED));
     }
     let judgements = protocols.iter().map(|protocol| judged(&out, protocol, claim.seed));
@@ -72,7 +78,7 @@ pub fn run(args: &RecipeArgs) -> Result<ExitCode> {
 
 /// The claim of a recipe, and the rest of it.
 fn read(path: &PathBuf) -> Result<(Claim, Table)> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+    let text = maliang::files::read_settings(path)?;
     let mut settings: Table = text.parse().map_err(|e| Error::toml(path, &text, &e))?;
     let Some(claim) = settings.remove("claim") else {
         return Err(Error::input(format!("{} has no [claim] table", path.display()))
@@ -99,7 +105,7 @@ fn trained(source: &str, out: &Path, settings: &Table) -> Result<(Outcome, RunDi
             begin::go_on(RunDir::new(out), |_| ())
         } else {
             Err(Error::input(format!("{} is a race that is not over", out.display()))
-                .hint(format!("`maliang train {}` goes on with it", out.display())))
+                .hint(format!("`maliang train {}` goes on with it", quoted(out))))
         };
     }
     let (scan, checked) = begin::look_at(source, KEPT_BYTES)?;

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use maliang::pretrained::Store;
 use maliang::train::observer::{Event, Observer};
 use maliang::{Error, ErrorKind, Result};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -31,7 +32,16 @@ macro_rules! tell {
 
 /// What [`tell!`] does.
 pub fn to_stderr(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(&line.to_string()));
+}
+
+/// `text` without what a terminal takes for commands: names come from files of others, and may hold any character.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(odd) {
+        return text.into();
+    }
+    text.chars().map(|c| if odd(c) { c.escape_default().to_string() } else { c.into() }).collect::<String>().into()
 }
 
 /// Asks for a line in a dialogue.
@@ -118,7 +128,7 @@ pub fn print(line: impl AsRef<str>) -> Result<()> {
 /// Writes text to stdout at once, as it is made. Returns whether anybody still reads.
 pub fn stream(text: &str) -> Result<bool> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(e) if nobody_reads(&e) => Ok(false),
         Err(e) => Err(Error::io("write to", "standard output", &e)),
@@ -229,7 +239,7 @@ impl Progress {
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(line),
+            Some(bar) => bar.println(harmless(line)),
             None => tell!("{line}"),
         }
     }

@@ -140,7 +140,7 @@ fn settings(args: &TrainArgs) -> Result<Table> {
     let mut table = match &args.config {
         None => Table::new(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+            let text = maliang::files::read_settings(path)?;
             let mut recipe: Table = text.parse().map_err(|e| Error::toml(path, &text, &e))?;
             // What a recipe promises is `maliang recipe`'s business.
             recipe.remove("claim");

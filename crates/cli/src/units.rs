@@ -26,6 +26,24 @@ pub fn count(n: usize) -> String {
     }
 }
 
+/// So many of a noun, in the right number: `1 class`, `2 classes`.
+pub fn counted(count: usize, noun: &str) -> String {
+    let ending = match noun {
+        _ if count == 1 => "",
+        noun if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", number(count))
+}
+
+/// 12345 → 12,345
+pub fn number(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Writing files so that a crash, a full disk or a power cut leaves either the old file or the new one, never a part.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -36,6 +36,42 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io:
 /// Writes all of `bytes` to `path`, atomically.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |writer| writer.write_all(bytes))
+}
+
+/// The text of a file of settings that a user names: at most a megabyte, whatever it is that is read.
+///
+/// # Errors
+/// It cannot be read, is larger, or is not UTF-8.
+pub fn read_settings(path: &Path) -> Result<String> {
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
+    read.map_err(|source| Error::io("read", path, &source))?;
+    if bytes.len() as u64 > MOST {
+        return Err(Error::input(format!("{} is too large for settings", path.display()))
+            .hint("give a file of settings (TOML)"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| Error::io("read", path, &io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")))
+}
+
+/// A path as a shell reads it, for commands that the program prints.
+pub fn quoted(path: impl AsRef<Path>) -> String {
+    let text = path.as_ref().to_string_lossy();
+    // No flag.
+    let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
+    let plain = |c: char| c.is_alphanumeric() || "/._-:+,@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    if text.contains(char::is_control) {
+        let escaped: String = text
+            .chars()
+            .map(|c| if c == '\'' || c.is_control() { c.escape_default().to_string() } else { c.into() })
+            .collect();
+        return format!("$'{escaped}'");
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// BLAKE3 of the file's bytes, as 64 hexadecimal digits.
@@ -98,6 +134,33 @@ pub(crate) fn sync_directory(_directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_quoted_as_shells_read_them() {
+        for (path, word) in [
+            ("runs/photos-1", "runs/photos-1"),
+            ("照片/a b", "'照片/a b'"),
+            ("it's", r"'it'\''s'"),
+            ("-dash", "./-dash"),
+            ("$HOME", "'$HOME'"),
+            ("a\u{1b}'", r"$'a\u{1b}\''"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
+
+    #[test]
+    fn settings_are_read_up_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        std::fs::write(&path, "seed = 1").unwrap();
+        assert_eq!(read_settings(&path).unwrap(), "seed = 1");
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(read_settings(&path).unwrap_err().message.contains("UTF-8"));
+        if Path::new("/dev/zero").exists() {
+            assert!(read_settings(Path::new("/dev/zero")).unwrap_err().message.contains("too large"));
+        }
+    }
     use crate::error::ErrorKind;
 
     fn names(directory: &Path) -> Vec<String> {

@@ -98,7 +98,7 @@ impl Settings {
     /// # Errors
     /// It cannot be read, or says what does not exist.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+        let text = maliang::files::read_settings(path)?;
         toml::from_str(&text).map_err(|e| Error::toml(path, &text, &e))
     }
 

@@ -1,6 +1,6 @@
 //! What the numbers were measured on.
 
-use crate::units::bytes;
+use crate::units::{bytes, counted};
 use maliang::workload;
 use serde::Serialize;
 use sysinfo::System;
@@ -35,7 +35,7 @@ impl Machine {
 
     /// As the table's title says it.
     pub fn line(&self) -> String {
-        let threads = if self.threads == 1 { "1 thread".into() } else { format!("{} threads", self.threads) };
+        let threads = counted(self.threads, "thread");
         let memory = self.memory_bytes.map_or("unknown".into(), bytes);
         format!("{}, {threads}, {}, {memory} of memory", self.processor, self.vectors)
     }

@@ -1,5 +1,6 @@
 //! Rows, lists and numbers of the tables of `maliang data check`: at most 80 columns.
 
+use crate::units::{counted, number};
 use maliang::data::{Reject, display_name};
 use std::fmt::Write as _;
 
@@ -83,24 +84,6 @@ fn wide(c: char) -> usize {
     }
 }
 
-/// A shell word.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-:+,@".contains(c);
-    if text.chars().all(plain) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-pub fn counted(count: usize, noun: &str) -> String {
-    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
-}
-
-/// 12345 → 12,345
-pub fn number(n: usize) -> String {
-    let digits = n.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
 pub fn percent(part: usize, whole: usize) -> String {
     let share = 100.0 * part as f64 / whole.max(1) as f64;
     if part == whole {
@@ -128,7 +111,10 @@ pub fn reject_list(out: &mut String, rejects: &[Reject]) {
     if rejects.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\nCannot be used: {}", counted(rejects.len(), "file"));
+    let lines = rejects.iter().filter(|reject| reject.line).count();
+    let counts = [(rejects.len() - lines, "file"), (lines, "line")].into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, noun)| counted(count, noun)).collect();
+    let _ = writeln!(out, "\nCannot be used: {}", counts.join(", "));
     let shown = &rejects[..rejects.len().min(REJECTS)];
     let widest = shown.iter().map(|reject| columns(&display_name(&reject.name))).max().unwrap_or(0).min(30);
     for reject in shown {
@@ -151,6 +137,5 @@ mod tests {
         assert_eq!(fit("abcdefghij", 7), "abc…hij");
         assert_eq!(columns(&fit("小猫小猫小猫小猫", 9)), 9);
         assert_eq!(fit("a\nb", 9), "a\\nb");
-        assert_eq!(quoted("my cats"), "'my cats'");
     }
 }

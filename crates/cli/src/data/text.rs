@@ -6,7 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use maliang::Result;
 use maliang::data::text::{self, Documents, TextCheck, TokenizerKind};
 
-use super::layout::{COLUMNS, bytes, counted, fit, number, percent, quoted, reject_list, row};
+use super::layout::{COLUMNS, bytes, fit, percent, reject_list, row};
+use crate::units::{counted, number};
+use maliang::files::quoted;
 
 /// Characters that are too few to learn to write from.
 const FEW: u64 = 20_000;

@@ -8,6 +8,7 @@ use super::place::{directory, output};
 use crate::args::JudgeArgs;
 use crate::terminal::{cache_dir, weights_store};
 use crate::train::begin::{checked, scan_and_check};
+use crate::units::counted;
 use maliang::data::{self, source_name};
 use maliang::data::{CheckReport, DataConfig, Dataset, Item, KEPT_BYTES, Scan, Source, read_packet, read_pictures};
 use maliang::families::family::SIDES;
@@ -149,8 +150,8 @@ impl Made {
         let items: Vec<Item> =
             scan.items.iter().filter(|item| !unusable.contains(item.name.as_str())).cloned().collect();
         if !unusable.is_empty() {
-            let files = if unusable.len() == 1 { "file" } else { "files" };
-            tell!("note: {} {files} of {source} cannot be used; `maliang data check` names them", unusable.len());
+            let files = counted(unusable.len(), "file");
+            tell!("note: {files} of {source} cannot be used; `maliang data check` names them");
         }
         Ok(Self { scan, checked, items })
     }

@@ -1,11 +1,12 @@
 //! From settings to a trained run and its report: what new runs, resumed runs, races, recipes and the demo share.
 
 use crate::terminal::{self, Progress, cache_dir, free_directory, print, weights_store};
-use crate::units::duration;
+use crate::units::{counted, duration};
 use maliang::data::{self, CheckReport, Dataset, Scan, Source};
 use maliang::device::ComputeDevice;
 use maliang::families::settings::TrainConfig;
 use maliang::families::trainer::no_features;
+use maliang::files::quoted;
 use maliang::makes::Makes;
 use maliang::pretrained::{EFFICIENTNET_LITE0, EfficientNetLite0};
 use maliang::run::config::RunConfig;
@@ -29,7 +30,8 @@ pub fn run_name(source: &str) -> String {
         None => path.file_stem().map_or_else(|| "pictures".into(), |s| s.to_string_lossy().into_owned()),
     };
     let clean: String = stem.chars().map(|c| if c.is_alphanumeric() || "-_".contains(c) { c } else { '-' }).collect();
-    clean.trim_matches('-').chars().take(40).collect()
+    let name: String = clean.trim_matches('-').chars().take(40).collect();
+    if name.is_empty() { "run".into() } else { name }
 }
 
 /// The next free directory for a run on `source`.
@@ -89,14 +91,18 @@ pub fn checked(scan: Scan) -> Result<(Scan, CheckReport)> {
 pub fn look_at(source: &str, kept: u64) -> Result<(Scan, CheckReport)> {
     let (scan, checked) = scan_and_check(&Source::parse(source)?, kept)?;
     train::enough_pictures(checked.distinct)?;
-    let mut found = format!("{}: {} pictures", source, checked.usable);
-    for (count, what) in [
-        (checked.labels.len(), "classes"),
-        (checked.rejects.len(), "rejected"),
-        (checked.usable - checked.distinct, "exact duplicates"),
+    let mut found = format!("{}: {}", data::display_name(source), counted(checked.usable, "picture"));
+    if !checked.labels.is_empty() {
+        found += &format!(", {}", counted(checked.labels.len(), "class"));
+    }
+    let lines = checked.rejects.iter().filter(|reject| reject.line).count();
+    for (count, noun) in [
+        (checked.rejects.len() - lines, "rejected file"),
+        (lines, "unusable line"),
+        (checked.usable - checked.distinct, "exact duplicate"),
     ] {
         if count > 0 {
-            found += &format!(", {count} {what}");
+            found += &format!(", {}", counted(count, noun));
         }
     }
     tell!("{found}");
@@ -107,6 +113,7 @@ pub fn look_at(source: &str, kept: u64) -> Result<(Scan, CheckReport)> {
         tell!("  left out {}: {}", data::display_name(&reject.name), reject.reason);
     }
     if checked.rejects.len() > 5 {
+        let source = quoted(source);
         tell!("  … and {} more: `maliang data check {source}`", checked.rejects.len() - 5);
     }
     Ok((scan, checked))
@@ -217,19 +224,19 @@ pub fn to_its_end(
     progress.finish();
     let outcome = outcome?;
     report::write(&dir.file("report.html"), &report::of_run(dir)?)?;
-    let root = dir.root().display();
+    let (root, again) = (dir.root().display(), quoted(dir.root()));
     if outcome.finished {
         let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
         let early = if outcome.stopped_early { ", stopped early: the score has stopped improving" } else { "" };
         tell!("{} steps in {}{best}{early}", outcome.step, duration(outcome.seconds));
         if outcome.stopped_early {
-            tell!("  `maliang train {root} --patience 0` goes on to the end of its budget, --minutes N to another");
+            tell!("  `maliang train {again} --patience 0` goes on to the end of its budget, --minutes N to another");
         }
         print(format!("{root}"))?;
-        tell!("next: maliang generate {root} {generate}");
+        tell!("next: maliang generate {again} {generate}");
     } else {
         print(format!("{root}"))?;
-        tell!("saved at step {}; `maliang train {root}` goes on from there", outcome.step);
+        tell!("saved at step {}; `maliang train {again}` goes on from there", outcome.step);
     }
     Ok(outcome)
 }

@@ -3,7 +3,7 @@
 use super::begin::{place, reasons, to_its_end};
 use crate::args::TrainArgs;
 use crate::terminal::{self, cache_dir, print};
-use crate::units::bytes;
+use crate::units::{bytes, counted};
 use maliang::data::display_name;
 use maliang::data::text::{self, Corpus};
 use maliang::families::names;
@@ -26,10 +26,10 @@ pub fn start(source: &str, dir: RunDir, settings: Table, args: &TrainArgs) -> Re
     let corpus = Corpus::open(&tokens.config, &scan, &cache_dir(), &|_, _| ())?;
     let held_out = corpus.heldout_bytes();
     tell!(
-        "{source}: {} of text, {} {}, {} tokens to learn from, {} held out",
+        "{}: {} of text, {}, {} tokens to learn from, {} held out",
+        display_name(source),
         bytes(corpus.train_bytes() + held_out),
-        corpus.documents(),
-        if corpus.documents() == 1 { "document" } else { "documents" },
+        counted(corpus.documents(), "document"),
         corpus.train_len(),
         bytes(held_out)
     );

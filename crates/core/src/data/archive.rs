@@ -60,6 +60,13 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
     let raw: Vec<Vec<u8>> = (0..metadata.len())
         .map(|index| metadata.entry(index).map_or_else(|_| Vec::new(), |entry| entry.name_raw().to_vec()))
         .collect();
+    refuse_overlaps(
+        path,
+        (0..metadata.len()).filter_map(|index| {
+            let entry = metadata.entry(index).ok()?;
+            Some((entry.header_start(), entry.compressed_size()))
+        }),
+    )?;
     let (names, mut notes) = names(&raw);
     let mut found = Vec::new();
     let mut rejects = Vec::new();
@@ -91,6 +98,20 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
     })?;
     scan.backing = Some(Box::new(pool));
     Ok(scan)
+}
+
+/// Refuses an archive whose entries share bytes: a few of them can stand for more pictures than a machine can unpack in a day
+/// (Fifield 2019, A better zip bomb).
+fn refuse_overlaps(path: &Path, entries: impl Iterator<Item = (u64, u64)>) -> Result<()> {
+    let mut places: Vec<(u64, u64)> = entries.filter(|&(_, bytes)| bytes > 0).collect();
+    places.sort_unstable();
+    // Two entries of the directory may name one and the same file.
+    places.dedup();
+    match places.array_windows().find(|[(start, bytes), (next, _)]| start.saturating_add(*bytes) > *next) {
+        None => Ok(()),
+        Some(_) => Err(Error::input(format!("{} is refused: its entries overlap", path.display()))
+            .hint("it is damaged or made to do harm; pack the pictures anew")),
+    }
 }
 
 /// The names in an archive as text, and what to say about them. Programs that do not write UTF-8 write the encoding of their

@@ -85,6 +85,7 @@ pub(super) fn scan(group: &str) -> Result<Scan> {
         items,
         rejects: Vec::new(),
         ignored: 0,
+        kinds: Vec::new(),
         notes,
         backing: None,
         room: Room::default(),

@@ -16,6 +16,9 @@ pub(super) fn scan(root: &Path) -> Result<Scan> {
     listing::sort_out(found, rejects, notes, None, |place, limit| match place {
         Place::File(path) => {
             let file = std::fs::File::open(path).map_err(|e| io_reason(&e))?;
+            if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                return Ok(Vec::new());
+            }
             read_bounded(std::io::Read::take(file, limit), limit)
         }
         _ => unreachable!("a folder holds files"),

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 
 /// Largest IDX file, unpacked. MNIST takes 45 MiB.
 const MAX_BYTES: u64 = 4 << 30;
+/// More bytes than these must not come of so few that each stands for more than [`MOST_PACKED`]; MNIST packs to a fifth.
+const SMALL: u64 = 64 << 20;
+const MOST_PACKED: u64 = 100;
 /// Largest side of one picture.
 const MAX_SIDE: usize = 4096;
 
@@ -88,6 +91,7 @@ pub(super) fn scan(images: &Path, labels: Option<&Path>) -> Result<Scan> {
         items,
         rejects: Vec::new(),
         ignored: 0,
+        kinds: Vec::new(),
         notes,
         backing: Some(Box::new(Pictures { pixels, rows, columns })),
         room: Room::default(),
@@ -122,6 +126,10 @@ fn read<const N: usize>(path: &Path, magic: u32) -> Result<([usize; N], Vec<u8>)
     let Some(total) = total.filter(|&total| total <= MAX_BYTES) else {
         return Err(bad(format!("claims {dimensions:?} bytes, more than {} GiB", MAX_BYTES >> 30)));
     };
+    let packed = std::fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len());
+    if gzipped && total > SMALL && total / packed.max(1) > MOST_PACKED {
+        return Err(bad(format!("unpacks to {total} bytes from {packed}, which no pictures do")));
+    }
     if total == 0 {
         return Err(bad("holds nothing: one of its dimensions is 0".into()));
     }

@@ -96,6 +96,9 @@ impl Scan {
         }
         let hash = blake3::hash(raw.bytes());
         let (image, info) = decode::decode(&raw, &item.name)?;
+        if (info.width, info.height) == (1, 1) {
+            return Err("a single pixel, as web pages use to count visitors".into());
+        }
         Ok(Box::new(Decoded { hash, bytes: raw.bytes().len() as u64, image, info }))
     }
 

@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::decode;
 use super::kept::{Room, Slot};
 use super::metadata::{self, Row};
-use super::source::{Backing, Item, Place, Reject, Scan, Source, display_name};
+use super::source::{Backing, Item, KINDS, Place, Reject, Scan, Source, display_name};
 use crate::Result;
 
 /// A file of the source, of any kind.
@@ -88,10 +88,13 @@ pub(super) fn sort_out(
     let mut metadata_files = Vec::new();
     let mut ignored = 0;
     let mut tables = Vec::new();
+    let mut kinds = Vec::new();
     for file in found {
         let by_name = kind(&file.name);
         // Many pictures of the web have no extension or a strange one.
-        let odd = by_name == Kind::Other && read(&file.place, START).is_ok_and(|start| decode::is_picture(&start));
+        let odd = by_name == Kind::Other
+            && file.bytes > 0
+            && read(&file.place, START).is_ok_and(|start| decode::is_picture(&start));
         match if odd { Kind::Picture } else { by_name } {
             Kind::Picture => items.push(Item {
                 name: file.name,
@@ -112,9 +115,10 @@ pub(super) fn sort_out(
             }
             Kind::Other => {
                 if file.name.to_lowercase().ends_with(".parquet") {
-                    tables.push(file.name);
+                    tables.push(file.name.clone());
                 }
                 ignored += 1;
+                note_kind(&mut kinds, &file.name);
             }
         }
     }
@@ -127,6 +131,7 @@ pub(super) fn sort_out(
         }
     }
     ignored += texts.len();
+    texts.values().for_each(|text| note_kind(&mut kinds, &text.name));
 
     if let Some(table) = tables.first() {
         notes.push(format!(
@@ -156,7 +161,7 @@ pub(super) fn sort_out(
     } else {
         notes.extend(label_by_folder(&mut items));
     }
-    apply(&mut items, rows, &mut rejects);
+    notes.extend(apply(&mut items, rows, &mut rejects));
     notes.extend(nearly_equal(&items));
 
     let unlabelled = items.iter().filter(|item| item.label.is_none()).count();
@@ -169,6 +174,7 @@ pub(super) fn sort_out(
         items,
         rejects,
         ignored,
+        kinds,
         notes,
         backing,
         room: Room::default(),
@@ -177,22 +183,38 @@ pub(super) fn sort_out(
 }
 
 /// Writes the metadata rows into the items; a row that names nothing is a reject.
-fn apply(items: &mut [Item], rows: Vec<Row>, rejects: &mut Vec<Reject>) {
-    if rows.is_empty() {
-        return;
-    }
+/// Says so where none of them names a picture.
+fn apply(items: &mut [Item], rows: Vec<Row>, rejects: &mut Vec<Reject>) -> Option<String> {
+    let first = rows.first()?.file_name.clone();
+    let mut matched = false;
     let by_name: HashMap<String, usize> = items.iter().enumerate().map(|(i, item)| (item.name.clone(), i)).collect();
     let known_bad: HashSet<String> = rejects.iter().map(|reject| reject.name.clone()).collect();
     for row in rows {
         match by_name.get(&row.file_name) {
             Some(&index) => {
+                matched = true;
                 let item = &mut items[index];
                 item.label = row.label.or(item.label.take());
                 item.caption = row.caption.or(item.caption.take());
             }
             None if known_bad.contains(&row.file_name) => {}
-            None => rejects.push(Reject::new(row.file_name, format!("named in {} but not there", row.place))),
+            None => rejects.push(Reject::line(row.file_name, format!("named in {} but not there", row.place))),
         }
+    }
+    let example = items.first().filter(|_| !matched)?;
+    Some(format!(
+        "no row of the metadata names a picture that is there: the first names {}, where {} would be one",
+        display_name(&first),
+        display_name(&example.name)
+    ))
+}
+
+/// Adds the extension of a file to those that are named.
+fn note_kind(kinds: &mut Vec<String>, name: &str) {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let kind = last.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
+    if kinds.len() < KINDS && (1..=8).contains(&kind.len()) && kind.is_ascii() && !kinds.contains(&kind) {
+        kinds.push(kind);
     }
 }
 

@@ -94,7 +94,7 @@ fn parse_csv(name: &str, folder: &str, text: &str, rejects: &mut Vec<Reject>) ->
         let record = match record {
             Ok(record) => record,
             Err(e) => {
-                rejects.push(Reject::new(name, format!("a row cannot be read: {e}")));
+                rejects.push(Reject::line(name, format!("a row cannot be read: {e}")));
                 continue;
             }
         };
@@ -108,7 +108,7 @@ fn parse_csv(name: &str, folder: &str, text: &str, rejects: &mut Vec<Reject>) ->
             Some(file) => {
                 rows.push(Row { file_name: join(folder, &file), label: field(label), caption: field(caption), place })
             }
-            None => rejects.push(Reject::new(place, "the row has no file_name")),
+            None => rejects.push(Reject::line(place, "the row has no file_name")),
         }
     }
     Ok(rows)
@@ -123,8 +123,17 @@ fn parse_jsonl(name: &str, folder: &str, text: &str, rejects: &mut Vec<Reject>) 
         let place = format!("{} line {}", display_name(name), number + 1);
         let value: serde_json::Value = match serde_json::from_str(line) {
             Ok(value) => value,
-            Err(_) => {
-                rejects.push(Reject::new(place, "the line is not valid JSON"));
+            Err(error) => {
+                // Python writes NaN where JSON has no such number.
+                let why = if line.contains("NaN") || line.contains("Infinity") {
+                    " (NaN and Infinity are no JSON)"
+                } else {
+                    ""
+                };
+                rejects.push(Reject::line(
+                    place,
+                    format!("the line is not valid JSON{why}, at column {}", error.column()),
+                ));
                 continue;
             }
         };
@@ -141,7 +150,7 @@ fn parse_jsonl(name: &str, folder: &str, text: &str, rejects: &mut Vec<Reject>) 
                 caption: field("text").or_else(|| field("caption")),
                 place,
             }),
-            None => rejects.push(Reject::new(place, "the line has no file_name")),
+            None => rejects.push(Reject::line(place, "the line has no file_name")),
         }
     }
     rows

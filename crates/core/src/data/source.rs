@@ -17,6 +17,11 @@ pub type OnProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 /// No single file or archive entry is read beyond this, whatever its header claims.
 pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
 
+/// Extensions of files that hold text, but are not read as such.
+pub(super) const OTHER_TEXT: [&str; 9] = ["csv", "tsv", "json", "html", "htm", "srt", "vtt", "doc", "docx"];
+/// Extensions of other files that are named.
+pub(super) const KINDS: usize = 4;
+
 /// A place with pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -84,11 +89,19 @@ pub struct Reject {
     pub name: String,
     /// Why, in a few words.
     pub reason: String,
+    /// It is a line of metadata, and no file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub line: bool,
 }
 
 impl Reject {
     pub(super) fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { name: name.into(), reason: reason.into() }
+        Self { name: name.into(), reason: reason.into(), line: false }
+    }
+
+    /// A line of metadata that cannot be used.
+    pub(super) fn line(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { line: true, ..Self::new(name, reason) }
     }
 }
 
@@ -101,8 +114,10 @@ pub struct Scan {
     pub items: Vec<Item>,
     /// What is already known to be unusable.
     pub rejects: Vec<Reject>,
-    /// How many files are not pictures.
+    /// How many files are not pictures,
     pub ignored: usize,
+    /// and the extensions of some, in lower case.
+    pub(super) kinds: Vec<String>,
     /// Things the user should know, one sentence each.
     pub notes: Vec<String>,
     /// What reading an item needs besides the item.
@@ -156,17 +171,27 @@ impl Scan {
     /// The error for a source with nothing to use, naming the most common reasons.
     pub fn nothing_usable(&self, rejects: &[Reject]) -> Error {
         let source = &self.source;
+        let rejects: Vec<&Reject> = rejects.iter().filter(|reject| !reject.line).collect();
         if rejects.is_empty() {
             let others = match self.ignored {
                 0 => String::new(),
-                1 => " (1 other file)".to_string(),
-                n => format!(" ({n} other files)"),
+                1 => format!(" (1 other file: {})", self.kinds.join(", ")),
+                n => format!(" ({n} other files: {})", self.kinds.join(", ")),
             };
-            return Error::input(format!("there are no pictures in {source}{others}"))
-                .hint("pictures are png, jpg, gif, webp, bmp, tiff, pnm, qoi and tga files, in sub-folders too");
+            let holds = |kinds: &[&str]| self.kinds.iter().any(|kind| kinds.contains(&kind.as_str()));
+            let hint = if holds(&["zip", "rar", "7z", "tar", "gz", "tgz"]) {
+                "unpack the archives in it, and give the folder"
+            } else if holds(&["txt", "md", "jsonl", "abc"]) {
+                "to learn from texts, unpack it and give the folder, in which there must be no pictures"
+            } else if holds(&OTHER_TEXT) {
+                "text is read from .txt, .md, .jsonl and .abc files: save it as one of these"
+            } else {
+                "pictures are png, jpg, gif, webp, bmp, tiff, pnm, qoi and tga files, in sub-folders too"
+            };
+            return Error::input(format!("there are no pictures in {source}{others}")).hint(hint);
         }
         let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
-        for reject in rejects {
+        for reject in &rejects {
             *reasons.entry(&reject.reason).or_default() += 1;
         }
         let mut reasons: Vec<_> = reasons.into_iter().collect();
@@ -176,7 +201,7 @@ impl Scan {
             if rejects.len() == 1 { "the one file".into() } else { format!("none of the {} files", rejects.len()) };
         let cannot = if rejects.len() == 1 { "cannot" } else { "can" };
         Error::input(format!("{files} in {source} {cannot} be used: {}", most.join("; ")))
-            .hint("run `maliang data check` on it to see every file, then convert or copy the pictures again")
+            .hint("convert or copy the pictures again")
     }
 }
 
@@ -184,7 +209,8 @@ impl Scan {
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|e| io_reason(&e))?;
     let size = file.metadata().map_err(|e| io_reason(&e))?.len();
-    read_bounded(file, size)
+    // Files that the system makes while they are read say that they are empty, and some never end.
+    if size == 0 { Ok(Vec::new()) } else { read_bounded(file, size) }
 }
 
 /// Reads to the end, never more than [`MAX_FILE_BYTES`], trusting `expected` only as a first capacity.

@@ -74,7 +74,7 @@ pub fn sections(explained: &[Section], directory: &Path) -> Result<String> {
 /// As [`sections`].
 pub fn html(title: &str, subtitle: &str, explained: &[Section], directory: &Path) -> Result<String> {
     let mut body = String::new();
-    header(&mut body, &Report { title: title.into(), subtitle: subtitle.into(), ..Report::default() });
+    header(&mut body, &Report { title: title.into(), subtitle: subtitle.into(), ..Report::default() }, &[]);
     body += &sections(explained, directory)?;
     Ok(page(title, &body))
 }

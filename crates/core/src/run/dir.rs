@@ -142,7 +142,7 @@ impl RunDir {
 
     fn read_config<T: DeserializeOwned>(&self) -> Result<T> {
         let path = self.file("run.toml");
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+        let text = files::read_settings(&path)?;
         toml::from_str(&text).map_err(|e| Error::toml(&path, &text, &e))
     }
 
@@ -194,8 +194,10 @@ impl RunDir {
     pub fn vacant(&self) -> Result<()> {
         let root = self.root.display();
         if Self::is_run(&self.root) {
-            return Err(Error::input(format!("{root} already holds a run"))
-                .hint(format!("`maliang train {root}` goes on with it; --out chooses another place")));
+            return Err(Error::input(format!("{root} already holds a run")).hint(format!(
+                "`maliang train {}` goes on with it; --out chooses another place",
+                files::quoted(&self.root)
+            )));
         }
         if !checkpoint::list(&self.checkpoints()).is_empty() {
             return Err(Error::input(format!("{root} holds checkpoints of another run"))

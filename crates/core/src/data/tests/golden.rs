@@ -72,6 +72,36 @@ fn oriented_jpeg(orientation: u8) -> Vec<u8> {
 }
 
 #[test]
+fn bits_of_sensors_are_recognised_by_the_range_that_is_used() {
+    for (values, bytes, mode) in [
+        (vec![0, 2048, 4095, 16], &[0, 128, 255, 1][..], "grey 16-bit, 12 of them used"),
+        (vec![0, 512, 1023, 4], &[0, 128, 255, 1], "grey 16-bit, 10 of them used"),
+        (vec![0, 2048, 4096, 257], &[0, 8, 16, 1], "grey 16-bit"),
+        (vec![0, 9, 255, 257 / 2], &[0, 0, 1, 0], "grey 16-bit"),
+    ] {
+        let image = ImageBuffer::<Luma<u16>, _>::from_raw(4, 1, values).unwrap();
+        let (image, info) = decode(&encode(&image.into(), ImageFormat::Png)).unwrap();
+        assert_eq!((image.to_luma8().as_raw().as_slice(), info.mode.as_str()), (bytes, mode));
+    }
+}
+
+#[test]
+fn formats_that_are_not_read_name_a_way_round() {
+    // 32-bit integers, which the decoder of TIFF reads and pictures do not hold.
+    let mut tiff = b"II*\0\x08\0\0\0\x0a\0".to_vec();
+    for (tag, value) in
+        [(256u16, 1u32), (257, 1), (258, 32), (259, 1), (262, 1), (273, 200), (277, 1), (278, 1), (279, 4), (339, 2)]
+    {
+        tiff.extend([&tag.to_le_bytes()[..], &[3, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat());
+    }
+    tiff.resize(300, 0);
+    let reason = decode(&tiff).unwrap_err();
+    assert!(reason.contains("mogrify -format png *.tiff") && !reason.contains("ecoder"), "{reason}");
+    let phone = |brand: &[u8]| decode(&[b"\0\0\0\x18ftyp", brand, b"\0\0\0\0mif1heic"].concat()).unwrap_err();
+    assert!(phone(b"heic").contains("heif-convert") && phone(b"avif").contains("avifdec"));
+}
+
+#[test]
 fn exif_orientation_is_applied() {
     // Corners (top left, top right, bottom left) as seen, for each of the eight orientations.
     let seen = |orientation| {

@@ -73,7 +73,7 @@ fn captions_and_metadata() {
     let dir = folder(&[("in/a.png", &a), ("in/metadata.jsonl", jsonl.as_bytes()), ("in/b.png", &b)]);
     let scan = scan_path(dir.path());
     assert_eq!((scan.items[0].label.as_deref(), scan.items[0].caption.as_deref()), (Some("3"), Some("three")));
-    assert_eq!(reason(&scan.rejects, "in/metadata.jsonl line 3"), "the line is not valid JSON");
+    assert!(reason(&scan.rejects, "in/metadata.jsonl line 3").starts_with("the line is not valid JSON"));
     assert!(scan.notes.iter().any(|note| note.contains("1 of 2 pictures have no label")), "{:?}", scan.notes);
 
     let dir = folder(&[("a.png", &a), ("metadata.csv", b"name,size\nx,1\n")]);
@@ -145,7 +145,7 @@ fn links_pipes_and_odd_names_do_not_hang() {
     assert_eq!(check(&scan, &|_, _| ()).unwrap().usable, 3);
 }
 
-fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in files {
         zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -251,13 +251,14 @@ fn idx_with_and_without_labels() {
 
 #[test]
 fn idx_headers_are_not_trusted() {
-    let cases: [(&str, Vec<u8>); 7] = [
+    let cases: [(&str, Vec<u8>); 8] = [
         ("short", idx_of(0x803, &[5, 8, 8], &[0; 100])),
         ("long", idx_of(0x803, &[1, 8, 8], &[0; 100])),
         ("huge", idx_of(0x803, &[u32::MAX, u32::MAX, u32::MAX], &[0; 100])),
         ("wide", idx_of(0x803, &[1, 1, 5000], &[0; 5000])),
         ("none", idx_of(0x803, &[0, 8, 8], &[])),
         ("magic", idx_of(0x804, &[1, 8, 8], &[0; 64])),
+        ("bomb", gzip(&idx_of(0x803, &[70_000, 32, 32], &vec![0; 70_000 << 10]))),
         ("gzip", gzip(&idx_of(0x803, &[5, 8, 8], &[0; 320]))[..30].to_vec()),
     ];
     for (name, bytes) in cases {

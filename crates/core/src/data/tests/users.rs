@@ -166,6 +166,67 @@ fn metadata_of_spreadsheets_is_read() {
 }
 
 #[test]
+fn metadata_that_names_nothing_says_what_it_should_name() {
+    let dir = many(0);
+    write(dir.path(), "images/1.png", &png(1, 8, 8));
+    write(dir.path(), "metadata.csv", b"file_name,label\nset/images/1.png,cat\n");
+    let scan = scan_path(dir.path());
+    notes(&scan, &["no row", "set/images/1.png", "where images/1.png would be one"]);
+    assert!(scan.rejects[0].line);
+    write(dir.path(), "metadata.jsonl", b"{\"file_name\": \"images/1.png\", \"score\": NaN}\n");
+    assert!(scan_path(dir.path()).rejects.iter().any(|reject| reject.reason.contains("NaN")));
+}
+
+#[test]
+fn what_holds_no_pictures_says_what_it_holds() {
+    for (name, bytes, words) in [
+        ("inner.zip", &b"PK"[..], "unpack the archives"),
+        ("poem.txt", b"text", "to learn from texts"),
+        ("table.csv", b"a,b", ".jsonl"),
+        ("page.html", b"<p>", ".jsonl"),
+        ("program.rs", b"fn", "pictures are png"),
+    ] {
+        let dir = folder(&[("a.zip", &super::sources::zip_of(&[(name, bytes)]))]);
+        let error = scan_path(&dir.path().join("a.zip")).nothing_usable(&[]);
+        let kind = name.rsplit_once('.').unwrap().1;
+        assert!(error.message.contains(&format!("1 other file: {kind}")), "{error}");
+        assert!(error.hint.clone().unwrap().contains(words), "{name}: {:?}", error.hint);
+    }
+}
+
+#[test]
+fn a_single_pixel_and_an_empty_file_are_refused() {
+    let dir =
+        folder(&[("a.png", &png(1, 8, 8)), ("tracker.gif", &png(2, 1, 1)), ("line.png", &png(3, 1, 8)), ("none", b"")]);
+    let report = check_path(dir.path());
+    assert_eq!((report.usable, report.ignored), (2, 1));
+    assert!(reason(&report.rejects, "tracker.gif").contains("single pixel"));
+}
+
+/// Files of the system that never end: they say that they are empty.
+#[cfg(target_os = "linux")]
+#[test]
+fn links_to_files_of_the_system_do_not_hang() {
+    use std::os::unix::fs::symlink;
+    let dir = folder(&[("a.png", &png(1, 8, 8))]);
+    for name in ["b.png", "c.txt", "d", "metadata.csv", "a.txt"] {
+        symlink("/proc/kmsg", dir.path().join(name)).unwrap();
+    }
+    assert_eq!(check_path(dir.path()).usable, 1);
+}
+
+#[test]
+fn entries_that_overlap_are_refused() {
+    let mut bytes = super::sources::zip_of(&[("a.png", &png(1, 8, 8)), ("b.png", &png(2, 8, 8))]);
+    let second = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    // The second entry begins in the middle of the first.
+    bytes[second + 42..second + 46].copy_from_slice(&9u32.to_le_bytes());
+    let dir = folder(&[("a.zip", &bytes)]);
+    let source = Source::parse(dir.path().join("a.zip").to_str().unwrap()).unwrap();
+    assert!(scan(&source).unwrap_err().message.contains("overlap"));
+}
+
+#[test]
 fn folders_of_other_programs_are_left_out_and_content_decides() {
     let picture = png(1, 8, 8);
     let dir = folder(&[
@@ -187,9 +248,9 @@ fn folders_of_other_programs_are_left_out_and_content_decides() {
 fn what_this_program_made_is_no_data() {
     let picture = png(1, 8, 8);
     let mut own = Vec::new();
-    let mut encoder = ::png::Encoder::new(&mut own, 1, 1);
+    let mut encoder = ::png::Encoder::new(&mut own, 2, 2);
     encoder.add_itxt_chunk("XML:com.adobe.xmp".into(), xmp::merge(None, &label::sample()).unwrap()).unwrap();
-    encoder.write_header().unwrap().write_image_data(&[9]).unwrap();
+    encoder.write_header().unwrap().write_image_data(&[9; 4]).unwrap();
     let dir = folder(&[
         ("1.png", &picture),
         ("made.png", &own),

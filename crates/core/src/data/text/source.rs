@@ -161,7 +161,7 @@ pub fn scan_text(source: &str) -> Result<TextScan> {
 /// Does the file carry the label of a text that this program has written? It stands at the beginning.
 fn is_own(file: &TextFile) -> bool {
     let mut start = Vec::new();
-    let read = File::open(&file.path).and_then(|opened| opened.take(LABEL).read_to_end(&mut start));
+    let read = File::open(&file.path).and_then(|opened| opened.take(LABEL.min(file.bytes)).read_to_end(&mut start));
     let text = String::from_utf8_lossy(&start);
     let recipe = |label: Result<Option<ReadLabel<TextRecipe>>>| {
         label.is_ok_and(|label| label.is_some_and(|of| of.recipe.is_some()))
@@ -221,7 +221,7 @@ impl TextScan {
             [] => Error::input(format!("{source} is empty: it holds no text but white space"))
                 .hint("give text of at least a few pages"),
             [first, ..] => Error::input(format!("none of the text in {source} can be used: {}", first.reason))
-                .hint("run `maliang data check` on it to see every file"),
+                .hint("text is read from .txt, .md, .jsonl and .abc files in UTF-8"),
         }
     }
 }

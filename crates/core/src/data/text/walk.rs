@@ -48,7 +48,7 @@ pub(super) fn unit(file: &TextFile, count: usize, wanted: Documents) -> Result<U
         return Ok(shape::unit(wanted, file.format, "", alone));
     }
     let mut start = Vec::new();
-    let opened = File::open(&file.path).map_err(|e| io_reason(&e))?;
+    let opened = File::open(&file.path).map_err(|e| io_reason(&e))?.take(file.bytes);
     Unicode::new(opened).take(shape::LOOK_AT as u64).read_to_end(&mut start).map_err(|e| io_reason(&e))?;
     Ok(shape::unit(wanted, file.format, &clean::clean(&start).0, alone))
 }
@@ -75,6 +75,8 @@ pub(super) fn walk(
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<Walked, Stopped> {
     let opened = File::open(&file.path).map_err(|e| Stopped::Refused(io_reason(&e)))?;
+    // Files that the system makes while they are read say that they are empty, and some never end.
+    let opened = opened.take(if file.bytes == 0 { 0 } else { u64::MAX });
     let reader = Unicode::new(Hashing { reader: opened, hasher: blake3::Hasher::new(), on_bytes });
     match unit {
         Unit::Line => json_lines(&file.name, BufReader::with_capacity(CHUNK, reader), visitor),
@@ -207,7 +209,7 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<u64> {
 
 /// Hashes what is read.
 struct Hashing<'a> {
-    reader: File,
+    reader: std::io::Take<File>,
     hasher: blake3::Hasher,
     on_bytes: &'a mut dyn FnMut(u64),
 }

@@ -93,7 +93,10 @@ fn fits(config: &TextRunConfig, corpus: &Corpus) -> Result<()> {
         return Err(Error::input(format!(
             "the text has {tokens} tokens to train on, which is too short for a context of {context}"
         ))
-        .hint(format!("give more text, or --set model.context={}", (tokens / 4).max(1))));
+        .hint(match tokens / 4 {
+            0..8 => "give text of at least a few pages".into(),
+            shorter => format!("give more text, or --set model.context={shorter}"),
+        }));
     }
     Ok(())
 }
