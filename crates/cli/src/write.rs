@@ -78,7 +78,7 @@ impl Desk<'_> {
     /// A beginning or a command. Returns whether anybody still reads.
     fn line(&mut self, line: &str) -> Result<bool> {
         let Some(command) = line.strip_prefix('/') else {
-            let before = std::mem::replace(&mut self.request.prompt, unescape(line));
+            let before = std::mem::replace(&mut self.request.prompt, cleaned(&unescape(line)));
             return self.begin().inspect_err(|_| self.request.prompt = before);
         };
         let (name, value) = command.split_once(char::is_whitespace).unwrap_or((command, ""));

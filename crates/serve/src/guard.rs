@@ -6,6 +6,7 @@ use crate::metrics::{Route, RouteLabels};
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -76,7 +77,7 @@ fn request_id(headers: &HeaderMap) -> String {
 fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> {
     let headers = request.headers();
     let host = host(server, request)?;
-    origin(server, headers, &host)?;
+    origin(server, request, &host)?;
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::request("content_encoding", "the body is compressed; send it without compression"));
     }
@@ -114,10 +115,21 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
 /// The host that the client calls the server by, without its port. A page that made a name of its own point to this machine
 /// (DNS rebinding) is found out by that name.
 fn host(server: &Server, request: &Request) -> Result<String, Problem> {
-    let sent = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    let sent = sent.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    let Some(sent) = sent else { return Err(Problem::request("no_host", "the request has no Host header")) };
-    let name = without_port(sent).to_ascii_lowercase();
+    // The form in which a proxy is asked names a host in the path, too. It must be the same one.
+    let asked = request.uri().authority().map(|authority| authority.as_str().to_ascii_lowercase());
+    let mut sent = request.headers().get_all(header::HOST).into_iter();
+    let (first, second) = (sent.next(), sent.next());
+    let sent = first.map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
+    let wrong = || Problem::request("bad_host", "the Host header is not a host and a port");
+    let sent = match (sent, asked) {
+        (None, None) => return Err(Problem::request("no_host", "the request has no Host header")),
+        (Some(sent), Some(asked)) if sent != asked => return Err(wrong()),
+        (Some(sent), _) | (None, Some(sent)) => sent,
+    };
+    // RFC 9110, 7.2: a host and a port, and no user before them.
+    let authority =
+        sent.parse::<Authority>().ok().filter(|_| second.is_none() && !sent.contains('@')).ok_or_else(wrong)?;
+    let name = authority.host().to_owned();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let own = match address {
         // Where other machines may come in, they come by an address or by a name that was set.
@@ -125,7 +137,7 @@ fn host(server: &Server, request: &Request) -> Result<String, Problem> {
         Err(_) => name == "localhost" || server.settings.hosts.iter().any(|host| host.eq_ignore_ascii_case(&name)),
     };
     if own {
-        return Ok(sent.to_ascii_lowercase());
+        return Ok(sent);
     }
     Err(Problem::forbidden(
         "host",
@@ -133,40 +145,38 @@ fn host(server: &Server, request: &Request) -> Result<String, Problem> {
     ))
 }
 
-/// `[::1]:80` → `[::1]`, `a:80` → `a`.
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') && !name.is_empty() => name,
-        _ => authority,
-    }
-}
-
 /// A page of another origin may call only where that origin was set.
-fn origin(server: &Server, headers: &HeaderMap, host: &str) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+fn origin(server: &Server, request: &Request, host: &str) -> Result<(), Problem> {
+    let headers = request.headers();
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        // Browsers send no origin with a picture or a link, but say that another site asks. Such a page must not start work; it may
+        // show what was made for whoever has the link.
+        let says = |name, value: &str| headers.get(name).is_some_and(|found: &HeaderValue| found == value);
+        let path = request.uri().path();
+        let foreign = says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate");
+        if foreign && path.starts_with("/v1/") && path != SIGNED {
+            return Err(foreign_origin());
+        }
+        return Ok(());
+    };
     let origin = origin.to_str().unwrap_or_default();
     let same = origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host));
     if same || server.settings.origins.iter().any(|own| own.eq_ignore_ascii_case(origin)) {
         return Ok(());
     }
-    Err(Problem::forbidden(
+    Err(foreign_origin())
+}
+
+fn foreign_origin() -> Problem {
+    Problem::forbidden(
         "origin",
         "pages of this origin may not use this server; whoever runs it can allow origins with --origin",
-    ))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ports_are_cut_off_and_addresses_are_not() {
-        for (sent, name) in
-            [("a:80", "a"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("1.2.3.4:5", "1.2.3.4")]
-        {
-            assert_eq!(without_port(sent), name);
-        }
-    }
 
     #[test]
     fn only_sensible_names_of_requests_are_taken_over() {

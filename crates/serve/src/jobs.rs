@@ -192,16 +192,26 @@ pub struct Jobs {
     cancelled: Notify,
     /// Held by who looks for the name of a new run, until its job is in the queue.
     naming: Mutex<()>,
+    /// Held as long as this server works the queue off.
+    _owner: std::fs::File,
 }
 
 impl Jobs {
-    /// The queue in the file at `path`. What was in work when the last server ended waits again, first of all.
+    /// The queue in the file at `path`; nothing where another server works it off. What was in work when the last server ended waits
+    /// again, first of all.
     ///
     /// # Errors
     /// The file cannot be opened or is not a queue of ours.
-    pub fn open(path: &Path, trainer: PathBuf, runs: PathBuf) -> Result<Self> {
+    pub fn open(path: &Path, trainer: PathBuf, runs: PathBuf) -> Result<Option<Self>> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, &e))?;
+        }
+        // The system gives the lock back when a server ends, however it ends.
+        let place = path.with_extension("lock");
+        let owner = std::fs::File::options().create(true).truncate(false).write(true).open(&place);
+        let owner = owner.map_err(|e| Error::io("create", &place, &e))?;
+        if matches!(owner.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
+            return Ok(None);
         }
         let wrong = |e: rusqlite::Error| {
             Error::new(ErrorKind::Corrupt, format!("the queue of jobs {} cannot be used: {e}", path.display()))
@@ -219,14 +229,24 @@ impl Jobs {
              UPDATE jobs SET ended = unixepoch() WHERE state = 'cancelled' AND ended IS NULL;",
         )
         .map_err(wrong)?;
-        Ok(Self {
+        Ok(Some(Self {
             db: Mutex::new(db),
             trainer,
             runs,
             changed: Notify::new(),
             cancelled: Notify::new(),
             naming: Mutex::new(()),
-        })
+            _owner: owner,
+        }))
+    }
+
+    /// Is there a job that waits or is in work, and trains on this source?
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn needs(&self, source: &str) -> Answer<bool> {
+        let open = self.list()?.into_iter().filter(|job| matches!(job.state, JobState::Queued | JobState::Running));
+        Ok(open.into_iter().any(|job| job.request.source.as_deref() == Some(source)))
     }
 
     /// The program that trains.
@@ -414,13 +434,13 @@ impl Jobs {
                         }
                         let _ = child.kill().await;
                     }
-                    () = tokio::time::sleep(Duration::from_secs(1)) => self.say(id, &text(&said)),
+                    () = tokio::time::sleep(Duration::from_secs(1)) => self.say(id, &self.without_paths(text(&said))),
                 }
             };
             if let Some(listener) = listener {
                 let _ = tokio::time::timeout(Duration::from_secs(5), listener).await;
             }
-            let said = text(&said);
+            let said = self.without_paths(text(&said));
             let well = status.is_some_and(|status| status.success());
             // A run has been saved, and one that was not goes on from its last look; what judges or explains loses nothing by
             // beginning anew. Only what has failed by itself does not come again.
@@ -472,6 +492,11 @@ impl Jobs {
         command.process_group(0);
         command.env("MALIANG_PARENT", std::process::id().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()
+    }
+
+    /// What was said, with runs by their names: where they lie on the server is nobody's business.
+    fn without_paths(&self, said: String) -> String {
+        said.replace(&format!("{}/", self.runs.display()), "")
     }
 
     /// Did somebody end it?

@@ -27,7 +27,7 @@ pub use keys::{CurrentKeys, Keys, Scope};
 pub use settings::{Log, Settings};
 
 use api::{chat, completions, data, images, jobs as job, latent, models, music, runs, system};
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, header};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -49,6 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -103,9 +104,14 @@ impl Server {
         let work = Work::new(settings.capacity, Arc::clone(&metrics));
         let runs = settings.runs();
         trash::empty(&runs);
-        let open =
-            |trainer: &PathBuf| Jobs::open(&runs.join("jobs.sqlite"), trainer.clone(), runs.clone()).map(Arc::new);
-        let jobs = settings.trainer.as_ref().map(open).transpose()?;
+        data::sweep(&settings.uploads());
+        let open = |trainer: &PathBuf| {
+            Jobs::open(&runs.join("jobs.sqlite"), trainer.clone(), runs.clone()).map(|jobs| jobs.map(Arc::new))
+        };
+        let jobs = settings.trainer.as_ref().map(open).transpose()?.flatten();
+        if settings.trainer.is_some() && jobs.is_none() {
+            tracing::warn!(runs = %runs.display(), "another server works on the queue of jobs here; this one does not train");
+        }
         let keys = CurrentKeys::new(keys);
         Ok(Arc::new(Self { settings, keys, shelf, work, jobs, runs, metrics, label, secret: rand::random() }))
     }
@@ -129,7 +135,12 @@ impl Server {
 
     /// The queue of jobs.
     fn jobs(&self) -> Answer<&Jobs> {
-        self.jobs.as_deref().ok_or_else(|| Problem::forbidden("training", "this server does not train"))
+        self.jobs.as_deref().ok_or_else(|| {
+            Problem::forbidden(
+                "training",
+                "this server does not train: it was started without, or beside another one on the same runs",
+            )
+        })
     }
 
     /// Where runs are made.
@@ -187,7 +198,7 @@ fn routes() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(job::cancel))
         .routes(routes!(job::place))
         .routes(routes!(data::list))
-        .routes(routes!(data::upload))
+        .routes(routes!(data::upload, data::delete))
         .routes(routes!(data::check))
         .routes(routes!(data::plan))
         .routes(routes!(runs::list))
@@ -222,7 +233,7 @@ pub fn app(server: &Arc<Server>) -> Router {
         // Clients such as OpenAI's own send headers of theirs along.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([guard::REQUEST_ID, header::RETRY_AFTER]);
-    router
+    let inner = router
         .route("/", get(studio::page))
         .route("/studio", get(studio::redirect))
         .route("/studio/{file}", get(studio::file))
@@ -234,7 +245,27 @@ pub fn app(server: &Arc<Server>) -> Router {
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(server), guard::guard))
         .layer(cors)
-        .with_state(Arc::clone(server))
+        .with_state(Arc::clone(server));
+    Router::new().fallback_service(tower::service_fn(move |mut request: Request| {
+        tidy_path(&mut request);
+        inner.clone().oneshot(request)
+    }))
+}
+
+/// Clients join addresses and paths with a slash too many: `//v1/models` and `/v1/models/` are `/v1/models`.
+fn tidy_path(request: &mut Request) {
+    let path = request.uri().path();
+    if !path.contains("//") && (path == "/" || !path.ends_with('/')) {
+        return;
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+    let Ok(tidy) = format!("/{}{query}", parts.join("/")).parse::<axum::http::uri::PathAndQuery>() else { return };
+    let mut uri = request.uri().clone().into_parts();
+    uri.path_and_query = Some(tidy);
+    if let Ok(uri) = axum::http::Uri::from_parts(uri) {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// Serves until the process is asked to stop (SIGTERM, Ctrl-C), then finishes what is in work. `ready` is told where the server

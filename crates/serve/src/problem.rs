@@ -97,6 +97,19 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "body_too_large", message)
     }
 
+    /// The disk of the server is full, or cannot be written to.
+    pub fn not_stored() -> Self {
+        let message = "the server could not store the file; its log says why";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", "disk", message)
+    }
+
+    /// As many bytes are kept as may be.
+    pub fn uploads_full(most: u64) -> Self {
+        let message =
+            format!("the server keeps {most} bytes of files that were sent, which is its limit; delete some first");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "invalid_request_error", "uploads_full", message)
+    }
+
     /// No key, or a wrong one.
     pub fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "invalid_api_key", message)

@@ -31,6 +31,11 @@ pub struct Settings {
     pub uploads: Option<PathBuf>,
     /// Bytes of a file that a client sends, at most.
     pub upload: u64,
+    /// Bytes of all files that clients have sent, at most.
+    pub uploaded: u64,
+    /// The address under which clients reach this server, as `https://pictures.example.org`, for the links that it gives [as the
+    /// client calls it].
+    pub public: Option<String>,
     /// Requests that are in work or wait for it, at most; more are refused with 429.
     pub capacity: usize,
     /// Connections, at most; more wait to be accepted.
@@ -79,6 +84,8 @@ impl Default for Settings {
             data: Vec::new(),
             uploads: None,
             upload: 4_000_000_000,
+            uploaded: 20_000_000_000,
+            public: None,
             capacity: 32,
             connections: 1024,
             memory: 2_000_000_000,
@@ -123,6 +130,14 @@ impl Settings {
         if let Some(origin) = self.origins.iter().find(|origin| !origin.contains("://") || origin.ends_with('/')) {
             return Err(Error::input(format!("\"{origin}\" is not an origin"))
                 .hint("an origin is scheme, host and perhaps port: https://example.org"));
+        }
+        let is_address = |public: &&String| {
+            let rest = public.strip_prefix("https://").or(public.strip_prefix("http://"));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', ' ']) && !rest.ends_with('/'))
+        };
+        if let Some(public) = self.public.as_ref().filter(|public| !is_address(public)) {
+            return Err(Error::input(format!("\"{public}\" is not an address of a server"))
+                .hint("give it as https://pictures.example.org, without a slash at its end"));
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ pub fn request(flags: &TextFlags, seed: u64, music: Option<&Author>) -> Request 
         (stop, _) => stop.iter().map(|stop| unescape(stop)).collect(),
     };
     Request {
-        prompt: flags.prompt.as_deref().map_or_else(|| beginning.to_owned(), unescape),
+        prompt: cleaned(&flags.prompt.as_deref().map_or_else(|| beginning.to_owned(), unescape)),
         sampling,
         max_tokens: flags.max_tokens.unwrap_or(if music.is_some() { TOKENS_OF_TUNE } else { TOKENS }),
         stop,

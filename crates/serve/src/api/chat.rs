@@ -34,7 +34,8 @@ pub struct Message {
     #[serde(rename = "role")]
     _role: String,
     /// What.
-    content: Content,
+    #[serde(default)]
+    content: Option<Content>,
 }
 
 /// A text, or parts of one.
@@ -119,11 +120,12 @@ pub struct Reply {
     (status = 429, description = "The server is full; Retry-After says when to try again", body = Problem),
 ))]
 pub async fn complete(State(server): State<Arc<Server>>, Fields(mut request): Fields<ChatRequest>) -> Answer<Response> {
-    let content = |message: Message| match message.content {
-        Content::Text(text) => text,
-        Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
+    // A message of a tool call has none.
+    let content = |message: Message| match message.content? {
+        Content::Text(text) => Some(text),
+        Content::Parts(parts) => Some(parts.into_iter().map(|part| part.text).collect()),
     };
-    let said: Vec<String> = std::mem::take(&mut request.messages).into_iter().map(content).collect();
+    let said: Vec<String> = std::mem::take(&mut request.messages).into_iter().filter_map(content).collect();
     if said.is_empty() {
         return Err(Problem::field("messages", "the list of messages is empty"));
     }
@@ -131,7 +133,7 @@ pub async fn complete(State(server): State<Arc<Server>>, Fields(mut request): Fi
         (None, older) => ("max_tokens", older),
         (newer, _) => ("max_completion_tokens", newer),
     };
-    let options = request.options(said.join("\n"), tokens);
+    let options = request.options("messages", said.join("\n"), tokens);
     let mut writing = begin(&server, options).await?;
     let (id, created) = (format!("chatcmpl-{:016x}", rand::random::<u64>()), now());
     if request.stream {

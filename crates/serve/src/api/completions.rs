@@ -73,7 +73,7 @@ pub async fn complete(
     if prompts.len() > 1 {
         return Err(Problem::field("prompt", "only one prompt a request is supported; n makes several texts of it"));
     }
-    let options = request.options(prompts.pop().unwrap_or_default(), ("max_tokens", request.max_tokens));
+    let options = request.options("prompt", prompts.pop().unwrap_or_default(), ("max_tokens", request.max_tokens));
     let mut writing = begin(&server, options).await?;
     let (id, created) = (format!("cmpl-{:016x}", rand::random::<u64>()), now());
     let echo = if request.echo == Some(true) { writing.prompt.clone() } else { String::new() };

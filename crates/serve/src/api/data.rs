@@ -24,6 +24,8 @@ use utoipa::ToSchema;
 /// Files that can be sources of data.
 const ENDINGS: [&str; 5] = ["zip", "txt", "md", "jsonl", "gz"];
 
+/// How the name of a file begins that is still being sent.
+const PARTIAL: &str = ".upload-";
 /// Looking at a source takes this long at most.
 const LOOKING: Duration = Duration::from_secs(120);
 /// One look at a time.
@@ -104,6 +106,7 @@ pub async fn list(State(server): State<Arc<Server>>) -> Answer<Json<SourceList>>
     (status = 403, description = "The key may not, or the server does not train", body = Problem),
     (status = 409, description = "There is a source of that name", body = Problem),
     (status = 413, description = "The file is too large", body = Problem),
+    (status = 507, description = "The disk is full, or all that may be kept is", body = Problem),
 ))]
 pub async fn upload(
     State(server): State<Arc<Server>>,
@@ -113,28 +116,25 @@ pub async fn upload(
     server.jobs()?;
     let directory = server.settings.uploads();
     let (stem, ending) = name.rsplit_once('.').unwrap_or((&name, ""));
-    if name.starts_with('.')
-        || !is_name(&stem.replace([' ', '.'], "-"))
-        || !ENDINGS.contains(&ending.to_lowercase().as_str())
-    {
-        let message = format!(
-            "a name consists of letters, digits, spaces, - and _, and ends with one of: .{}",
-            ENDINGS.join(" .")
-        );
+    if !is_file_name(&name) || stem.trim().is_empty() || !ENDINGS.contains(&ending.to_lowercase().as_str()) {
+        let message =
+            format!("a name has no slashes, does not begin with a dot, and ends with one of: .{}", ENDINGS.join(" ."));
         return Err(Problem::field("name", message));
     }
     let path = directory.join(&name);
     let wanted = name.clone();
-    if server.off(move |server| sources(server).contains_key(&wanted)).await? {
-        return Err(Problem::conflict(format!("there is a data source \"{name}\" already; choose another name")));
+    let taken = || Problem::conflict(format!("there is a data source \"{name}\" already; choose another name"));
+    let (is_taken, mut kept) = server.off(move |server| (sources(server).contains_key(&wanted), kept(server))).await?;
+    if is_taken {
+        return Err(taken());
     }
     let refused = |error: std::io::Error| {
         tracing::error!(%error, "an upload cannot be stored");
-        Problem::request("disk", "the server could not store the file; its log says why")
+        Problem::not_stored()
     };
     tokio::fs::create_dir_all(&directory).await.map_err(refused)?;
     // It gets its name when it is whole. One that breaks off leaves nothing: the file goes with its guard.
-    let partial = tempfile::Builder::new().prefix(".upload-").tempfile_in(&directory).map_err(refused)?;
+    let partial = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(&directory).map_err(refused)?;
     let mut file = tokio::fs::File::from_std(partial.reopen().map_err(refused)?);
     let (mut body, mut bytes) = (request.into_body().into_data_stream(), 0);
     while let Some(chunk) = body.next().await {
@@ -144,11 +144,86 @@ pub async fn upload(
         if bytes > server.settings.upload {
             return Err(Problem::too_large(server.settings.upload as usize));
         }
+        kept += chunk.len() as u64;
+        if kept > server.settings.uploaded {
+            return Err(Problem::uploads_full(server.settings.uploaded));
+        }
         file.write_all(&chunk).await.map_err(refused)?;
     }
+    // What was written last may have failed, and only this says so.
+    file.flush().await.map_err(refused)?;
     file.sync_all().await.map_err(refused)?;
-    partial.persist_noclobber(&path).map_err(|error| refused(error.error))?;
+    if file.metadata().await.map_err(refused)?.len() != bytes {
+        return Err(Problem::not_stored());
+    }
+    partial.persist_noclobber(&path).map_err(|error| match error.error.kind() {
+        // Another client was faster with this name.
+        std::io::ErrorKind::AlreadyExists => taken(),
+        _ => refused(error.error),
+    })?;
     Ok((StatusCode::CREATED, Json(DataSource { id: name, object: "data", bytes: Some(bytes) })))
+}
+
+/// Delete a file that was sent here. What lies in the data directories of the server stays.
+#[utoipa::path(delete, path = "/v1/data/{name}", tag = "data", params(("name" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "It is gone", body = DeletedData),
+    (status = 401, description = "No key, or a wrong one", body = Problem),
+    (status = 403, description = "The key may not, or the server does not train", body = Problem),
+    (status = 404, description = "No such file was sent here", body = Problem),
+    (status = 409, description = "A job that waits or is in work needs it", body = Problem),
+))]
+pub async fn delete(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Answer<Json<DeletedData>> {
+    server.jobs()?;
+    server
+        .off(move |server| {
+            let path = server.settings.uploads().join(&name);
+            if !is_file_name(&name) || !path.is_file() {
+                return Err(Problem::nothing_here());
+            }
+            if server.jobs()?.needs(&name)? {
+                return Err(Problem::conflict(format!(
+                    "a job that waits or is in work needs \"{name}\"; cancel it first"
+                )));
+            }
+            std::fs::remove_file(&path).map_err(|error| {
+                tracing::error!(%error, "an upload cannot be deleted");
+                Problem::not_stored()
+            })?;
+            Ok(Json(DeletedData { id: name, object: "data", deleted: true }))
+        })
+        .await?
+}
+
+/// A file that was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedData {
+    /// Its name.
+    id: String,
+    /// Always "data".
+    object: &'static str,
+    /// Always true.
+    deleted: bool,
+}
+
+/// A name as browsers give it to a file, that names nothing but a file of one directory.
+fn is_file_name(name: &str) -> bool {
+    let odd = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    (1..=200).contains(&name.len()) && !name.starts_with('.') && !name.contains(odd)
+}
+
+/// Bytes of all files that were sent here.
+fn kept(server: &Server) -> u64 {
+    let files = std::fs::read_dir(server.settings.uploads()).into_iter().flatten().flatten();
+    files.filter_map(|entry| entry.metadata().ok()).filter(|of| of.is_file()).map(|of| of.len()).sum()
+}
+
+/// Removes what uploads have left that broke off with the server.
+pub fn sweep(directory: &std::path::Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Look at a source as `maliang data check` does: counts, sizes, what is broken, what repeats.

@@ -270,7 +270,8 @@ pub async fn made(
 /// A link to a picture, which anyone who has it may follow.
 fn linked(server: &Server, host: &str, mut made: Made) -> Image {
     made.signature = Some(server.sign(&query_of(&made)).to_hex().to_string());
-    let url = format!("http://{host}/v1/images/made?{}", query_of(&made));
+    let address = server.settings.public.clone().unwrap_or_else(|| format!("http://{host}"));
+    let url = format!("{address}/v1/images/made?{}", query_of(&made));
     let Made { seed, index, class, .. } = made;
     Image { b64_json: None, url: Some(url), seed: Some(seed), index, class, latent: None }
 }

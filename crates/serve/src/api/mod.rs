@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod latent;
 pub mod models;
 pub mod music;
+mod neutral;
 pub mod runs;
 pub mod system;
 pub mod text;
@@ -19,7 +20,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use maliang::generate::writer::Author;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::sync::Arc;
 
 /// A body of JSON. Unlike axum's own, a field that cannot be read is named in the answer.
@@ -46,8 +48,16 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     if bytes.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
         return Err(Problem::request("json", "the body is not a JSON object"));
     }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut parser = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+    let value = serde_path_to_error::deserialize(&mut parser).or_else(|error| {
+        let twice = error.inner().to_string().contains("duplicate field");
+        match serde_json::from_slice(bytes).ok().and_then(neutral::without).filter(|_| !twice) {
+            Some(plain) => serde_path_to_error::deserialize(plain),
+            None => Err(error),
+        }
+    });
+    let value = value.map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.into_inner());
         if !inner.is_data() {
             return Problem::request("json", format!("the body is not JSON: {inner}"));
@@ -60,7 +70,9 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             None => Problem::request("json", message),
         }
     })?;
-    parser.end().map_err(|_| Problem::request("json", "the body has more text after its JSON object"))?;
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    let end = IgnoredAny::deserialize(&mut parser).and_then(|_| parser.end());
+    end.map_err(|_| Problem::request("json", "the body has more text after its JSON object"))?;
     Ok(value)
 }
 
@@ -116,7 +128,6 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

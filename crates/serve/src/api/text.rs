@@ -102,9 +102,16 @@ macro_rules! text_request {
 
         impl $name {
             /// What is common to requests for text; the rest is the caller's.
-            fn options(&mut self, prompt: String, max_tokens: (&'static str, Option<i64>)) -> crate::api::text::Options {
+            /// `param` is the field that holds the prompt.
+            fn options(
+                &mut self,
+                param: &'static str,
+                prompt: String,
+                max_tokens: (&'static str, Option<i64>),
+            ) -> crate::api::text::Options {
                 crate::api::text::Options {
-                    prompt,
+                    param,
+                    prompt: maliang::data::text::cleaned(&prompt),
                     max_tokens,
                     model: std::mem::take(&mut self.model),
                     n: self.n,
@@ -129,6 +136,8 @@ pub(crate) use text_request;
 /// What is common to requests for text.
 #[derive(Debug)]
 pub struct Options {
+    /// The name of the field that holds the prompt.
+    pub(super) param: &'static str,
     pub(super) prompt: String,
     /// The name and value of the field that limits tokens.
     pub(super) max_tokens: (&'static str, Option<i64>),
@@ -157,7 +166,7 @@ impl Options {
             ));
         }
         if self.prompt.chars().count() > LONGEST {
-            return Err(Problem::field("prompt", format!("the prompt is too long: at most {LONGEST} characters")));
+            return Err(Problem::field(self.param, format!("the prompt is too long: at most {LONGEST} characters")));
         }
         let d = Sampling::default();
         let sampling = Sampling {
@@ -229,12 +238,13 @@ pub struct Whole {
 /// # Errors
 /// The request cannot be used, or the server is full.
 pub async fn begin(server: &Arc<Server>, options: Options) -> Answer<Writing> {
+    let param = options.param;
     let (id, request, n) = options.checked()?;
     let place = server.work.admit()?;
     let (entry, model) = server.model(&id).await?;
     let author = author(&entry, model)?;
     // What the model has never seen is said before anything is written: a stream has no status to change.
-    let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, "prompt"))?;
+    let tokens = author.tokens(&request.prompt).map_err(|error| Problem::of(error, param))?;
     let prompt_tokens = tokens.len();
     let label = |index: u64| {
         let provenance = author.provenance(&server.label, &request, index);

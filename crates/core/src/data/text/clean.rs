@@ -181,6 +181,11 @@ impl Cleaner {
     }
 }
 
+/// A prompt as the text that models learn from is cleaned: line ends are LF, control characters are dropped.
+pub fn cleaned(prompt: &str) -> String {
+    clean(prompt.as_bytes()).0
+}
+
 /// Cleans a whole text.
 pub(super) fn clean(bytes: &[u8]) -> (String, Cleaning) {
     let (mut cleaner, mut out) = (Cleaner::default(), String::with_capacity(bytes.len()));

@@ -37,7 +37,7 @@ mod words;
 use std::path::Path;
 
 pub use check::{TextCheck, check_text};
-pub use clean::{Cleaning, Place};
+pub use clean::{Cleaning, Place, cleaned};
 pub use config::{CorpusConfig, Documents, TokenizerKind};
 pub use manifest::{TextCounts, TextFileEntry, TextManifest};
 pub use plan::TextSplit;
