@@ -161,6 +161,10 @@ pub struct ServeArgs {
     /// A host name of this server, besides localhost and addresses; requests to other names are refused; may be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
+    /// The address under which clients reach this server, as `https://pictures.example.org`, for the links that it gives [as the
+    /// client calls it]
+    #[arg(long, value_name = "URL")]
+    pub public: Option<String>,
     /// Another origin whose pages may use this server, as `https://example.org`; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub origin: Vec<String>,

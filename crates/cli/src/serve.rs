@@ -43,6 +43,9 @@ fn settings(args: &ServeArgs) -> Result<Settings> {
     settings.trainer = std::env::current_exe().ok();
     settings.weights = Some(weights_store());
     over(&mut settings.hosts, (!args.host.is_empty()).then(|| args.host.clone()));
+    if args.public.is_some() {
+        settings.public.clone_from(&args.public);
+    }
     over(&mut settings.origins, (!args.origin.is_empty()).then(|| args.origin.clone()));
     over(
         &mut settings.log,

@@ -3,6 +3,7 @@
 use crate::args::WriteArgs;
 use crate::generate::text::{open, request, unescape};
 use crate::terminal::{self, catch_interrupts_of_pieces, error_text, interrupted, print, stream, while_writing};
+use maliang::data::text::cleaned;
 use maliang::generate::text::Finish;
 use maliang::generate::writer::{Author, Piece};
 use maliang::provenance::label::Label;

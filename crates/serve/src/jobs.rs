@@ -296,6 +296,7 @@ impl Jobs {
              CASE state WHEN 'queued' THEN place ELSE -coalesce(ended, 0) END, id LIMIT 1000",
         )?;
         let mut jobs: Vec<Job> = statement.query_map([], job)?.collect::<rusqlite::Result<_>>()?;
+        jobs.iter_mut().for_each(|job| self.without_paths(job));
         let mut before = 0;
         for job in &mut jobs {
             if job.state == JobState::Queued {
@@ -315,6 +316,7 @@ impl Jobs {
         let db = self.db();
         let found = db.query_row("SELECT * FROM jobs WHERE id = ?", [id], job).optional()?;
         let mut job = found.ok_or_else(|| Problem::no_job(id))?;
+        self.without_paths(&mut job);
         if job.state == JobState::Queued {
             let before = "SELECT count(*) FROM jobs AS other, jobs AS own
                           WHERE own.id = ? AND other.state = 'queued' AND (other.place, other.id) < (own.place, own.id)";
@@ -434,13 +436,13 @@ impl Jobs {
                         }
                         let _ = child.kill().await;
                     }
-                    () = tokio::time::sleep(Duration::from_secs(1)) => self.say(id, &self.without_paths(text(&said))),
+                    () = tokio::time::sleep(Duration::from_secs(1)) => self.say(id, &text(&said)),
                 }
             };
             if let Some(listener) = listener {
                 let _ = tokio::time::timeout(Duration::from_secs(5), listener).await;
             }
-            let said = self.without_paths(text(&said));
+            let said = text(&said);
             let well = status.is_some_and(|status| status.success());
             // A run has been saved, and one that was not goes on from its last look; what judges or explains loses nothing by
             // beginning anew. Only what has failed by itself does not come again.
@@ -494,9 +496,11 @@ impl Jobs {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()
     }
 
-    /// What was said, with runs by their names: where they lie on the server is nobody's business.
-    fn without_paths(&self, said: String) -> String {
-        said.replace(&format!("{}/", self.runs.display()), "")
+    /// Names runs by their names in what was said: where they lie on the server is nobody's business.
+    fn without_paths(&self, job: &mut Job) {
+        let Ok(runs) = std::path::absolute(&self.runs) else { return };
+        let runs = format!("{}/", runs.display());
+        job.said.iter_mut().for_each(|line| *line = line.replace(&runs, ""));
     }
 
     /// Did somebody end it?

@@ -4,6 +4,7 @@ use super::flags::MOST;
 use super::job::default_directory;
 use crate::args::{Format, GenerateArgs, TextFlags};
 use crate::terminal::{print, stream};
+use maliang::data::text::cleaned;
 use maliang::files::write_bytes;
 use maliang::generate::writer::Author;
 use maliang::music::{Tune, abc, midi, synth};

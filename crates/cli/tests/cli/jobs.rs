@@ -58,6 +58,9 @@ fn a_file_that_is_sent_is_checked_and_trained_on() {
     let path = "/v1/data/my poems.txt".replace(' ', "%20");
     assert_eq!(served.ask("POST", &path, "", &text).0, 201);
     assert_eq!(served.ask("POST", &path, "", &text).0, 409);
+    assert_eq!(served.ask("POST", "/v1/data/photos%20(1)%2C%20gr%C3%B6%C3%9Fer.jsonl", "", "x").0, 201);
+    assert_eq!(served.ask("DELETE", "/v1/data/photos%20(1)%2C%20gr%C3%B6%C3%9Fer.jsonl", "", "").0, 200);
+    assert_eq!(served.ask("DELETE", "/v1/data/photos%20(1)%2C%20gr%C3%B6%C3%9Fer.jsonl", "", "").0, 404);
     for bad in ["..%2fx.txt", ".txt", "x.exe", "%00.txt"] {
         assert_eq!(served.ask("POST", &format!("/v1/data/{bad}"), "", "x").0, 400, "{bad}");
     }
@@ -76,6 +79,39 @@ fn a_file_that_is_sent_is_checked_and_trained_on() {
     assert!(job["said"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains("my-poems-1")), "{job}");
     let answer = served.json("POST", "/v1/completions", &json!({"model": "my-poems-1", "max_tokens": 5}), 200);
     assert!(answer["usage"]["completion_tokens"].as_u64().unwrap() > 0);
+}
+
+/// One server works the queue off; another one on the same runs serves their models only.
+#[test]
+fn the_queue_has_one_owner() {
+    let served = Served::empty();
+    let id = served.train(&json!({"steps": 100_000, "name": "long"}));
+    served.job(&id, is("running"));
+    let mut second = served.place.start("serve runs --port 0 --log off");
+    let address = second.line();
+    let address = address.strip_prefix("http://").unwrap();
+    let asked = |path: &str| {
+        use std::io::{Read, Write};
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(asked("/v1/models").starts_with("HTTP/1.1 200"));
+    let refused = asked("/v1/jobs");
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("beside another one"), "{refused}");
+    assert_eq!(served.job(&id, |_| true)["state"], "running");
+    drop(second);
+    // Its source is needed.
+    assert_eq!(served.ask("POST", "/v1/data/a.txt", "", &"a line of text\n".repeat(90)).0, 201);
+    let waiting = served.json("POST", "/v1/jobs", &json!({"source": "a.txt", "steps": 5}), 201);
+    assert_eq!(served.ask("DELETE", "/v1/data/a.txt", "", "").0, 409);
+    for job in [&waiting["id"], &id] {
+        served.json("POST", &format!("/v1/jobs/{job}/cancel"), &Value::Null, 200);
+    }
+    served.job(&id, |job| !job["ended"].is_null());
+    assert_eq!(served.ask("DELETE", "/v1/data/a.txt", "", "").0, 200);
 }
 
 #[test]

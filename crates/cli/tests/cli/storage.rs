@@ -64,6 +64,25 @@ fn a_full_disk_keeps_what_was_saved() {
     assert!(place.weights("disk/r") == place.weights("twin"));
 }
 
+/// The last bytes of an upload are the ones whose failure nobody sees but who asks.
+#[test]
+fn a_full_disk_refuses_an_upload() {
+    let place = Place::new();
+    let Some(_mount) = Mount::new(place.path("runs"), "size=1m") else { return };
+    let served = crate::serve::Served::at(place, "--log off");
+    let uploads = served.place.path("runs/uploads");
+    std::fs::create_dir_all(&uploads).unwrap();
+    for (i, room) in [0, 1, 4096, 9000].into_iter().enumerate() {
+        fill(&served.place.path("runs/filler"), room);
+        let (status, answer) = served.ask("POST", &format!("/v1/data/{i}.txt"), "", &"x".repeat(20_000));
+        assert_eq!(status, 507, "{room}: {answer}");
+        assert_eq!(std::fs::read_dir(&uploads).unwrap().count(), 0, "nothing is left");
+        std::fs::remove_file(served.place.path("runs/filler")).unwrap();
+    }
+    assert_eq!(served.ask("POST", "/v1/data/5.txt", "", &"x".repeat(20_000)).0, 201);
+    assert_eq!(std::fs::metadata(uploads.join("5.txt")).unwrap().len(), 20_000);
+}
+
 #[test]
 fn a_full_disk_while_generating_leaves_no_part_of_a_picture() {
     let place = Place::new();

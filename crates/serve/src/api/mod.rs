@@ -20,8 +20,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use maliang::generate::writer::Author;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// A body of JSON. Unlike axum's own, a field that cannot be read is named in the answer.
@@ -44,20 +43,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
 
 /// JSON as `T`, or which field is at fault. The parser refuses what is nested deeper than 128.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
-    // A list would be taken for the fields in their order.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
         return Err(Problem::request("json", "the body is not a JSON object"));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut parser = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut parser).or_else(|error| {
-        let twice = error.inner().to_string().contains("duplicate field");
-        match serde_json::from_slice(bytes).ok().and_then(neutral::without).filter(|_| !twice) {
-            Some(plain) => serde_path_to_error::deserialize(plain),
-            None => Err(error),
-        }
-    });
-    let value = value.map_err(|error| {
+    let said: Result<neutral::Said, _> = serde_path_to_error::deserialize(&mut parser);
+    let value = said.and_then(|said| serde_path_to_error::deserialize(said.0)).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.into_inner());
         if !inner.is_data() {
             return Problem::request("json", format!("the body is not JSON: {inner}"));
@@ -70,9 +62,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             None => Problem::request("json", message),
         }
     })?;
-    let mut parser = serde_json::Deserializer::from_slice(bytes);
-    let end = IgnoredAny::deserialize(&mut parser).and_then(|_| parser.end());
-    end.map_err(|_| Problem::request("json", "the body has more text after its JSON object"))?;
+    parser.end().map_err(|_| Problem::request("json", "the body has more text after its JSON object"))?;
     Ok(value)
 }
 
@@ -128,6 +118,7 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

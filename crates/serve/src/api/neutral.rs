@@ -1,14 +1,42 @@
 //! What clients send although it means nothing here: fields that are not set, and values that ask for what happens anyway.
 //! `docs/serve.md` lists them.
 
+use std::collections::HashSet;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-/// The fields of a body without those that say nothing; nothing where it is not an object. Numbers without a fraction become whole
-/// ones: clients whose language has one kind of number send `1.0`.
-pub(super) fn without(body: Value) -> Option<Value> {
-    let Value::Object(fields) = body else { return None };
-    let said = fields.into_iter().filter(|(name, value)| !value.is_null() && !is_neutral(name, value));
-    Some(Value::Object(said.map(|(name, value)| (name, whole(value))).collect::<Map<_, _>>()))
+/// The fields of a body but for those that say nothing. Numbers without a fraction become whole ones: clients whose language has one
+/// kind of number send `1.0`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Said(pub Value);
+
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Said;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+                let (mut fields, mut names) = (Map::new(), HashSet::new());
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom(format!("duplicate field `{name}`")));
+                    }
+                    if !value.is_null() && !is_neutral(&name, &value) {
+                        fields.insert(name, whole(value));
+                    }
+                }
+                Ok(Said(Value::Object(fields)))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 fn whole(value: Value) -> Value {
@@ -57,7 +85,8 @@ mod tests {
             "logprobs": true, "latent": [[1.0, 0.5]]
         });
         let left = json!({"n": 1, "temperature": 0.5, "stop": ["a"], "logprobs": true, "latent": [[1.0, 0.5]]});
-        assert_eq!(without(body), Some(left));
-        assert_eq!(without(json!([1])), None);
+        assert_eq!(serde_json::from_value::<Said>(body).unwrap(), Said(left));
+        assert!(serde_json::from_value::<Said>(json!([1])).is_err());
+        assert!(serde_json::from_str::<Said>(r#"{"n": 1, "n": null}"#).unwrap_err().to_string().contains("`n`"));
     }
 }

@@ -28,12 +28,12 @@ async fn numbers_and_sizes_out_of_range_name_their_field() {
     for (field, value) in [
         ("truncation", json!(-1)),
         ("truncation", json!(1e30)),
-        ("seed", json!(-1)),
+        ("seed", json!(-2)),
         ("seed", json!(1.5)),
         ("output_format", json!("webp")),
         ("response_format", json!("file")),
         ("class", json!("bird")),
-        ("quality", json!("hd")),
+        ("quality", json!("perfect")),
         ("model", json!("text")),
         ("model", json!(3)),
     ] {

@@ -65,9 +65,27 @@ async fn foreign_hosts_and_origins_are_refused() {
     for host in ["localhost:8017", "127.0.0.1", "[::1]:8017", "Studio.Local:80"] {
         assert_eq!(with(&server, "GET", "/v1/models", &[("host", host)]).await.status, 200, "{host}");
     }
-    for host in ["evil.example", "192.168.1.2", "localhost.evil.example", ""] {
+    for host in ["evil.example", "192.168.1.2", "localhost.evil.example"] {
         assert_eq!(with(&server, "GET", "/v1/models", &[("host", host)]).await.problem(403)["code"], "host");
     }
+    // A user before the host, two hosts, no host: RFC 9110, 7.2.
+    for host in ["127.0.0.1:80@evil.example", "a@localhost", "localhost/x", "localhost:8017:1", ""] {
+        assert_eq!(
+            with(&server, "GET", "/v1/models", &[("host", host)]).await.problem(400)["code"],
+            "bad_host",
+            "{host}"
+        );
+    }
+    let two = [("host", "localhost"), ("host", "127.0.0.1")];
+    assert_eq!(with(&server, "GET", "/v1/models", &two).await.problem(400)["code"], "bad_host");
+    let asked = with(&server, "GET", "http://evil.example/v1/models", &[("host", "localhost")]).await;
+    assert_eq!(asked.problem(400)["code"], "bad_host");
+    assert_eq!(with(&server, "GET", "http://localhost/v1/models", &[("host", "localhost")]).await.status, 200);
+    // A picture or a link on a page of another site.
+    let foreign =
+        |mode: &'static str| [("host", "localhost"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)];
+    assert_eq!(with(&server, "GET", "/v1/data/a.zip/check", &foreign("no-cors")).await.problem(403)["code"], "origin");
+    assert_eq!(with(&server, "GET", "/v1/models", &foreign("navigate")).await.status, 200);
     let origin = |origin: &'static str| [("host", "localhost:8017"), ("origin", origin)];
     for own in ["http://localhost:8017", "https://example.org"] {
         assert_eq!(with(&server, "GET", "/v1/models", &origin(own)).await.status, 200, "{own}");

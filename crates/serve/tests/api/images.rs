@@ -1,8 +1,9 @@
 //! `/v1/images/generations`.
 
-use crate::support::{Answer, Place, get, pixels, png, post};
+use crate::support::{Answer, Place, get, pixels, png, post, post_bytes};
 use maliang::generate::picture::read_label;
 use maliang::generate::sampler::Sampler;
+use maliang_serve::{Keys, Server, Settings};
 use serde_json::{Value, json};
 
 const PATH: &str = "/v1/images/generations";
@@ -72,6 +73,68 @@ async fn links_give_the_same_bytes_and_cannot_be_made_up() {
     get(&server, "/v1/images/made").await.problem(400);
     place.pictures("pictures", 1);
     get(&server, path).await.problem(410);
+}
+
+#[tokio::test]
+async fn links_have_the_public_address() {
+    let place = Place::new();
+    let settings = Settings { public: Some("https://pictures.example.org/made".into()), ..place.settings() };
+    let server = Server::new(settings, Keys::default()).unwrap();
+    let links = post(&server, PATH, &json!({"model": "pictures", "response_format": "url"})).await.json();
+    assert!(links["data"][0]["url"].as_str().unwrap().starts_with("https://pictures.example.org/made/v1/images/made?"));
+    for bad in ["pictures.example.org", "https://a/", "https://", "ftp://a"] {
+        let settings = Settings { public: Some(bad.into()), ..place.settings() };
+        assert!(Server::new(settings, Keys::default()).is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn what_says_nothing_is_tolerated_and_what_cannot_be_done_is_named() {
+    let place = Place::new();
+    let server = place.server();
+    let plain = json!({"model": "pictures", "seed": 3});
+    let wanted = post(&server, PATH, &plain).await.json()["data"].clone();
+    for (field, value) in [
+        ("n", json!(1.0)),
+        ("n", json!(null)),
+        ("size", json!(null)),
+        ("response_format", json!(null)),
+        ("with_latent", json!(null)),
+        ("quality", json!("hd")),
+        ("style", json!("vivid")),
+        ("background", json!("auto")),
+        ("prompt", json!(null)),
+    ] {
+        let mut body = plain.clone();
+        body[field] = value;
+        assert_eq!(post(&server, PATH, &body).await.json()["data"], wanted, "{body}");
+    }
+    let random = post(&server, PATH, &json!({"model": "pictures", "seed": -1})).await.json();
+    assert!(random["data"][0]["seed"].is_u64());
+    for (field, value) in [
+        ("quality", json!("perfect")),
+        ("background", json!("transparent")),
+        ("n", json!(1.5)),
+        ("colour", json!(null)),
+    ] {
+        let mut body = plain.clone();
+        body[field] = value;
+        if field == "colour" {
+            // Not set is as if left out, whatever it is.
+            assert_eq!(post(&server, PATH, &body).await.status, 200);
+        } else {
+            assert_eq!(post(&server, PATH, &body).await.problem(400)["param"], field);
+        }
+    }
+    assert_eq!(
+        post_bytes(&server, PATH, br#"{"model": "pictures", "n": 1, "n": 2}"#.to_vec()).await.problem(400)["param"],
+        "n"
+    );
+    assert_eq!(post_bytes(&server, PATH, b"\xef\xbb\xbf{\"model\": \"pictures\"}".to_vec()).await.status, 200);
+    for path in ["/v1/images/generations/", "//v1/images/generations", "/v1//images/generations"] {
+        assert_eq!(post(&server, path, &plain).await.status, 200, "{path}");
+    }
+    assert_eq!(get(&server, "/v1/models/pictures/?x=1").await.status, 200);
 }
 
 #[tokio::test]

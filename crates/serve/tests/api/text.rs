@@ -112,6 +112,44 @@ async fn chat_is_a_plain_continuation() {
 }
 
 #[tokio::test]
+async fn prompts_are_cleaned_and_neutral_fields_change_nothing() {
+    let place = Place::new();
+    let server = place.server();
+    let text = |answer: Value| answer["choices"][0]["text"].clone();
+    let plain = json!({"model": "text", "prompt": "a\nb", "seed": 3, "max_tokens": 9});
+    let wanted = text(post(&server, COMPLETE, &plain).await.json());
+    let with = |field: &str, value: Value| {
+        let mut body = plain.clone();
+        body[field] = value;
+        body
+    };
+    for body in [
+        with("prompt", json!("a\r\nb")),
+        with("prompt", json!("a\u{0}\nb")),
+        with("stream", json!(null)),
+        with("logprobs", json!(false)),
+        with("best_of", json!(1)),
+        with("top_k", json!(-1)),
+        with("stop", json!("")),
+        with("max_tokens", json!(9.0)),
+    ] {
+        assert_eq!(text(post(&server, COMPLETE, &body).await.json()), wanted, "{body}");
+    }
+    let chat = json!({"model": "text", "max_tokens": 3, "seed": 1, "tools": [], "response_format": {"type": "text"}, "messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": null}, {"role": "user", "content": "b"}
+    ]});
+    assert_eq!(post(&server, CHAT, &chat).await.status, 200);
+    let unseen = json!({"model": "text", "messages": [{"role": "user", "content": "\u{1f409}"}]});
+    assert_eq!(post(&server, CHAT, &unseen).await.problem(400)["param"], "messages");
+    assert_eq!(
+        post(&server, CHAT, &json!({"model": "text", "tools": [{}], "messages": [{"role": "user", "content": "a"}]}))
+            .await
+            .problem(400)["param"],
+        "tools"
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_names_its_field() {
     let place = Place::new();
     let server = place.server();
@@ -128,7 +166,7 @@ async fn what_cannot_be_done_names_its_field() {
         ("prompt", json!("日本"), "prompt"),
         ("prompt", json!(["a", "b"]), "prompt"),
         ("prompt", json!("a".repeat(20_000)), "prompt"),
-        ("tools", json!([]), "tools"),
+        ("tools", json!([{}]), "tools"),
         ("model", json!("pictures"), "model"),
     ] {
         let mut body = base.clone();
