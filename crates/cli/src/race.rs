@@ -5,6 +5,7 @@ use crate::terminal::{Progress, cache_dir, print, weights_store};
 use crate::train::begin::{announce, features, go_on};
 use maliang::data::{CheckReport, Dataset, Scan};
 use maliang::files::quoted;
+use maliang::makes::Makes;
 use maliang::run::dir::RunDir;
 use maliang::train::{self, Race, Request};
 use maliang::{Error, Result, judge};
@@ -43,7 +44,7 @@ fn run(race: Race, data: Dataset) -> Result<()> {
     // A network that a model was trained with would judge it too well.
     let store = weights_store();
     let judge = if seeing.is_some() { judge::extractor("randomconv", &store) } else { judge::best_extractor(&store) }?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(Makes::Pictures);
     let decided = race.run(&Arc::new(data), &cache_dir(), through.as_ref(), judge, &mut progress);
     progress.finish();
     if !decided? {

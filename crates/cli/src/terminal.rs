@@ -3,6 +3,7 @@
 use crate::bench::machine::Machine;
 use crate::units::{bytes, duration};
 use indicatif::{ProgressBar, ProgressStyle};
+use maliang::makes::Makes;
 use maliang::pretrained::Store;
 use maliang::train::observer::{Event, Observer};
 use maliang::{Error, ErrorKind, Result};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The exit code where Ctrl-C left nothing done, as shells have it.
 pub const INTERRUPTED: u8 = 130;
+/// So many steps of 32 photographs at 64×64 it took in trials until things in them could be recognised (docs/lab).
+const RECOGNISABLE: u64 = 8000;
 /// The trainer of a server that fell over has left its run after this time.
 const LEAVING: Duration = Duration::from_secs(60);
 /// Set by the first Ctrl-C or SIGTERM.
@@ -218,6 +221,7 @@ pub fn peak_memory() -> Option<u64> {
 
 /// Shows training on stderr: a bar on a terminal, a line a look elsewhere.
 pub struct Progress {
+    makes: Makes,
     start: Instant,
     bar: Option<ProgressBar>,
     latest: String,
@@ -225,7 +229,7 @@ pub struct Progress {
 
 impl Progress {
     /// The clock starts now; until this is dropped, Ctrl-C saves.
-    pub fn new() -> Self {
+    pub fn new(makes: Makes) -> Self {
         TRAINING.store(true, Ordering::SeqCst);
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1000);
@@ -234,7 +238,7 @@ impl Progress {
             }
             bar
         });
-        Self { start: Instant::now(), bar, latest: String::new() }
+        Self { makes, start: Instant::now(), bar, latest: String::new() }
     }
 
     fn say(&self, line: &str) {
@@ -270,6 +274,13 @@ impl Observer for Progress {
                     seconds_per_step * 1e3,
                     duration(*seconds)
                 ));
+                if self.makes == Makes::Pictures && *steps < RECOGNISABLE / 2 {
+                    self.say(&format!(
+                        "expect {}: photographs need about {RECOGNISABLE} steps before things in them can be recognised,\n\
+                         simple drawings fewer; more --minutes or a smaller --size give more steps",
+                        if *steps < RECOGNISABLE / 8 { "colours and textures" } else { "rough shapes" }
+                    ));
+                }
             }
             Event::Step { step, rate, unit, progress, eta, losses } => {
                 let losses: Vec<_> = losses.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();

@@ -42,13 +42,15 @@ use maliang::{Error, ErrorKind, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use problem::{Answer, Problem};
 use shelf::{Entry, Model, Shelf};
+use std::collections::HashMap;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -304,6 +306,7 @@ pub async fn run(listener: TcpListener, server: &Arc<Server>, stop: impl Future<
     });
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(server.settings.connections));
+    let callers = Callers::new(server.settings.connections.div_ceil(2));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -317,8 +320,12 @@ pub async fn run(listener: TcpListener, server: &Arc<Server>, stop: impl Future<
                 None => break,
             },
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, caller) = match accepted {
+            Ok((stream, address)) => match callers.enter(address.ip()) {
+                Some(caller) => (stream, caller),
+                // This client has enough connections: others must find a free one.
+                None => continue,
+            },
             Err(error) => {
                 // Out of file descriptors, as a rule: the clients that are here will give theirs back.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -327,15 +334,17 @@ pub async fn run(listener: TcpListener, server: &Arc<Server>, stop: impl Future<
             }
         };
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(server.settings.patience() * 3));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(server.settings.patience())
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+            .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(app.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is not an event for the log.
             let _ = connection.await;
-            drop(place);
+            drop((place, caller));
         });
     }
     drop(listener);
@@ -348,6 +357,44 @@ pub async fn run(listener: TcpListener, server: &Arc<Server>, stop: impl Future<
     // The run in work saves; it goes on when the server is started again.
     if let Some(training) = training {
         let _ = training.await;
+    }
+}
+
+/// How many connections each address has.
+struct Callers {
+    most: usize,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A connection of an address, until it is dropped.
+struct Caller(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Callers {
+    fn new(most: usize) -> Self {
+        Self { most, open: Arc::default() }
+    }
+
+    /// One more connection of this address, unless it has enough.
+    fn enter(&self, address: IpAddr) -> Option<Caller> {
+        let mut open = lock(&self.open);
+        let count = open.entry(address).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Caller(address, Arc::clone(&self.open)))
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut open = lock(&self.1);
+        match open.get_mut(&self.0) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.remove(&self.0);
+            }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Settings {
     pub public: Option<String>,
     /// Requests that are in work or wait for it, at most; more are refused with 429.
     pub capacity: usize,
-    /// Connections, at most; more wait to be accepted.
+    /// Connections, at most, half of them from one address; more wait to be accepted.
     pub connections: usize,
     /// Bytes of memory that loaded models may take together.
     pub memory: u64,
@@ -48,7 +48,8 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// How lines of the log are written.
     pub log: Log,
-    /// Seconds after which a client is cut off that has not sent its request's head, or stops in the middle of a body.
+    /// Seconds after which a client is cut off that has not sent its request's head, or stops in the middle of a body; three times
+    /// as many for one that does not read its answer.
     pub patience: u64,
     /// Seconds that requests in work have to finish when the server is asked to stop.
     pub drain: u64,

@@ -219,13 +219,14 @@ pub fn to_its_end(
     if let Some(name) = device.name()? {
         tell!("  computing on {name}");
     }
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(dir.makes());
     let outcome = train(&mut progress);
     progress.finish();
     let outcome = outcome?;
     report::write(&dir.file("report.html"), &report::of_run(dir)?)?;
     let (root, again) = (dir.root().display(), quoted(dir.root()));
     if outcome.finished {
+        let generate = format!("maliang generate {again} {generate}");
         let best = outcome.best.as_ref().map_or(String::new(), |b| format!(", best at step {}", b.step));
         let early = if outcome.stopped_early { ", stopped early: the score has stopped improving" } else { "" };
         tell!("{} steps in {}{best}{early}", outcome.step, duration(outcome.seconds));
@@ -233,7 +234,10 @@ pub fn to_its_end(
             tell!("  `maliang train {again} --patience 0` goes on to the end of its budget, --minutes N to another");
         }
         print(format!("{root}"))?;
-        tell!("next: maliang generate {again} {generate}");
+        // The score of training compares looks of one run; whether they are good is another question.
+        tell!("look at {root}/report.html, or at runs and pictures in a browser: maliang serve");
+        tell!("next: {generate}");
+        tell!("      maliang judge {again}");
     } else {
         print(format!("{root}"))?;
         tell!("saved at step {}; `maliang train {again}` goes on from there", outcome.step);

@@ -4,7 +4,7 @@
 //! Rossing, *The Physics of Musical Instruments*, 2.7). Each dies away exponentially, the higher the sooner. A note begins with a
 //! ramp of 3 ms and ends in a fade of 80 ms, so that nothing clicks; the mix is scaled to a fixed peak.
 
-use super::{Note, Ticks, Tune};
+use super::{Clock, Note, Ticks, Tune};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::label::Provenance;
 use crate::provenance::recipe::TextRecipe;
@@ -58,12 +58,13 @@ pub fn samples(tune: &Tune) -> Result<Vec<f32>> {
     if tune.notes.is_empty() {
         return Err(Error::input("the tune has no notes to play").hint("check the text"));
     }
-    let seconds = tune.seconds(tune.length);
+    let clock = tune.clock();
+    let seconds = clock.seconds(tune.length);
     if seconds > LONGEST {
         let message = format!("the tune lasts {seconds:.0} seconds: at most {LONGEST:.0} are turned into sound");
         return Err(Error::input(message).hint("--format midi has no such limit"));
     }
-    let sounding = |note: &Note| tune.seconds(note.length).min(RING);
+    let sounding = |note: &Note| clock.seconds(note.length).min(RING);
     let together: f64 = tune.notes.iter().chain(&tune.chords).map(sounding).sum();
     if together > MOST_SOUNDING {
         let message =
@@ -74,7 +75,7 @@ pub fn samples(tune: &Tune) -> Result<Vec<f32>> {
     let mut mix = vec![0.0; length];
     for (notes, loudness) in [(&tune.notes, 1.0), (&tune.chords, SOFTLY)] {
         for note in notes {
-            pluck(tune, note, loudness, &mut mix);
+            pluck(tune, &clock, note, loudness, &mut mix);
         }
     }
     let peak = mix.iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));
@@ -89,8 +90,8 @@ fn index(seconds: f64) -> usize {
 }
 
 /// Adds one note to the mix.
-fn pluck(tune: &Tune, note: &Note, loudness: f64, mix: &mut [f32]) {
-    let at = |time: Ticks| tune.seconds(time.min(tune.length));
+fn pluck(tune: &Tune, clock: &Clock, note: &Note, loudness: f64, mix: &mut [f32]) {
+    let at = |time: Ticks| clock.seconds(time.min(tune.length));
     let start = at(note.start);
     let sounding = (at(note.start + note.length) - start).min(RING);
     let (first, count) = (index(start), index(sounding + FADE));

@@ -28,8 +28,10 @@ const ENDINGS: [&str; 5] = ["zip", "txt", "md", "jsonl", "gz"];
 const PARTIAL: &str = ".upload-";
 /// Looking at a source takes this long at most.
 const LOOKING: Duration = Duration::from_secs(120);
-/// One look at a time.
+/// One look at a time, of so many that may wait for it: they take no place of those who generate.
 static LOOKS: Semaphore = Semaphore::const_new(1);
+static PLACES: Semaphore = Semaphore::const_new(MOST_LOOKS);
+const MOST_LOOKS: usize = 4;
 /// Bytes that it may say.
 const MOST_SAID: u64 = 16 << 20;
 
@@ -300,7 +302,7 @@ async fn bounded(said: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8
 /// Has the program look at a source. It is a process of its own, as for training: what somebody sent here cannot take the server
 /// along, and it has so much time and no more. Also returns what the program was given as the source.
 async fn look(server: &Arc<Server>, name: String, command: &[&str], flags: Vec<String>) -> Answer<(Output, String)> {
-    let _place = server.work.admit()?;
+    let _place = PLACES.try_acquire().map_err(|_| Problem::busy(MOST_LOOKS))?;
     let trainer = server.jobs()?.trainer().to_owned();
     let source = server.off(move |server| find_source(server, &name)).await??;
     let mut child = crate::jobs::at_low_priority(&trainer);

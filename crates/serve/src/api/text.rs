@@ -293,8 +293,8 @@ impl Writing {
         Ok((pieces, self.usage(written)))
     }
 
-    /// The pieces as events: `head`, and one choice of a piece, whose text `says` puts into the endpoint's own fields. The first event of
-    /// a piece has its label. At the end comes `[DONE]`, before it the count of tokens if it is wanted.
+    /// The pieces as events: `head`, and one choice of a piece, whose text `says` puts into the endpoint's own fields. The first and the
+    /// last event of a piece have its label. At the end comes `[DONE]`, before it the count of tokens if it is wanted.
     pub fn stream(
         mut self,
         usage: bool,
@@ -337,7 +337,9 @@ impl Writing {
                     Some(Part::Text { choice, text }) => event(choice, Happening::Text(text), None),
                     Some(Part::End { choice, finish, tokens }) => {
                         (written, open) = (written + tokens, open.saturating_sub(1));
-                        event(choice, Happening::End, Some(reason(&finish)))
+                        let mut end = event(choice, Happening::End, Some(reason(&finish)));
+                        end["choices"][0]["label"] = json!(self.labels.get(choice));
+                        end
                     }
                     Some(Part::Failed(problem)) => {
                         open = 0;
