@@ -107,7 +107,7 @@ fn the_second_signal_is_immediate() {
     // One step of this takes long, so the first signal has not been answered when the second comes.
     let slow = "--size 256 --set model.stack.base=64 --set train.batch=24 --steps 60";
     let mut running = place.start(&format!("train emoji:food {slow} --model dcgan --out r"));
-    running.wait_for("256x256 → r");
+    running.wait_for("a look every");
     running.signal("INT");
     running.wait_for("saving and stopping");
     running.signal("INT");
