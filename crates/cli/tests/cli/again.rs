@@ -100,6 +100,44 @@ fn a_closed_terminal_saves() {
     place.ok(&format!("train r --steps {}", saved + 1)).says(&format!("going on from step {saved}"));
 }
 
+/// Names come from files of others: none of them may reach a terminal as a command.
+#[cfg(unix)]
+#[test]
+fn names_cannot_command_the_terminal() {
+    let place = Place::new();
+    let evil = "a\u{1b}[31mb";
+    for class in [evil, "c"] {
+        place.pictures(&format!("{evil}/{class}"), 22, png::ColorType::Rgb);
+    }
+    std::fs::write(place.path(evil).join(format!("{evil}.png")), "no picture").unwrap();
+    std::fs::rename(place.path(evil).join(format!("{evil}.png")), place.path(evil).join(format!("{evil}/{evil}.png")))
+        .unwrap();
+    let run = |arguments: &[&str]| {
+        let answer = Answer::of(place.command("").args(arguments));
+        assert!(
+            !answer.out.contains('\u{1b}') && !answer.err.contains('\u{1b}'),
+            "{arguments:?}\n{}{}",
+            answer.out,
+            answer.err
+        );
+        answer
+    };
+    let tiny: Vec<&str> = TINY.split_whitespace().collect();
+    let out = format!("runs/{evil}");
+    assert_eq!(run(&[&["train", evil, "--steps", "2", "--out", &out], &tiny[..]].concat()).code, Some(0));
+    run(&["data", "check", evil]);
+    run(&[&["train", evil, "--dry-run"], &tiny[..]].concat());
+    run(&["runs"]);
+    run(&["show", &out]);
+    assert!(run(&["generate", &out, "--class", "z"]).err.contains("it knows"));
+    run(&["generate", &out, "-n", "1", "--class", evil]);
+    run(&["judge", &out, "-n", "20"]);
+    run(&["explain", &out]);
+    run(&["train", &out, "--set", &format!("{evil}=1")]);
+    run(&["train", evil, "--model", evil]);
+    run(&["generate", evil]);
+}
+
 /// Before there is anything to save, the first signal ends the program.
 #[cfg(unix)]
 #[test]
