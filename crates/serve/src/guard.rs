@@ -92,7 +92,7 @@ fn allow(server: &Server, request: &Request) -> Result<Option<String>, Problem> 
         return Err(Problem::request("content_encoding", "the body is compressed; send it without compression"));
     }
     let path = request.uri().path();
-    let page = path == "/" || path.starts_with(PAGE);
+    let page = path == "/" || path == "/docs" || path.starts_with(PAGE);
     if !server.keys.asked_for() || page || OPEN.contains(&path) || path == SIGNED || request.method() == Method::OPTIONS
     {
         return Ok(None);

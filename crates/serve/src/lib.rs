@@ -238,6 +238,7 @@ pub fn app(server: &Arc<Server>) -> Router {
     let inner = router
         .route("/", get(studio::page))
         .route("/studio", get(studio::redirect))
+        .route("/docs", get(studio::docs))
         .route("/studio/{file}", get(studio::file))
         .route("/openapi.json", get(move || async move { Json(description.as_ref().clone()) }))
         .fallback(|| async { Problem::nothing_here() })

@@ -22,6 +22,8 @@ files!(
     "api.js",
     "chart.js",
     "create.js",
+    "docs.html",
+    "docs.js",
     "dom.js",
     "judge.js",
     "lab.js",
@@ -39,6 +41,11 @@ files!(
 /// The page.
 pub async fn page() -> Response {
     file(Path("index.html".into())).await
+}
+
+/// The API as people read it.
+pub async fn docs() -> Response {
+    file(Path("docs.html".into())).await
 }
 
 /// The page under the name that people guess.

@@ -115,7 +115,7 @@ export async function showCreate(main, wanted) {
       button.setAttribute("aria-pressed", "true");
       explain(image, star);
     });
-    return h("li", {}, button);
+    return h("li", {}, button, image.class ? h("span", { class: "soft class" }, image.class) : null);
   }
 
   /** One picture: its recipe, and what can be done with it; varying and walking need a point of a latent space. */
@@ -293,6 +293,7 @@ export async function showCreate(main, wanted) {
     event.preventDefault();
     attempt(paint);
   });
+  className.addEventListener("change", () => attempt(() => paint()));
   another.addEventListener("click", () => {
     seed.value = Math.floor(Math.random() * 4294967296);
     attempt(paint);

@@ -1,6 +1,6 @@
 // Training a new model: what on, what the check finds, how long.
-import { get, post, send } from "./api.js";
-import { field, h, say, slider } from "./dom.js";
+import { get, post, remove, send } from "./api.js";
+import { action, field, h, say, slider } from "./dom.js";
 import { w, wordOr } from "./words.js";
 import { filesOf, zipped } from "./zip.js";
 
@@ -16,7 +16,7 @@ const option = (value, text) => h("option", { value }, text);
 export async function showNew(main) {
   const { families } = await get("/version");
   const source = h("select", { name: "source" });
-  const file = h("input", { type: "file", accept: ".zip,.txt,.md,.jsonl", id: "file", class: "hidden" });
+  const file = h("input", { type: "file", accept: "image/*,.zip,.txt,.md,.jsonl", multiple: true, id: "file", class: "hidden" });
   const drop = h("label", { class: "drop", for: "file" }, w("dropData"));
   const found = h("section", { "aria-live": "polite" });
   const minutes = slider(w("minutes"), { name: "minutes", min: 0, max: MINUTES.length - 1, value: 3 });
@@ -28,8 +28,17 @@ export async function showNew(main) {
   const side = h("select", { name: "side" }, option("", w("auto")), ...SIDES.map((side) => option(side, `${side} × ${side}`)));
   const sideField = field(w("side"), side);
   const start = h("button", { class: "main" }, w("train"));
+  const removal = action(w("delete"), async () => {
+    await remove(`/v1/data/${encodeURIComponent(source.value)}`);
+    say(`${source.value}: ${w("gone")}`);
+    await list();
+    await look();
+  });
+
+  /** Files that may be deleted: folders of the server stay. */
+  let files = new Set();
   const form = h("form", { class: "settings" }, field(w("data"), source), minutes.element, field(w("family"), family), sideField,
-    summaries, h("div", { class: "row" }, start));
+    summaries, h("div", { class: "row" }, start, removal));
   const planned = h("section", { "aria-live": "polite" });
   main.append(h("h1", {}, w("newRun")), drop, file, form, found, planned);
 
@@ -70,7 +79,9 @@ export async function showNew(main) {
   }
 
   async function list(chosen) {
-    const sent = (await get("/v1/data")).data.map((one) => one.id);
+    const sources = (await get("/v1/data")).data;
+    const sent = sources.map((one) => one.id);
+    files = new Set(sources.filter((one) => one.bytes != null).map((one) => one.id));
     source.replaceChildren(...[...sent, ...BUILT_IN].map((id) => h("option", {}, id)));
     if (chosen) source.value = chosen;
   }
@@ -83,6 +94,7 @@ export async function showNew(main) {
     start.disabled = true;
     planned.replaceChildren();
     planned.removeAttribute("aria-busy");
+    removal.hidden = !files.has(source.value);
     found.replaceChildren(h("p", { class: "soft" }, w("looking")));
     try {
       const report = await get(`/v1/data/${encodeURIComponent(source.value)}/check`);
@@ -109,26 +121,29 @@ export async function showNew(main) {
     return [h("h2", {}, w("checked")), facts, notes.length ? h("ul", {}, ...notes.map((note) => h("li", {}, note))) : ""];
   }
 
-  /** Takes what was dropped: a file, or a folder, which is packed first. */
+  /** Takes what was dropped: files, folders, or both. */
   async function takeDropped(transfer) {
-    const entry = transfer.items[0]?.webkitGetAsEntry?.();
-    const file = transfer.files[0];
-    if (!entry?.isDirectory) return take(file);
-    drop.textContent = `${entry.name} …`;
-    try {
-      const files = await filesOf(entry);
-      await take(new File([await zipped(files)], `${entry.name}.zip`));
-    } catch (error) {
-      say(w("failed") + error.message);
-    } finally {
-      drop.textContent = w("dropData");
-    }
+    // The list of items is empty as soon as anything is waited for.
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+    const loose = [...transfer.files].filter((_, i) => !entries[i]?.isDirectory).map((file) => [file.name, file]);
+    const folders = entries.filter((entry) => entry?.isDirectory);
+    const one = folders.length === 1 && !loose.length;
+    const inside = await Promise.all(folders.map((entry) => filesOf(entry, one ? "" : `${entry.name}/`)));
+    await take([...loose, ...inside.flat()], folders[0]?.name);
   }
 
-  async function take(chosen) {
-    if (!chosen) return;
-    drop.textContent = `${chosen.name} …`;
+  /** Sends files, as `[path, File]` pairs: one that is a source as it is, everything else packed into one .zip. */
+  async function take(files, folder) {
+    if (!files.length) return;
+    const [[, first]] = files;
     try {
+      let chosen = first;
+      if (folder || files.length > 1 || first.type.startsWith("image/")) {
+        drop.textContent = `${files.length} …`;
+        const name = folder ?? `${w("myPictures")} ${new Date().toISOString().slice(0, 16).replace("T", " ").replace(":", "-")}`;
+        chosen = new File([await zipped(apart(files))], `${name}.zip`);
+      }
+      drop.textContent = `${chosen.name} …`;
       const sent = await send(`/v1/data/${encodeURIComponent(chosen.name)}`, chosen);
       await list(sent.id);
       await look();
@@ -136,14 +151,26 @@ export async function showNew(main) {
       say(w("failed") + error.message);
     } finally {
       drop.textContent = w("dropData");
+      file.value = "";
     }
   }
 
-  file.addEventListener("change", () => take(file.files[0]));
+  /** Files with names of their own: a phone calls every photograph image.jpg. */
+  function apart(files) {
+    const taken = new Set();
+    return files.map(([path, file]) => {
+      let own = path;
+      for (let i = 2; taken.has(own); i++) own = path.replace(/(\.[^./]*)?$/, ` ${i}$1`);
+      taken.add(own);
+      return [own, file];
+    });
+  }
+
+  file.addEventListener("change", () => take([...file.files].map((one) => [one.name, one])));
   main.addEventListener("dragover", (event) => event.preventDefault());
   main.addEventListener("drop", (event) => {
     event.preventDefault();
-    takeDropped(event.dataTransfer);
+    takeDropped(event.dataTransfer).catch((error) => say(w("failed") + error.message));
   });
   source.addEventListener("change", look);
   for (const control of [minutes.control, family, side]) control.addEventListener("change", plan);

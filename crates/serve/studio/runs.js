@@ -8,6 +8,9 @@ import { jobList } from "./new.js";
 import { isScore } from "./scores.js";
 import { w } from "./words.js";
 
+/** What the first try is trained on: built in, and recognisable after minutes. */
+const DEMO = "emoji:smileys";
+
 const score = (best) => (best ? `${+best.score.toPrecision(4)}` : w("notJudged"));
 
 /** The score of a run that was judged, beside what it is to be compared with. */
@@ -39,9 +42,16 @@ export async function showRuns(main, signal, again) {
   main.append(h("h1", {}, w("runs")), jobs, list);
 }
 
-/** A page of a view that has nothing yet. */
+/** A page of a view that has nothing yet, with the ways to something: one's own data, built-in pictures, the command line. */
 export function empty(title, how, command) {
-  return h("section", { class: "empty" }, h("h1", {}, title), h("p", { class: "soft" }, how), h("p", {}, h("code", {}, command)));
+  const demo = action(w("tryDemo"), async () => {
+    await post("/v1/jobs", { source: DEMO, minutes: 5 });
+    if (location.hash === "#/runs") dispatchEvent(new Event("hashchange"));
+    else location.hash = "#/runs";
+  });
+  const own = h("a", { class: "button main", href: "#/new" }, w("useOwn"));
+  return h("section", { class: "empty" }, h("h1", {}, title), h("p", { class: "row" }, own, demo),
+    h("p", { class: "soft" }, how), h("p", {}, h("code", {}, command)));
 }
 
 /** Puts the samples of a step into an element. */

@@ -75,6 +75,10 @@ fn the_studio_works_in_a_browser() {
     assert_eq!((&seen["chinese"], &seen["chinese stays"]), (&"写作".into(), &"写作".into()));
     assert!(seen["overflow"].as_i64().unwrap() <= 0, "the page is wider than a phone");
     assert_eq!(seen["skip"], "skip");
+    assert!(seen["loose pictures"].as_str().unwrap().contains('2'), "{}", seen["loose pictures"]);
+    assert!(seen["documented"].as_array().unwrap().len() > 30, "{}", seen["documented"]);
+    assert!(seen["request fields"].as_array().unwrap().contains(&"truncation".into()), "{}", seen["request fields"]);
+    assert!(seen["docs overflow"].as_i64().unwrap() <= 0, "the API's page is wider than a phone");
     let label = maliang::generate::picture::read_label(&directory.join("downloaded.png")).unwrap().expect("a label");
     let recipe = label.recipe.expect("a recipe");
     assert_eq!((recipe.seed, recipe.index), (7, 2));
@@ -108,6 +112,10 @@ fn pictures_become_a_model_in_a_browser() {
     println!("a picture follows its slider within {} ms", seen["milliseconds to move"]);
     assert_eq!(seen["errors"], json!([]));
     assert!(seen["plan"].as_str().unwrap().contains("80 pictures"), "{}", seen["plan"]);
+    assert_eq!(
+        seen["ways from nothing"],
+        json!(["Use your own pictures or texts", "Train on built-in pictures, 5 minutes"])
+    );
     for held in ["looks grow", "point comes back", "deleted", "restored"] {
         assert_eq!(seen[held], true, "{held}");
     }

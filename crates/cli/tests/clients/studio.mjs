@@ -92,6 +92,18 @@ seen.pieces = await page.locator(".piece pre").allTextContents();
 seen.label = await page.locator(".piece .label").first().textContent();
 await shot("write");
 
+// Loose pictures become one source, which can be deleted again.
+await page.locator("nav a", { hasText: "New" }).click();
+await page.locator("#checked").waitFor();
+await page.locator("#file").setInputFiles([join(directory, "runs.png"), join(directory, "write.png")]);
+await page.waitForFunction(() => document.querySelector("[name=source]")?.value.startsWith("My pictures"));
+await page.locator("dt", { hasText: "Pictures that can be used" }).waitFor();
+seen["loose pictures"] = await page.locator("#checked").innerText();
+await shot("loose");
+await page.locator("form button", { hasText: "Delete" }).click();
+await page.waitForFunction(() => !document.querySelector("[name=source]")?.value.startsWith("My pictures"));
+await page.locator("#checked").waitFor();
+
 // A new run: send a text, see what the check finds, train, watch, stop.
 await page.locator("nav a", { hasText: "New" }).click();
 await page.locator("#file").setInputFiles(text);
@@ -126,6 +138,16 @@ seen.overflow = await page.evaluate(() => document.documentElement.scrollWidth -
 await shot("phone");
 await page.emulateMedia({ colorScheme: "dark" });
 await shot("dark");
+
+// The API as people read it.
+await page.emulateMedia({ colorScheme: "light" });
+await page.goto(`${url}docs`);
+await page.locator("main details").first().waitFor();
+seen["documented"] = await page.locator("main details summary strong").allTextContents();
+await page.locator("summary", { hasText: "/v1/images/generations" }).click();
+seen["request fields"] = await page.locator("details[open] th code").allTextContents();
+seen["docs overflow"] = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+await shot("docs");
 
 // By keyboard alone: the first stop jumps over the navigation.
 await page.goto(url);

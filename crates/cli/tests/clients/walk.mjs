@@ -45,6 +45,12 @@ async function drop(files, zip) {
   await page.dispatchEvent("#main > div", "drop", { dataTransfer: transfer });
 }
 
+// Nothing is there yet: the ways to something.
+await page.goto(url);
+await page.locator(".empty .row").waitFor();
+seen["ways from nothing"] = await page.locator(".empty .row > *").allTextContents();
+await shot("empty");
+
 // Drop a zip; see what it holds and what would be chosen.
 await page.goto(`${url}#/new`);
 await page.locator("[name=source]").waitFor();
