@@ -62,7 +62,12 @@ pub(super) fn decode(raw: &Raw<'_>, name: &str) -> Result<(DynamicImage, Info), 
 
 /// Does a file that begins like this hold a picture, in a format that is decoded?
 pub(super) fn is_picture(start: &[u8]) -> bool {
-    image::guess_format(start).is_ok_and(|format| format_name(format) != "?")
+    match image::guess_format(start) {
+        // Two letters are also the beginning of many a text.
+        Ok(ImageFormat::Bmp) => start.get(6..10) == Some(&[0; 4]),
+        Ok(ImageFormat::Pnm) => start.get(2).is_some_and(u8::is_ascii_whitespace),
+        format => format.is_ok_and(|format| format_name(format) != "?"),
+    }
 }
 
 /// Does the file carry the label of a picture that this program has made?

@@ -120,6 +120,9 @@ pub(super) fn likely(bytes: &[u8]) -> Vec<Legacy> {
 /// In which encodings `bytes`, which are not UTF-8, are likely, how one of their lines would read, and how to convert them: the end
 /// of a sentence.
 pub(super) fn advice(bytes: &[u8]) -> String {
+    if let Some(advice) = advice_on_utf_16(bytes) {
+        return advice;
+    }
     // A piece of a file may end inside a character.
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(bytes, |end| &bytes[..end]);
     let likely = likely(whole);
@@ -138,6 +141,24 @@ pub(super) fn advice(bytes: &[u8]) -> String {
         number + 1,
         readings.join(" or as ")
     )
+}
+
+/// The same where the bytes are UTF-16 without a byte order mark.
+pub(super) fn advice_on_utf_16(bytes: &[u8]) -> Option<String> {
+    let (name, text) = unmarked_utf_16(bytes)?;
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let start: String = line.trim().chars().take(24).collect();
+    let shown = super::display_name(&start);
+    Some(format!("; it reads as {name} \"{shown}\"; convert it, if that is right: iconv -f {name} -t UTF-8"))
+}
+
+/// The text of UTF-16 without a byte order mark: its line ends have a zero byte in every other place.
+fn unmarked_utf_16(bytes: &[u8]) -> Option<(&'static str, String)> {
+    let units = bytes.as_chunks::<2>().0;
+    [(UTF_16LE, [b'\n', 0]), (UTF_16BE, [0, b'\n'])].into_iter().find_map(|(encoding, end)| {
+        let text = encoding.decode_without_bom_handling_and_without_replacement(units.as_flattened())?;
+        (units.contains(&end) && !text.contains('\0')).then(|| (encoding.name(), text.into_owned()))
+    })
 }
 
 /// The encodings that all file names of an archive, none of them UTF-8, may be in, the likeliest first; none where they have no

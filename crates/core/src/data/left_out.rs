@@ -39,7 +39,8 @@ impl LeftOut {
     /// Cache Directory Tagging Specification)?
     pub fn takes_folder(&mut self, name: &str, path: &Path) -> bool {
         let has = |file: &str| path.join(file).is_file();
-        let own = (has("run.toml") || has("race.toml")) && has("lock") || has("CACHEDIR.TAG");
+        let begun = || has("lock") || has("metrics.jsonl") || path.join("checkpoints").is_dir();
+        let own = (has("run.toml") || has("race.toml")) && begun() || has("CACHEDIR.TAG");
         if own {
             self.own.insert(name.to_string());
         }

@@ -251,7 +251,11 @@ fn label_by_folder(items: &mut [Item]) -> Option<String> {
         let Some(first) = inside.values().next() else { return note };
         let wraps = inside.len() < 2;
         let splits = is_split(inside.keys());
-        let same_inside = first.len() > 1 && !first.contains(&None) && inside.values().all(|folders| folders == first);
+        let inner: Vec<&str> = first.iter().copied().flatten().collect();
+        let same_inside = inner.len() > 1
+            && inside.values().all(|folders| folders == first)
+            // Classes with parts of a set, or with pictures and their masks, in each.
+            && !first.contains(&None) && !is_split(inner.iter()) && !inner.iter().all(|name| is_kind_of_file(name));
         if !wraps && !splits && !same_inside {
             break labels;
         }
@@ -286,6 +290,14 @@ fn is_split<'a>(names: impl Iterator<Item = &'a &'a str>) -> bool {
     };
     let mut names = names;
     names.all(part) && any
+}
+
+/// Does the name of a folder say what kind of files it holds, and not what they show?
+fn is_kind_of_file(name: &str) -> bool {
+    let word = name.to_lowercase();
+    let kinds =
+        ["image", "mask", "label", "annotation", "img", "photo", "picture", "thumbnail", "depth", "segmentation"];
+    kinds.contains(&word.strip_suffix('s').unwrap_or(&word))
 }
 
 /// Points out classes whose names differ only in capitals or spaces: a person who wrote them may have meant one.

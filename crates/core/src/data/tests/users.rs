@@ -136,6 +136,8 @@ fn parts_of_one_set_are_no_classes() {
         &["trains/1.png", "tests/2.png"][..],
         &["extra/1.png", "plain/2.png"],
         &["a/x/1.png", "a/y/2.png", "b/x/3.png"],
+        &["a/train/1.png", "a/test/2.png", "b/train/3.png", "b/test/4.png"],
+        &["a/images/1.png", "a/masks/2.png", "b/images/3.png", "b/masks/4.png"],
     ] {
         assert_eq!(classes(names).0.len(), 2, "{names:?}");
     }
@@ -235,11 +237,12 @@ fn folders_of_other_programs_are_left_out_and_content_decides() {
         ("#recycle/2.png", &picture),
         ("dog/IMG_0001", &png(2, 8, 8)),
         ("dog/photo.jpg_large", &png(3, 8, 8)),
-        ("dog/notes", b"no picture"),
+        ("dog/notes", b"P2P and BMW are no pictures"),
+        ("dog/more.notes", b"BMW, and P2P, are no pictures either"),
     ]);
     let scan = scan_path(dir.path());
     assert_eq!(names(&scan), ["cat/1.png", "dog/IMG_0001", "dog/photo.jpg_large"]);
-    assert_eq!(scan.ignored, 1);
+    assert_eq!(scan.ignored, 2);
     notes(&scan, &["left out", "#recycle", "@eaDir"]);
     assert_eq!(check(&scan, &|_, _| ()).unwrap().usable, 3);
 }

@@ -257,6 +257,15 @@ fn text_in_other_encodings_is_read_or_named() {
         assert!(error.contains("not UTF-8") && error.contains(&format!("iconv -f {name}")), "{error}");
         assert!(error.contains(&format!("\"{start}")), "{error}");
     }
+    for (name, bytes) in [
+        ("UTF-16LE", text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
+        ("UTF-16BE", text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+    ] {
+        let error = check(&bytes).unwrap_err().message;
+        assert!(error.contains(&format!("iconv -f {name}")) && error.contains("\"吾輩は猫"), "{error}");
+    }
+    let plain: Vec<u8> = "a line of text\n".repeat(9).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(check(&plain).unwrap_err().message.contains("iconv -f UTF-16LE"));
 }
 
 #[test]

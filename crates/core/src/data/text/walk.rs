@@ -98,7 +98,10 @@ fn plain(mut reader: Unicode<Hashing>, unit: Unit, visitor: &mut dyn Visitor) ->
         documents.push(&text, visitor)?;
         // A file of another kind is refused after its first piece and not after its last.
         if let Some(reason) = cleaner.found.refusal() {
-            let advice = if cleaner.found.replaced > 0 { encoding::advice(&bytes[..got]) } else { String::new() };
+            let advice = match cleaner.found.replaced {
+                0 => encoding::advice_on_utf_16(&bytes[..got]).unwrap_or_default(),
+                _ => encoding::advice(&bytes[..got]),
+            };
             return Err(Stopped::Refused(reason + &advice));
         }
         if got == 0 {
