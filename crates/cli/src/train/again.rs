@@ -51,7 +51,8 @@ fn differences<T: Serialize + DeserializeOwned>(own: &T, given: &Table) -> Vec<S
     let mut found = vec![];
     leaves(given, "", &mut |path, value| {
         let (own, given) = (at(&own, path), at(&understood, path));
-        if own != given {
+        // What the settings do not know is not in them after reading, either.
+        if own != given || given.is_none() {
             let own = own.map_or("not set".into(), shown);
             found.push(format!("{path} is {own}, not {}", shown(given.unwrap_or(value))));
         }
