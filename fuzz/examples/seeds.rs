@@ -6,9 +6,9 @@ use std::path::Path;
 use maliang::families::ModelConfig;
 use zip::write::SimpleFileOptions;
 
-const PNG: &[u8] = include_bytes!("../docs/demo-grid.png");
-const LEGACY: &[u8] = include_bytes!("../crates/core/tests/golden/torch_legacy.pth");
-const ZIPPED: &[u8] = include_bytes!("../crates/core/tests/golden/torch_zip.pth");
+const PNG: &[u8] = include_bytes!("../../docs/demo-grid.png");
+const LEGACY: &[u8] = include_bytes!("../../crates/core/tests/golden/torch_legacy.pth");
+const ZIPPED: &[u8] = include_bytes!("../../crates/core/tests/golden/torch_zip.pth");
 const TUNE: &str =
     "X:1\nT:A tune\nM:6/8\nL:1/8\nQ:3/8=100\nK:Dmix\nV:1\n|:A>B [ce]2 {g}z|1 (3def !trill!^c,2 :|2 \"Am\" d4 |]\n";
 const XMP: &str = "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\
