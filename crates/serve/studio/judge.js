@@ -6,8 +6,8 @@ import { scoreOf } from "./scores.js";
 import { w } from "./words.js";
 
 const round = (x) => (Math.abs(x) >= 100 ? x.toFixed(0) : String(+x.toPrecision(3)));
-/** Scores of pictures that are shown, and by what they are multiplied. */
-const SHOWN = [["kid", 1000, " × 1000"], ["precision", 1, ""], ["recall", 1, ""], ["coverage", 1, ""]];
+/** Scores of pictures that are shown, by what they are multiplied, and whether lower is better. */
+const SHOWN = [["kid", 1000, " × 1000", true], ["precision", 1, ""], ["recall", 1, ""], ["coverage", 1, ""]];
 
 /** The view. */
 export async function showJudge(main) {
@@ -24,7 +24,7 @@ export async function showJudge(main) {
   const pictures = known.filter((one) => one.scores.scores);
   // Scores of different extractors and numbers of pictures cannot be compared: a table each.
   const groups = Map.groupBy(pictures, ({ scores }) => `${scores.extractor}, n = ${scores.n}`);
-  for (const [name, list] of groups) main.append(h("h2", {}, `${w("count")} · ${name}`), pictureTable(list));
+  for (const [name, list] of groups) main.append(h("h2", {}, `${w("ofPictures")} · ${name}`), pictureTable(list));
   const texts = known.filter((one) => one.scores.heldout);
   if (texts.length) main.append(h("h2", {}, w("texts")), textTable(texts));
   const others = runs.filter((run) => !run.judged);
@@ -53,14 +53,14 @@ function table(heads, rows) {
 function pictureTable(list) {
   const value = ({ scores }) => scoreOf(scores.scores, "kid")?.value ?? Infinity;
   list.sort((a, b) => value(a) - value(b));
-  const cell = (score, times) => {
+  const cell = (score, times, lower) => {
     if (!score) return h("td", {}, "–");
     const range = score.low == null ? "" : `${round(score.low * times)} – ${round(score.high * times)}`;
-    return h("td", {}, h("strong", {}, round(score.value * times)), h("small", {}, range), h("small", {}, `${w("floor")} ${round(score.floor * times)}`));
+    return h("td", {}, h("strong", {}, round(score.value * times)), h("small", {}, range), h("small", {}, `${w(lower ? "floor" : "ceiling")} ${round(score.floor * times)}`));
   };
   const rows = list.map(({ run, scores }) =>
-    h("tr", {}, h("th", { scope: "row" }, link(run)), ...SHOWN.map(([name, times]) => cell(scoreOf(scores.scores, name), times)), verdicts(scores.copying, scores.collapse)));
-  return table([w("run"), ...SHOWN.map(([name, , unit]) => `${w(name)}${unit}`), w("verdict")], rows);
+    h("tr", {}, h("th", { scope: "row" }, link(run)), ...SHOWN.map(([name, times, , lower]) => cell(scoreOf(scores.scores, name), times, lower)), verdicts(scores.copying, scores.collapse)));
+  return table([w("run"), ...SHOWN.map(([name, , unit, lower]) => `${w(name)}${unit} ${lower ? "↓" : "↑"}`), w("verdict")], rows);
 }
 
 function textTable(list) {

@@ -22,7 +22,7 @@ function row(model, isRun, undo) {
   const date = new Date(model.created * 1000).toLocaleString(document.documentElement.lang);
   const use = model.makes === "text" ? ["write", w("writeIt")] : ["create", w("useIt")];
   const take = action(w("export"), async () => save(await getBlob(`/v1/models/${path}/file`), `${model.id}.safetensors`));
-  const facts = h("span", { class: "soft" }, `${w(model.makes === "text" ? "texts" : "count")} · ${date}`);
+  const facts = h("span", { class: "soft" }, `${w(model.makes === "text" ? "texts" : "ofPictures")} · ${date}`);
   const item = h("li", {}, h("div", { class: "row" }, h("strong", {}, model.id), facts, h("a", { href: `#/${use[0]}/${path}` }, use[1]), take));
   if (isRun) item.firstChild.append(deleteButton(model.id, undo, () => (item.hidden = true), () => (item.hidden = false)));
   return item;

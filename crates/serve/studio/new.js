@@ -124,7 +124,7 @@ export async function showNew(main) {
   /** Takes what was dropped: files, folders, or both. */
   async function takeDropped(transfer) {
     // The list of items is empty as soon as anything is waited for.
-    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+    const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
     const loose = [...transfer.files].filter((_, i) => !entries[i]?.isDirectory).map((file) => [file.name, file]);
     const folders = entries.filter((entry) => entry?.isDirectory);
     const one = folders.length === 1 && !loose.length;

@@ -1,4 +1,5 @@
 // Packs a folder that was dropped into one .zip. Pictures are compressed already, so files are stored as they are.
+import { w } from "./words.js";
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -26,6 +27,9 @@ function numbers(...list) {
 
 /** A .zip of `[path, File]` pairs, at most 65,535 of them and 4 GB. */
 export async function zipped(files) {
+  // The numbers of the format have no room for more.
+  const bytes = files.reduce((sum, [, file]) => sum + file.size, 0);
+  if (files.length > 65535 || bytes > 4e9) throw new Error(w("tooMany"));
   const [parts, directory] = [[], []];
   let offset = 0;
   for (const [path, file] of files) {
