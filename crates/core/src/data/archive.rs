@@ -71,13 +71,14 @@ pub(super) fn scan(path: &Path) -> Result<Scan> {
     let mut found = Vec::new();
     let mut rejects = Vec::new();
     let mut left_out = LeftOut::default();
+    let runs = left_out.runs_among(&names);
     for (index, name) in names.into_iter().enumerate() {
         let Ok(entry) = metadata.entry(index) else { continue };
         if entry.is_dir() {
             continue;
         }
         let name = name.replace('\\', "/").trim_start_matches('/').to_string();
-        if left_out.takes(&name) {
+        if left_out.takes(&name) || runs.iter().any(|folder| name.starts_with(folder)) {
             continue;
         }
         let is_picture = matches!(listing::kind(&name), Kind::Picture);

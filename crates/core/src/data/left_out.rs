@@ -1,6 +1,6 @@
 //! What lies among a user's files and is none of them: what is hidden, what other programs keep there, what this program wrote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 /// Folders in which network drives, systems and archivers keep thumbnails, deleted files and shadows of files.
@@ -45,6 +45,19 @@ impl LeftOut {
             self.own.insert(name.to_string());
         }
         own
+    }
+
+    /// Folders among `names`, those of all files of an archive, that are runs of this program, each with a slash at its end.
+    pub fn runs_among(&mut self, names: &[String]) -> Vec<String> {
+        let all: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let is_run = |folder: &&str| {
+            folder.ends_with('/')
+                && ["lock", "metrics.jsonl"].iter().any(|file| all.contains(format!("{folder}{file}").as_str()))
+        };
+        let folders = names.iter().filter_map(|name| name.strip_suffix("run.toml").or(name.strip_suffix("race.toml")));
+        let runs: Vec<String> = folders.filter(is_run).map(String::from).collect();
+        self.own.extend(runs.iter().map(|folder| folder.trim_end_matches('/').to_string()));
+        runs
     }
 
     /// What was left out, if it is worth a sentence.

@@ -266,6 +266,11 @@ fn what_this_program_made_is_no_data() {
     let scan = scan_path(dir.path());
     assert_eq!(names(&scan), ["1.png", "made.png"]);
     notes(&scan, &["left out", "cache", "runs/photos-1"]);
+    let files = [("1.png", &picture[..]), ("a/run.toml", b""), ("a/lock", b""), ("a/reals.png", &picture)];
+    let archive = folder(&[("a.zip", &super::sources::zip_of(&files))]);
+    let packed = scan_path(&archive.path().join("a.zip"));
+    assert_eq!(names(&packed), ["1.png"]);
+    notes(&packed, &["left out", "(a)"]);
     let report = check(&scan, &|_, _| ()).unwrap();
     assert_eq!(report.usable, 1);
     assert!(reason(&report.rejects, "made.png").contains("made by Maliang"));
