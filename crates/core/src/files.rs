@@ -65,10 +65,13 @@ pub fn quoted(path: impl AsRef<Path>) -> String {
         return text;
     }
     if text.contains(char::is_control) {
-        let escaped: String = text
-            .chars()
-            .map(|c| if c == '\'' || c.is_control() { c.escape_default().to_string() } else { c.into() })
-            .collect();
+        let escaped = |c: char| match c {
+            '\\' | '\'' => format!("\\{c}"),
+            c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.into(),
+        };
+        let escaped: String = text.chars().map(escaped).collect();
         return format!("$'{escaped}'");
     }
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -143,7 +146,7 @@ mod tests {
             ("it's", r"'it'\''s'"),
             ("-dash", "./-dash"),
             ("$HOME", "'$HOME'"),
-            ("a\u{1b}'", r"$'a\u{1b}\''"),
+            ("a\u{1b}'\\\u{85}", r"$'a\x1b\'\\\u0085'"),
         ] {
             assert_eq!(quoted(path), word);
         }

@@ -82,6 +82,22 @@ impl Legacy {
 }
 
 impl Legacy {
+    /// The text of `bytes`; what has no meaning becomes `\u{fffd}`.
+    fn lossy(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Web(encoding) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
+            Self::Cp437 => bytes.iter().map(|&byte| cp437(byte)).collect(),
+        }
+    }
+
+    /// Have nearly all of `bytes` a meaning?
+    fn nearly(self, bytes: &[u8]) -> bool {
+        let text = self.lossy(bytes);
+        let odd =
+            |c: &char| *c == '\u{fffd}' || ('\u{80}'..='\u{9f}').contains(c) || ('\u{e000}'..='\u{f8ff}').contains(c);
+        text.chars().filter(odd).count() * 100 <= text.chars().count()
+    }
+
     /// The share of the characters of other than ASCII that are in everyday use, for encodings of two bytes a character, whose
     /// tables begin with these.
     fn usual(self, bytes: &[u8]) -> f64 {
@@ -106,7 +122,8 @@ impl Legacy {
     }
 }
 
-/// The encodings that `bytes`, which are not UTF-8, are likely in: the likeliest first, none in which they have no meaning.
+/// The encodings that `bytes`, which are not UTF-8, are likely in: the likeliest first, none in which more than a hundredth of them has
+/// no meaning: one damaged byte does not make a text another's.
 pub(super) fn likely(bytes: &[u8]) -> Vec<Legacy> {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
@@ -114,7 +131,7 @@ pub(super) fn likely(bytes: &[u8]) -> Vec<Legacy> {
     let others = [GB18030, SHIFT_JIS, BIG5, EUC_JP, EUC_KR, WINDOWS_1252, KOI8_R, WINDOWS_1251];
     let same = |a: &'static Encoding, b: &'static Encoding| Legacy::Web(a).name() == Legacy::Web(b).name();
     let all = std::iter::once(guess).chain(others.into_iter().filter(|other| !same(other, guess))).map(Legacy::Web);
-    all.filter(|encoding| encoding.decode(bytes).is_some()).collect()
+    all.filter(|encoding| encoding.decode(bytes).is_some() || encoding.nearly(bytes)).collect()
 }
 
 /// In which encodings `bytes`, which are not UTF-8, are likely, how one of their lines would read, and how to convert them: the end
@@ -130,11 +147,10 @@ pub(super) fn advice(bytes: &[u8]) -> String {
     let number = whole.split(|&byte| byte == b'\n').position(|line| !line.is_ascii()).unwrap_or(0);
     let line = whole.split(|&byte| byte == b'\n').nth(number).unwrap_or(whole);
     let reading = |encoding: &Legacy| {
-        let text = encoding.decode(line)?;
-        let start: String = text.trim().chars().take(24).collect();
-        Some(format!("{} \"{}\"", encoding.name(), super::display_name(&start)))
+        let start: String = encoding.lossy(line).trim().chars().take(24).collect();
+        format!("{} \"{}\"", encoding.name(), super::display_name(&start))
     };
-    let readings: Vec<String> = likely.iter().take(3).filter_map(reading).collect();
+    let readings: Vec<String> = likely.iter().take(3).map(reading).collect();
     let name = first.name();
     format!(
         "; line {} reads as {}; convert it, if that is right: iconv -f {name} -t UTF-8",
