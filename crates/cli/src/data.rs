@@ -4,8 +4,8 @@ mod layout;
 mod text;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
+use crate::terminal::stream;
 use crate::units::{counted, number};
 use indicatif::{ProgressBar, ProgressStyle};
 use layout::{COLUMNS, bytes, fit, more, percent, reject_list, row};
@@ -30,10 +30,7 @@ pub fn check(source: &str, json: bool) -> Result<bool> {
             (if json { to_json(&report)? } else { render(&report) }, report.usable > 0)
         }
     };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", "standard output", &e)),
-        _ => Ok(usable), // a reader such as `head` may have had enough
-    }
+    stream(&text).map(|_| usable)
 }
 
 fn to_json(report: &impl serde::Serialize) -> Result<String> {

@@ -1,6 +1,5 @@
 //! `maliang train --race`: two candidates for a tenth of the budget each, then the better one.
 
-use crate::args::TrainArgs;
 use crate::terminal::{Progress, cache_dir, print, weights_store};
 use crate::train::begin::{announce, features, go_on};
 use maliang::data::{CheckReport, Dataset, Scan};
@@ -8,7 +7,7 @@ use maliang::files::quoted;
 use maliang::makes::Makes;
 use maliang::run::dir::RunDir;
 use maliang::train::{self, Race, Request};
-use maliang::{Error, Result, judge};
+use maliang::{Result, judge};
 use std::sync::Arc;
 
 /// Starts a race in `dir` and goes on with its winner.
@@ -24,14 +23,7 @@ pub fn start(dir: RunDir, request: &Request, checked: &CheckReport, scan: &Scan)
 }
 
 /// Goes on with the race in `dir`.
-pub fn resume(dir: RunDir, args: &TrainArgs) -> Result<()> {
-    if args.minutes.is_some() || args.steps.is_some() || args.patience.is_some() || args.device.is_some() {
-        return Err(Error::input(format!(
-            "{} is a race, and its budget is fixed until it is over",
-            dir.root().display()
-        ))
-        .hint(format!("`maliang train {}` goes on with it", quoted(dir.root()))));
-    }
+pub fn resume(dir: RunDir) -> Result<()> {
     let race = Race::open(dir)?;
     let data = train::data_of(race.dir(), &race.candidates()[0], &cache_dir())?;
     run(race, data)

@@ -4,7 +4,7 @@ use crate::args::RecipeArgs;
 use crate::bench::machine::Machine;
 use crate::judge::model::{self, Asked};
 use crate::terminal::{self, print};
-use crate::train::begin;
+use crate::train::{again, begin};
 use maliang::data::KEPT_BYTES;
 use maliang::data::text::makes;
 use maliang::files::quoted;
@@ -102,6 +102,9 @@ fn trained(source: &str, out: &Path, settings: &Table) -> Result<(Outcome, RunDi
         begin::refuse_other_source(out, source)?;
         // A race that is not decided takes no settings.
         return if RunDir::is_run(out) {
+            let mut settings = settings.clone();
+            settings.get_mut("data").and_then(Value::as_table_mut).map(|data| data.remove("source"));
+            again::refuse_other_settings(out, &settings, None)?;
             begin::go_on(RunDir::new(out), |_| ())
         } else {
             Err(Error::input(format!("{} is a race that is not over", out.display()))

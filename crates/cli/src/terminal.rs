@@ -24,6 +24,8 @@ const LEAVING: Duration = Duration::from_secs(60);
 static STOP: AtomicBool = AtomicBool::new(false);
 /// A piece of text is being written in a dialogue.
 static WRITING: AtomicBool = AtomicBool::new(false);
+/// Nobody reads stderr any more.
+static GONE: AtomicBool = AtomicBool::new(false);
 /// There is training that may save and stop.
 static TRAINING: AtomicBool = AtomicBool::new(false);
 
@@ -35,7 +37,12 @@ macro_rules! tell {
 
 /// What [`tell!`] does.
 pub fn to_stderr(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(&line.to_string()));
+    write_line(&line.to_string());
+}
+
+/// Writes a line to stderr. Says whether anybody may have read it.
+fn write_line(line: &str) -> bool {
+    writeln!(std::io::stderr().lock(), "{}", harmless(line)).is_ok()
 }
 
 /// `text` without what a terminal takes for commands: names come from files of others, and may hold any character.
@@ -62,10 +69,12 @@ pub fn catch_interrupts() -> Result<()> {
             std::process::exit(i32::from(INTERRUPTED));
         }
         // A server, or a user who stops a server, may ask more than once; the server kills what does not end.
-        if STOP.swap(true, Ordering::SeqCst) && SERVER.is_none() {
+        if STOP.swap(true, Ordering::SeqCst) && SERVER.is_none() && !GONE.load(Ordering::SeqCst) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        tell!("\nsaving and stopping; a second Ctrl-C stops at once without saving");
+        // A terminal that is closed may say so twice, and nobody is there who could mean the second time.
+        let heard = write_line("\nsaving and stopping; a second Ctrl-C stops at once without saving");
+        GONE.store(!heard, Ordering::SeqCst);
     })
     .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot listen for Ctrl-C: {e}")))
 }
@@ -222,6 +231,8 @@ pub fn peak_memory() -> Option<u64> {
 /// Shows training on stderr: a bar on a terminal, a line a look elsewhere.
 pub struct Progress {
     makes: Makes,
+    /// There was training before this session.
+    begun: bool,
     start: Instant,
     bar: Option<ProgressBar>,
     latest: String,
@@ -238,7 +249,7 @@ impl Progress {
             }
             bar
         });
-        Self { makes, start: Instant::now(), bar, latest: String::new() }
+        Self { makes, begun: false, start: Instant::now(), bar, latest: String::new() }
     }
 
     fn say(&self, line: &str) {
@@ -266,7 +277,10 @@ impl Drop for Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Resumed { step } => self.say(&format!("going on from step {step}")),
+            Event::Resumed { step } => {
+                self.begun = *step > 0;
+                self.say(&format!("going on from step {step}"));
+            }
             Event::Estimate { seconds_per_step, steps, seconds, memory, look_every } => {
                 let memory = memory.map_or(String::new(), |m| format!(", {} of memory", bytes(m)));
                 self.say(&format!(
@@ -274,12 +288,13 @@ impl Observer for Progress {
                     seconds_per_step * 1e3,
                     duration(*seconds)
                 ));
-                if self.makes == Makes::Pictures && *steps < RECOGNISABLE / 2 {
-                    self.say(&format!(
-                        "expect {}: photographs need about {RECOGNISABLE} steps before things in them can be recognised,\n\
-                         simple drawings fewer; more --minutes or a smaller --size give more steps",
-                        if *steps < RECOGNISABLE / 8 { "colours and textures" } else { "rough shapes" }
-                    ));
+                if self.makes == Makes::Pictures && !self.begun && *steps < RECOGNISABLE / 2 {
+                    let what = if *steps < RECOGNISABLE / 8 { "colours and textures" } else { "rough shapes" };
+                    let words = format!(
+                        "expect {what}: photographs took about {RECOGNISABLE} steps before things in them could be recognised, \
+                         simple drawings fewer; more --minutes or a smaller --size give more steps"
+                    );
+                    self.say(&wrap(&words, 0, 2));
                 }
             }
             Event::Step { step, rate, unit, progress, eta, losses } => {

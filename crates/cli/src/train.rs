@@ -1,6 +1,6 @@
 //! `maliang train`: from pictures or text, or from a run that is to go on.
 
-mod again;
+pub mod again;
 pub mod begin;
 mod text;
 
@@ -87,17 +87,18 @@ fn resume(path: PathBuf, mut settings: Table, args: &TrainArgs) -> Result<()> {
     for part in ["data", "corpus"] {
         forget(&mut settings, part, "source");
     }
-    // What may change is changed below.
+    // What may change is changed below; of a race that is not over nothing may.
     for (given, names) in [
         (args.steps.is_some() || args.minutes.is_some(), &["steps", "minutes"][..]),
         (args.patience.is_some(), &["patience"]),
         (args.device.is_some(), &["device"]),
     ] {
-        names.iter().filter(|_| given).for_each(|name| forget(&mut settings, "train", name));
+        let may_change = given && !Race::is_race(&path);
+        names.iter().filter(|_| may_change).for_each(|name| forget(&mut settings, "train", name));
     }
     again::refuse_other_settings(&path, &settings, args.init.as_deref())?;
     if Race::is_race(&path) {
-        return race::resume(RunDir::new(path), args);
+        return race::resume(RunDir::new(path));
     }
     let dir = RunDir::new(path);
     match dir.makes() {

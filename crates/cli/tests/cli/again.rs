@@ -24,6 +24,10 @@ fn the_same_command_goes_on_and_other_settings_are_named() {
     }
     place.refused(2, "train emoji:food --out r --model vae --size 32", &["model.family is dcgan", "data.width is 16"]);
     place.refused(2, "train emoji:food --out r --set train.steps=9", &["train.steps is 20, not 9"]);
+    // A default that is repeated for a table that the family does not read changes nothing, the first time and the second.
+    place.ok(&command("--steps 20 --set vae.beta=1"));
+    std::fs::write(place.path("claim.toml"), "[train]\nbatch = 16\nsteps = 20\n[claim]\nminutes = 9.0\n").unwrap();
+    place.refused(2, "recipe claim.toml emoji:food --out r", &["train.batch is 8, not 16"]);
     place.refused(2, "train emoji:food --out r --init r", &["it began with nothing"]);
 }
 
@@ -36,9 +40,16 @@ fn a_text_run_and_a_race_go_on_by_the_same_command() {
     place.ok(text);
     place.ok(text);
     place.refused(2, &text.replace("width=32", "width=64"), &["model.width is 32, not 64"]);
-    let race = format!("train emoji:food --race {TINY} --steps 20 --out race");
-    place.ok(&race);
-    place.ok(&race);
+    let race = |steps: u32| format!("train emoji:food --race {TINY} --set gan.r1=0 --steps {steps} --out race");
+    let mut running = place.start(&race(200_000));
+    running.wait_for("race: dcgan trains");
+    running.wait_for("a look every");
+    assert!(running.kill());
+    place.refused(2, &race(30), &["train.steps is 200000, not 30"]);
+    // It goes on by the same command.
+    let mut running = place.start(&race(200_000));
+    running.wait_for("race: ");
+    assert!(running.kill());
 }
 
 #[test]

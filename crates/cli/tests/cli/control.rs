@@ -137,7 +137,7 @@ fn a_race_that_was_killed_goes_on() {
         running.wait_for("step ");
         running.kill();
         if i == 0 {
-            place.refused(2, &format!("train {run} --steps 9"), &["race", "budget"]);
+            place.refused(2, &format!("train {run} --steps 9"), &["race", "train.steps is 400, not 9"]);
         }
         place.ok(&format!("train {run}"));
         assert_eq!(place.pointed(&run, "last"), Path::new(&run).join("checkpoints/00000360"));

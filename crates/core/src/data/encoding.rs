@@ -101,7 +101,8 @@ impl Legacy {
     /// The share of the characters of other than ASCII that are in everyday use, for encodings of two bytes a character, whose
     /// tables begin with these.
     fn usual(self, bytes: &[u8]) -> f64 {
-        let (Self::Web(encoding), Some(text)) = (self, self.decode(bytes)) else { return 0.0 };
+        let Self::Web(encoding) = self else { return 0.0 };
+        let text = self.lossy(bytes);
         let usual = |c: char| {
             let Some(&[lead, trail]) = encoding.encode(c.encode_utf8(&mut [0; 4])).0.as_array() else { return false };
             match encoding {
@@ -131,7 +132,17 @@ pub(super) fn likely(bytes: &[u8]) -> Vec<Legacy> {
     let others = [GB18030, SHIFT_JIS, BIG5, EUC_JP, EUC_KR, WINDOWS_1252, KOI8_R, WINDOWS_1251];
     let same = |a: &'static Encoding, b: &'static Encoding| Legacy::Web(a).name() == Legacy::Web(b).name();
     let all = std::iter::once(guess).chain(others.into_iter().filter(|other| !same(other, guess))).map(Legacy::Web);
-    all.filter(|encoding| encoding.decode(bytes).is_some() || encoding.nearly(bytes)).collect()
+    let mut found: Vec<Legacy> =
+        all.filter(|encoding| encoding.decode(bytes).is_some() || encoding.nearly(bytes)).collect();
+    // The detector is made for pages. A few characters, or a text with an impossible byte, are told by how usual the characters are:
+    // the bytes of two Chinese ones are a rare syllable in Korean, and two letters of Russian.
+    let usual: Vec<f64> = found.iter().map(|encoding| encoding.usual(bytes)).collect();
+    if usual.first().is_some_and(|&share| share < 0.5)
+        && let Some(better) = usual.iter().position(|&share| share >= 0.9)
+    {
+        found[..=better].rotate_right(1);
+    }
+    found
 }
 
 /// In which encodings `bytes`, which are not UTF-8, are likely, how one of their lines would read, and how to convert them: the end
@@ -182,14 +193,6 @@ fn unmarked_utf_16(bytes: &[u8]) -> Option<(&'static str, String)> {
 pub(super) fn of_names(names: &[&[u8]]) -> Vec<Legacy> {
     let all = names.join(&b'\n');
     let mut likely = likely(&all);
-    // The detector is made for pages. A few characters are told by how usual they are: the bytes of two Chinese ones are a rare
-    // syllable in Korean, and two letters of Russian.
-    let usual: Vec<f64> = likely.iter().map(|encoding| encoding.usual(&all)).collect();
-    if usual.first().is_some_and(|&share| share < 0.5)
-        && let Some(better) = usual.iter().position(|&share| share >= 0.9)
-    {
-        likely[..=better].rotate_right(1);
-    }
     let Some(&best) = likely.first() else { return likely };
     // The detector knows what the web wrote. Western archives are as often in the encoding of DOS, in which the letters with
     // accents lie where the other has signs.

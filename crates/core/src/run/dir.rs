@@ -93,16 +93,22 @@ impl RunDir {
         }
     }
 
-    /// The data that `source` of the settings names: as seen from the working directory, else where it lay when the run began.
-    pub fn source(&self, source: &str) -> String {
-        let noted = || std::fs::read_to_string(self.file(SOURCE)).ok();
-        if Path::new(source).exists() {
-            return source.into();
+    /// Where the data may be that `source` of the settings names: as seen from the working directory, and where it lay when the run
+    /// began, if it is still there.
+    pub fn sources(&self, source: &str) -> Vec<String> {
+        let noted = std::fs::read_to_string(self.file(SOURCE)).unwrap_or_default();
+        let noted = noted.trim_end_matches('\n');
+        let mut all = vec![source.to_string()];
+        if noted != source && Path::new(noted).exists() {
+            all.push(noted.to_string());
         }
-        noted()
-            .map(|noted| noted.trim_end_matches('\n').to_string())
-            .filter(|noted| Path::new(noted).exists())
-            .unwrap_or(source.into())
+        all
+    }
+
+    /// The first of the [`sources`](Self::sources) that is there.
+    pub fn source(&self, source: &str) -> String {
+        let all = self.sources(source);
+        all.iter().find(|one| Path::new(one).exists()).cloned().unwrap_or_else(|| source.into())
     }
 
     /// What it is trained to make. A `run.toml` that cannot be read counts as one of pictures: reading it says what is wrong.

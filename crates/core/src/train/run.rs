@@ -111,13 +111,27 @@ pub fn data_of(dir: &RunDir, config: &RunConfig, cache: &Path) -> Result<Dataset
     if let Ok(dataset) = Dataset::open_cached(cache, &manifest.fingerprint) {
         return Ok(dataset);
     }
-    let found = scan(&Source::parse(&dir.source(&config.data.source))?)?;
-    let dataset = Dataset::open(&config.data, &found, cache, &|_, _| ())?;
-    dataset.recognised_as(&manifest).ok_or_else(|| {
-        let source = &config.data.source;
+    let source = &config.data.source;
+    // Another folder of that name may be in the working directory.
+    let sources = dir.sources(source);
+    let there: Vec<&String> = sources.iter().filter(|source| Path::new(source).exists()).collect();
+    let mut failed = None;
+    for source in if there.is_empty() { vec![source] } else { there } {
+        let found = scan(&Source::parse(source)?)?;
+        match Dataset::open(&config.data, &found, cache, &|_, _| ()) {
+            Ok(dataset) => {
+                if let Some(dataset) = dataset.recognised_as(&manifest) {
+                    return Ok(dataset);
+                }
+            }
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let changed = || {
         Error::input(format!("the pictures in {source} have changed since this run began, and its cache is gone"))
             .hint("restore the pictures, or start a new run on the changed ones")
-    })
+    };
+    Err(failed.unwrap_or_else(changed))
 }
 
 /// Fewer than this and there is nothing to learn from.

@@ -262,7 +262,8 @@ fn text_in_other_encodings_is_read_or_named() {
     let mut damaged = encoding_rs::SHIFT_JIS.encode(&one_line).0.into_owned();
     damaged[40] = 0xff;
     damaged.pop();
-    assert!(check(&damaged).unwrap_err().message.contains("iconv -f CP932"));
+    let error = check(&damaged).unwrap_err().message;
+    assert!(error.contains("iconv -f CP932"), "{error}");
     for (name, bytes) in [
         ("UTF-16LE", text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
         ("UTF-16BE", text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
